@@ -1,0 +1,338 @@
+//! One I/O: operation, flags, place, data, and who is told at the end (the kernel's `struct bio`).
+//!
+//! * [`raw`](self): `Bio`, the handle; `PadBio`, the owner's view of it with the pad; where they live in memory.
+//! * [`set`]: `BioSet`, the pool that bios come from.
+//! * [`split`]: pieces of a bio, and how a bio ends when its last piece has.
+//! * [`list`]: a queue of bios through their own links.
+
+mod list;
+mod raw;
+mod set;
+mod split;
+
+pub use list::BioList;
+pub use raw::{Bio, INLINE_SPANS, PadBio};
+pub use set::{BioSet, BioSetOptions};
+pub use split::{Piece, Split};
+
+use std::ptr::NonNull;
+
+use crate::device::DeviceRef;
+use crate::op::{Flags, Op};
+use crate::pages::Pages;
+use crate::queue::Home;
+use crate::span::{Span, SpanIter};
+use crate::status::Status;
+use crate::submit;
+use crate::units::{Bytes, Sector, Sectors};
+
+/// A driver's own state for one bio (the kernel's front pad), and what is done when the bio ends.
+pub trait Pad: Send + Sized + 'static {
+    /// The bio has ended, with [`Bio::status`]. Called once, on any thread. It never sleeps, and what it submits or
+    /// completes is done after it returns, so that no stack grows.
+    fn end_io(bio: PadBio<Self>);
+}
+
+/// What the one holder of a bio may touch.
+struct Own {
+    op: Op,
+    flags: Flags,
+    marks: u8,
+    sector: Sector,
+    /// Bytes that the bio is about: for operations without data, of the device alone.
+    len: usize,
+    /// Bytes of the first run that are not part of it.
+    skip: usize,
+    /// Its runs: its own, or those of the bio that it is a piece or a clone of.
+    spans: *const [Span<'static>],
+    memory: Memory,
+    /// Where it was submitted to last.
+    dev: Option<DeviceRef>,
+    next: Option<Bio>,
+    home: Option<Home>,
+}
+
+/// What keeps the memory of its runs.
+enum Memory {
+    /// Somebody else, as a promise.
+    Elsewhere,
+    /// Pages of its own.
+    Pages(Pages),
+    /// The bio that it is a clone of.
+    Parent(Bio),
+}
+
+const NO_SPANS: *const [Span<'static>] =
+    std::ptr::slice_from_raw_parts(NonNull::<Span<'static>>::dangling().as_ptr(), 0);
+
+impl Own {
+    fn new(dev: Option<DeviceRef>) -> Self {
+        Self {
+            op: Op::Read,
+            flags: Flags::NONE,
+            marks: 0,
+            sector: Sector(0),
+            len: 0,
+            skip: 0,
+            spans: NO_SPANS,
+            memory: Memory::Elsewhere,
+            dev,
+            next: None,
+            home: None,
+        }
+    }
+}
+
+/// The bio may not ask for optional memory again (see [`Bio::mark_single_unit`]).
+const MARK_SINGLE_UNIT: u8 = 1;
+
+impl Bio {
+    /// What it asks for.
+    pub fn op(&self) -> Op {
+        self.own().op
+    }
+
+    /// Its wishes beside the operation.
+    pub fn flags(&self) -> Flags {
+        self.own().flags
+    }
+
+    /// Changes its wishes.
+    pub fn set_flags(&mut self, flags: Flags) {
+        self.own_mut().flags = flags;
+    }
+
+    /// Where on the device it begins.
+    pub fn sector(&self) -> Sector {
+        self.own().sector
+    }
+
+    /// Sends it to another place, as a remapping driver does.
+    pub fn set_sector(&mut self, sector: Sector) {
+        self.own_mut().sector = sector;
+    }
+
+    /// How many bytes it is about.
+    pub fn len(&self) -> Bytes {
+        Bytes(self.own().len as u64)
+    }
+
+    /// Whether it is about no byte, as a flush.
+    pub fn is_empty(&self) -> bool {
+        self.own().len == 0
+    }
+
+    /// How many sectors it is about.
+    pub fn sectors(&self) -> Sectors {
+        self.len().sectors()
+    }
+
+    /// The sector behind its last one; `None` past 2^64.
+    pub fn end(&self) -> Option<Sector> {
+        self.sector().checked_add(self.sectors())
+    }
+
+    /// Its memory, in order; empty where the operation has none.
+    pub fn data(&self) -> SpanIter<'_> {
+        let own = self.own();
+        if !own.op.has_data() {
+            return SpanIter::new(&[]);
+        }
+        SpanIter::with_len(raw_spans(own), own.skip, own.len)
+    }
+
+    /// Marks it for good: optional memory was refused once, so it goes on with what its pad holds and never asks
+    /// again. The mark is the bio's and not the call's, so a retry cannot loop.
+    pub fn mark_single_unit(&mut self) {
+        self.own_mut().marks |= MARK_SINGLE_UNIT;
+    }
+
+    /// Whether [`Bio::mark_single_unit`] was called.
+    pub fn is_single_unit(&self) -> bool {
+        self.own().marks & MARK_SINGLE_UNIT != 0
+    }
+
+    /// Ends it with `status`; an error that was recorded before stays.
+    pub fn complete(self, status: Status) {
+        self.record(status);
+        submit::ended(self);
+    }
+
+    /// The queue thread that it belongs to, if any.
+    pub fn home(&self) -> Option<Home> {
+        self.own().home
+    }
+
+    /// The device that it was submitted to last.
+    pub(crate) fn device(&self) -> Option<&DeviceRef> {
+        self.own().dev.as_ref()
+    }
+
+    /// Remembers where it is submitted to. Going to the same device as before counts no reference.
+    pub(crate) fn set_device(&mut self, dev: &DeviceRef) {
+        let own = self.own_mut();
+        if !own
+            .dev
+            .as_ref()
+            .is_some_and(|old| std::ptr::addr_eq(std::sync::Arc::as_ptr(old), std::sync::Arc::as_ptr(dev)))
+        {
+            own.dev = Some(DeviceRef::clone(dev));
+        }
+    }
+
+    /// Gives it to a queue thread, which wakes it up and hears of its end.
+    pub fn set_home(&mut self, home: Home) {
+        self.own_mut().home = Some(home);
+    }
+
+    /// Moves its beginning by `len` bytes: they are somebody else's now.
+    fn advance(&mut self, len: usize) {
+        let own = self.own_mut();
+        own.len -= len;
+        own.sector += Sectors::in_bytes(len as u64);
+        if own.op.has_data() {
+            own.skip += len;
+        }
+    }
+
+    /// A completion came: when it was the last one, its set is told, and this right to it ends.
+    pub(crate) fn tell(self) {
+        if let Some(bio) = self.arrive() {
+            bio.call_end_io();
+        }
+    }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "the one place where runs get the lifetime of the bio that keeps their memory"
+)]
+fn raw_spans(own: &Own) -> &[Span<'_>] {
+    // SAFETY: the runs are in this bio's block or in that of a parent, which lives until this bio has ended; none is
+    // written while a bio refers to it, and their memory is kept in the same way (`Memory`, or a promise).
+    unsafe { &*own.spans }
+}
+
+impl<P: Pad> PadBio<P> {
+    /// Says what it asks for. It has no data yet.
+    pub fn prepare(&mut self, op: Op, flags: Flags, sector: Sector) {
+        let own = self.own_mut();
+        (own.op, own.flags, own.sector) = (op, flags, sector);
+    }
+
+    /// Sets a range of `len` bytes without memory: for a discard, or zeros.
+    pub fn set_range(&mut self, len: Bytes) {
+        self.own_mut().len = len.0 as usize;
+    }
+
+    /// Gives it the first `len` bytes of `pages` for its data.
+    ///
+    /// # Panics
+    /// Where `pages` are shorter.
+    pub fn set_pages(&mut self, pages: Pages, len: Bytes) {
+        let span = pages.span(len);
+        #[expect(unsafe_code, reason = "the pages are kept beside the run that refers to them")]
+        // SAFETY: the pages do not move, and are kept in this bio until it is freed or takes them back.
+        unsafe {
+            self.set_spans(&[span]);
+        }
+        let own = self.own_mut();
+        (own.memory, own.skip, own.len) = (Memory::Pages(pages), 0, len.0 as usize);
+    }
+
+    /// Takes its pages back; its data is empty then.
+    pub fn take_pages(&mut self) -> Option<Pages> {
+        let own = self.own_mut();
+        match std::mem::replace(&mut own.memory, Memory::Elsewhere) {
+            Memory::Pages(pages) => {
+                (own.spans, own.skip, own.len) = (NO_SPANS, 0, 0);
+                Some(pages)
+            }
+            other => {
+                own.memory = other;
+                None
+            }
+        }
+    }
+
+    /// Gives it memory that somebody else keeps, such as a guest's. A parent that waits inside stays there.
+    ///
+    /// # Safety
+    /// The memory of `spans` stays valid until the bio has ended.
+    #[expect(unsafe_code, reason = "the promise is the caller's")]
+    pub unsafe fn set_foreign(&mut self, spans: &[Span<'_>]) {
+        // SAFETY: by the caller's promise; a `PadBio` that has not been handed on has no pieces.
+        unsafe { self.set_spans(spans) };
+        let own = self.own_mut();
+        own.skip = 0;
+        own.len = raw_spans(own).iter().map(Span::len).sum();
+    }
+
+    /// Makes it a clone of `parent` (the kernel's `bio_alloc_clone`): the same operation, flags, range and memory.
+    /// The parent waits inside until [`PadBio::take_parent`].
+    pub fn clone_of(&mut self, parent: Bio) {
+        self.borrow_front(&parent, parent.own().len);
+        self.own_mut().home = parent.own().home;
+        self.own_mut().memory = Memory::Parent(parent);
+    }
+
+    /// Keeps `parent` inside without borrowing its memory.
+    pub fn set_parent(&mut self, parent: Bio) {
+        let own = self.own_mut();
+        own.home = parent.own().home;
+        own.memory = Memory::Parent(parent);
+    }
+
+    /// The bio that waits inside.
+    pub fn parent(&self) -> Option<&Bio> {
+        match &self.own().memory {
+            Memory::Parent(parent) => Some(parent),
+            _ => None,
+        }
+    }
+
+    /// Takes the bio out that waits inside; the clone has no data then.
+    pub fn take_parent(&mut self) -> Option<Bio> {
+        let own = self.own_mut();
+        match std::mem::replace(&mut own.memory, Memory::Elsewhere) {
+            Memory::Parent(parent) => {
+                (own.spans, own.skip, own.len) = (NO_SPANS, 0, 0);
+                Some(parent)
+            }
+            other => {
+                own.memory = other;
+                None
+            }
+        }
+    }
+
+    /// Makes a bio that ended ready to be handed on again.
+    pub fn rearm(&mut self) {
+        self.forget_status();
+    }
+
+    /// Submits it to `dev`.
+    pub fn submit(self, dev: &DeviceRef) {
+        submit::submit(dev, self.into_bio());
+    }
+}
+
+/// A bio was dropped without being completed: its driver has a bug. The client hears of an error, and a test of a
+/// panic.
+#[cold]
+fn lost(bio: Bio) {
+    tracing::error!(op = ?bio.op(), sector = %bio.sector(), "a driver lost a bio");
+    let loud = cfg!(debug_assertions) && !std::thread::panicking();
+    bio.complete(Status::IoErr);
+    assert!(!loud, "a driver lost a bio");
+}
+
+impl std::fmt::Debug for Bio {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let own = self.own();
+        write!(f, "Bio({:?}, sector {}, {} bytes)", own.op, own.sector, own.len)
+    }
+}
+
+#[cfg(test)]
+mod tests;

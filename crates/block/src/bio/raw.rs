@@ -1,0 +1,320 @@
+//! Where a bio lives in memory, and who may touch what of it. All of the bio's `unsafe` is here.
+//!
+//! A bio is one block: the driver's pad, the head that all layers see, and the way home to its pool. `Bio` is the
+//! right of its one holder to the head's own part. What several may touch at once (the status and the count of
+//! pieces) is atomic. A piece that was split off keeps its parent's block through a count (`ChainRef`).
+#![allow(unsafe_code)]
+
+use std::alloc::Layout;
+use std::cell::UnsafeCell;
+use std::marker::PhantomData;
+use std::mem::{ManuallyDrop, MaybeUninit, offset_of};
+use std::ptr::NonNull;
+
+use super::{Op, Own, Pad, Status};
+use crate::device::DeviceRef;
+use crate::memory::Chunk;
+use crate::mempool::{Element, Lent};
+use crate::span::Span;
+use crate::sync::{AtomicU8, AtomicU32, Ordering, fence};
+
+/// How many runs of memory a bio can have.
+pub const INLINE_SPANS: usize = 8;
+
+/// What all layers see of a bio.
+pub(super) struct Head {
+    /// What its set does when it ends.
+    end_io: unsafe fn(NonNull<Head>),
+    status: AtomicU8,
+    /// Completions that must come before the bio ends: its own, and one for each piece that was split off.
+    pending: AtomicU32,
+    /// Its own runs. Written before the bio is first handed on, and not again until it is free: pieces borrow them.
+    spans: UnsafeCell<[MaybeUninit<Span<'static>>; INLINE_SPANS]>,
+    /// What the holder alone touches.
+    own: UnsafeCell<Own>,
+}
+
+/// The memory of one bio of a set whose pad is `P`.
+#[repr(C)]
+struct Block<P: Pad> {
+    pad: UnsafeCell<ManuallyDrop<P>>,
+    head: Head,
+    lent: UnsafeCell<ManuallyDrop<Lent<BioMemory<P>>>>,
+}
+
+/// A free bio: its memory, and the device that it went to last, so that going there again counts no reference.
+pub(super) struct BioMemory<P> {
+    chunk: Chunk,
+    dev: Option<DeviceRef>,
+    pad: PhantomData<fn(P) -> P>,
+}
+
+impl<P: Pad> Element for BioMemory<P> {
+    fn from_chunk(chunk: Chunk) -> Self {
+        Self { chunk, dev: None, pad: PhantomData }
+    }
+}
+
+/// The layout of a bio with a pad of type `P`.
+pub(super) fn layout<P: Pad>() -> Layout {
+    Layout::new::<Block<P>>()
+}
+
+/// One I/O: the right of its one holder, which is handed down the stack and back up. Whoever has it must hand it on
+/// or complete it.
+#[must_use = "a dropped bio never completes"]
+#[repr(transparent)]
+pub struct Bio(NonNull<Head>);
+
+// SAFETY: what the holder alone may touch is Send (pads are by the trait's bound, the rest by its types), the rest is
+// atomic.
+unsafe impl Send for Bio {}
+
+/// A bio as its owner's driver has it, before it is handed on and after it ended: with its pad. Dropping it frees it.
+pub struct PadBio<P: Pad>(NonNull<Head>, PhantomData<P>);
+
+// SAFETY: as for `Bio`.
+unsafe impl<P: Pad> Send for PadBio<P> {}
+
+/// A count on a bio that keeps it, and the memory of its data, until every piece of it has ended.
+pub(super) struct ChainRef(NonNull<Head>);
+
+// SAFETY: it touches the atomic part of the head alone.
+unsafe impl Send for ChainRef {}
+
+unsafe fn end_io<P: Pad>(head: NonNull<Head>) {
+    P::end_io(PadBio(head, PhantomData));
+}
+
+/// The block around a head of a set with pad `P`.
+fn block<P: Pad>(head: NonNull<Head>) -> NonNull<Block<P>> {
+    // SAFETY: the head of a `PadBio<P>`, or one whose `end_io` is that of `P`, is that of a `Block<P>`, and was made from a pointer
+    // to the whole of it.
+    unsafe { head.byte_sub(offset_of!(Block<P>, head)).cast() }
+}
+
+unsafe fn free<P: Pad>(head: NonNull<Head>) {
+    let block = block::<P>(head);
+    // SAFETY: the caller gives up the only right to the bio; pad, own part and way home are live until here and are
+    // not touched again before the block is made anew. The way home is read out before it is followed, since another
+    // thread may have the block as soon as it is home.
+    let mut lent = unsafe {
+        ManuallyDrop::drop(&mut *block.as_ref().pad.get());
+        let own = block.as_ref().head.own.get();
+        let dev = (*own).dev.take();
+        std::ptr::drop_in_place(own);
+        let mut lent = ManuallyDrop::take(&mut *block.as_ref().lent.get());
+        lent.dev = dev;
+        lent
+    };
+    let _: &mut BioMemory<P> = &mut lent;
+}
+
+impl<P: Pad> PadBio<P> {
+    /// Makes the bio in the memory that its pool has lent.
+    pub(super) fn init(mut lent: Lent<BioMemory<P>>, pad: P) -> Self {
+        let block: NonNull<Block<P>> = lent.chunk.addr().cast();
+        let own = Own::new(lent.dev.take());
+        let head = Head {
+            end_io: end_io::<P>,
+            status: AtomicU8::new(Status::Ok as u8),
+            pending: AtomicU32::new(1),
+            spans: UnsafeCell::new([MaybeUninit::uninit(); INLINE_SPANS]),
+            own: UnsafeCell::new(own),
+        };
+        let made = Block {
+            pad: UnsafeCell::new(ManuallyDrop::new(pad)),
+            head,
+            lent: UnsafeCell::new(ManuallyDrop::new(lent)),
+        };
+        // SAFETY: the chunk has the layout of a `Block<P>` and is nobody else's while it is lent.
+        unsafe {
+            block.write(made);
+            Self(NonNull::new_unchecked(&raw mut (*block.as_ptr()).head), PhantomData)
+        }
+    }
+
+    /// The driver's own state for this bio.
+    pub fn pad(&self) -> &P {
+        // SAFETY: this handle is the only right to the pad, and the pad lives until the bio is freed.
+        unsafe { &*block::<P>(self.0).as_ref().pad.get() }
+    }
+
+    /// The driver's own state for this bio, to be changed.
+    pub fn pad_mut(&mut self) -> &mut P {
+        // SAFETY: as in `pad`.
+        unsafe { &mut *block::<P>(self.0).as_ref().pad.get() }
+    }
+
+    /// Pad and bio at once.
+    pub fn parts(&mut self) -> (&mut P, &mut Bio) {
+        // SAFETY: as in `pad`; pad and own part are different fields. `Bio` has the layout of the pointer in `self`
+        // (it is transparent over it), and borrowing it keeps the handle where it is.
+        unsafe { (&mut *block::<P>(self.0).as_ref().pad.get(), &mut *(&raw mut self.0).cast::<Bio>()) }
+    }
+
+    /// The bio without its pad, to be handed on.
+    pub fn into_bio(self) -> Bio {
+        Bio(ManuallyDrop::new(self).0)
+    }
+
+    /// The bio of `set` that `bio` is; handed back when it is of another set.
+    pub(super) fn claim(bio: Bio, pool: &crate::mempool::Mempool<BioMemory<P>>) -> Result<Self, Bio> {
+        // SAFETY: the head is live.
+        let same =
+            std::ptr::fn_addr_eq(unsafe { bio.0.as_ref() }.end_io, end_io::<P> as unsafe fn(NonNull<Head>));
+        // SAFETY: functions of one address have the same code, so for the same layout of block: there is a way home
+        // at this place, and whether it leads to this pool decides.
+        if same && unsafe { (*block::<P>(bio.0).as_ref().lent.get()).is_from(pool) } {
+            return Ok(Self(ManuallyDrop::new(bio).0, PhantomData));
+        }
+        Err(bio)
+    }
+}
+
+impl<P: Pad> std::ops::Deref for PadBio<P> {
+    type Target = Bio;
+    fn deref(&self) -> &Bio {
+        // SAFETY: as in `parts`.
+        unsafe { &*(&raw const self.0).cast::<Bio>() }
+    }
+}
+
+impl<P: Pad> std::ops::DerefMut for PadBio<P> {
+    fn deref_mut(&mut self) -> &mut Bio {
+        self.parts().1
+    }
+}
+
+impl<P: Pad> Drop for PadBio<P> {
+    fn drop(&mut self) {
+        // SAFETY: this was the only right to the bio.
+        unsafe { free::<P>(self.0) }
+    }
+}
+
+impl Bio {
+    fn head(&self) -> &Head {
+        // SAFETY: the block lives as long as a handle to it; nobody makes a `&mut Head`.
+        unsafe { self.0.as_ref() }
+    }
+
+    pub(super) fn own(&self) -> &Own {
+        // SAFETY: the holder alone touches the own part.
+        unsafe { &*self.head().own.get() }
+    }
+
+    pub(super) fn own_mut(&mut self) -> &mut Own {
+        // SAFETY: as in `own`, and this borrow is exclusive.
+        unsafe { &mut *self.head().own.get() }
+    }
+
+    /// Takes `spans` for its runs.
+    ///
+    /// # Safety
+    /// The memory stays valid until the bio ends. Pieces have not been split off yet.
+    ///
+    /// # Panics
+    /// For more than [`INLINE_SPANS`] runs.
+    pub(super) unsafe fn set_spans(&mut self, spans: &[Span<'_>]) {
+        assert!(
+            spans.len() <= INLINE_SPANS,
+            "{} runs in a bio, which has room for {INLINE_SPANS}",
+            spans.len()
+        );
+        let place = self.head().spans.get().cast::<Span<'static>>();
+        // SAFETY: there is room; nobody borrows the runs yet; their lifetime is the caller's promise.
+        unsafe { std::ptr::copy_nonoverlapping(spans.as_ptr().cast(), place, spans.len()) };
+        // SAFETY: the block does not move, and the runs are initialised and not written again.
+        let table = unsafe { std::slice::from_raw_parts(place, spans.len()) };
+        self.own_mut().spans = table;
+    }
+
+    pub(super) fn record(&self, status: Status) {
+        if !status.is_ok() {
+            // The first error sticks, and success never overwrites one.
+            let _ = self.head().status.compare_exchange(
+                Status::Ok as u8,
+                status as u8,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+        }
+    }
+
+    /// How it ended, or what has gone wrong so far.
+    pub fn status(&self) -> Status {
+        Status::from_byte(self.head().status.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn forget_status(&mut self) {
+        self.head().status.store(Status::Ok as u8, Ordering::Relaxed);
+    }
+
+    /// One more completion must come before it ends.
+    pub(super) fn chain(&self) -> ChainRef {
+        self.head().pending.fetch_add(1, Ordering::Relaxed);
+        ChainRef(self.0)
+    }
+
+    /// One completion came: the bio itself when it was the last one.
+    pub(super) fn arrive(self) -> Option<Self> {
+        let head = ManuallyDrop::new(self).0;
+        ChainRef(head).arrive()
+    }
+
+    pub(super) fn call_end_io(self) {
+        let head = ManuallyDrop::new(self).0;
+        // SAFETY: the head is live, and the right to it goes to the function, which was made for its block.
+        unsafe { (head.as_ref().end_io)(head) }
+    }
+
+    /// Whether it is the same bio.
+    pub fn is(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Drop for Bio {
+    fn drop(&mut self) {
+        // The right goes on in a new handle: this one must not be dropped twice.
+        super::lost(Self(self.0));
+    }
+}
+
+impl ChainRef {
+    /// This piece ended with `status`: the parent, when it was the last one.
+    pub(super) fn end(self, status: Status) -> Option<Bio> {
+        let parent = ManuallyDrop::new(Bio(self.0));
+        parent.record(status);
+        self.arrive()
+    }
+
+    fn arrive(self) -> Option<Bio> {
+        // SAFETY: the count that this reference stands for keeps the block.
+        let pending = unsafe { &self.0.as_ref().pending };
+        // The common case is a bio without pieces, whose count nobody else touches.
+        if pending.load(Ordering::Acquire) != 1 {
+            if pending.fetch_sub(1, Ordering::Release) != 1 {
+                return None;
+            }
+            fence(Ordering::Acquire);
+            // Its own completion is what is left to be told of.
+            pending.store(1, Ordering::Relaxed);
+        }
+        Some(Bio(self.0))
+    }
+}
+
+impl Bio {
+    /// Makes this bio a piece of `parent`: its first `len` bytes, at the same place with the same operation.
+    pub(super) fn borrow_front(&mut self, parent: &Bio, len: usize) {
+        let from = parent.own();
+        let own = self.own_mut();
+        (own.op, own.flags, own.sector) = (from.op, from.flags, from.sector);
+        // The runs are the parent's, which lives until this piece has ended.
+        (own.spans, own.skip, own.len) = (from.spans, from.skip, len);
+    }
+}
+
+const _: () = assert!(size_of::<Bio>() == size_of::<usize>() && Op::Read as u8 == 0);

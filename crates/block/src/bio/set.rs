@@ -1,0 +1,72 @@
+//! A pool of bios with a guaranteed reserve (the kernel's `struct bio_set`).
+
+use std::sync::Arc;
+
+use super::raw::{BioMemory, layout};
+use super::{Bio, Pad, PadBio};
+use crate::memory::{Limited, Source};
+use crate::mempool::{Alloc, Mempool, NoReserve, PoolOptions};
+
+/// How a set is to be.
+#[derive(Clone, Debug)]
+pub struct BioSetOptions {
+    /// Whose bios they are, for messages.
+    pub name: &'static str,
+    /// How many bios are always there. One is enough for progress; more is faster when memory is short.
+    pub reserve: usize,
+    /// How many bios more it may take from normal memory.
+    pub limit: usize,
+    /// How many free bios a thread may keep for itself.
+    pub magazine: usize,
+}
+
+impl BioSetOptions {
+    /// A reserve of 64 as dm-crypt has, and room for 1024 more.
+    pub const fn named(name: &'static str) -> Self {
+        Self { name, reserve: 64, limit: 1024, magazine: 64 }
+    }
+}
+
+/// A pool of bios whose pad is `P`. Each level of a stack has a set of its own.
+pub struct BioSet<P: Pad> {
+    pool: Mempool<BioMemory<P>>,
+}
+
+impl<P: Pad> BioSet<P> {
+    /// A set that takes its memory from `source`.
+    ///
+    /// # Errors
+    /// When there is no memory for the reserve.
+    pub fn new(options: &BioSetOptions, source: &Source) -> Result<Self, NoReserve> {
+        let layout = layout::<P>();
+        let normal = Limited::new(Arc::clone(source), options.limit * layout.size());
+        let pool =
+            PoolOptions { name: options.name, layout, reserve: options.reserve, magazine: options.magazine };
+        Ok(Self { pool: Mempool::new(pool, source, normal)? })
+    }
+
+    /// A bio with this pad, by the rule of [`crate::mempool`]; the pad comes back when there is none.
+    ///
+    /// # Errors
+    /// When there is no bio, which `Alloc::Wait` never says.
+    #[inline]
+    pub fn alloc(&self, pad: P, how: Alloc) -> Result<PadBio<P>, P> {
+        match self.pool.alloc(how) {
+            Some(memory) => Ok(PadBio::init(memory, pad)),
+            None => Err(pad),
+        }
+    }
+
+    /// Leaves `bio`, which found no bio here, to the next free: see [`Mempool::park`].
+    pub fn park(&self, bio: Bio) {
+        self.pool.park(bio);
+    }
+
+    /// The bio of this set that `bio` is.
+    ///
+    /// # Errors
+    /// Hands it back when it is of another set.
+    pub fn claim(&self, bio: Bio) -> Result<PadBio<P>, Bio> {
+        PadBio::claim(bio, &self.pool)
+    }
+}

@@ -1,0 +1,244 @@
+//! Reading and writing a device at any byte, from a thread that waits: the front door for programs.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::bio::{Bio, BioSet, BioSetOptions, Pad, PadBio};
+use crate::device::DeviceRef;
+use crate::memory::{Heap, Source};
+use crate::mempool::{Alloc, NoReserve};
+use crate::op::{Flags, Op};
+use crate::pages::{PagePool, PagePoolOptions};
+use crate::queue::{self, Queue};
+use crate::status::Status;
+use crate::units::{Bytes, SECTOR_SIZE, Sector};
+
+/// How much one bio moves, in bytes.
+const CHUNK: usize = 256 << 10;
+/// How many bios are under way at once.
+const DEPTH: usize = 8;
+
+/// A device, read and written by the thread that made this, which is a queue thread while it lives.
+pub struct Blocking {
+    dev: DeviceRef,
+    queue: Queue,
+    set: BioSet<Wait>,
+    pages: PagePool,
+}
+
+/// The pad: where in the caller's buffer the bio belongs.
+struct Wait {
+    at: usize,
+}
+
+impl Pad for Wait {
+    fn end_io(bio: PadBio<Self>) {
+        queue::deliver(bio);
+    }
+}
+
+/// Why a [`Blocking`] could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BlockingError {
+    /// No memory.
+    #[error(transparent)]
+    NoReserve(#[from] NoReserve),
+    /// This thread cannot be a queue thread.
+    #[error("this thread cannot drive I/O: {0}")]
+    Queue(#[from] io::Error),
+}
+
+/// A buffer of the caller's, to be filled or to be written.
+enum Buffer<'a> {
+    Fill(&'a mut [u8]),
+    Take(&'a [u8]),
+}
+
+impl Buffer<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Fill(bytes) => bytes.len(),
+            Self::Take(bytes) => bytes.len(),
+        }
+    }
+}
+
+impl Blocking {
+    /// A front door to `dev`.
+    ///
+    /// # Errors
+    /// When there is no memory, or no room for another queue thread.
+    pub fn new(dev: DeviceRef) -> Result<Self, BlockingError> {
+        let source: Source = Arc::new(Heap);
+        let bios = BioSetOptions { name: "front door", reserve: DEPTH, limit: 0, magazine: 0 };
+        let pages =
+            PagePoolOptions { name: "front door", largest: CHUNK, reserve: DEPTH, limit: DEPTH * CHUNK };
+        Ok(Self {
+            dev,
+            queue: Queue::enter()?,
+            set: BioSet::new(&bios, &source)?,
+            pages: PagePool::new(pages, &source)?,
+        })
+    }
+
+    /// The device.
+    pub fn device(&self) -> &DeviceRef {
+        &self.dev
+    }
+
+    /// Fills `to` with what stands at byte `offset`.
+    ///
+    /// # Errors
+    /// What the device says; the first error of any part.
+    pub fn read_at(&self, offset: u64, to: &mut [u8]) -> Result<(), Status> {
+        let block = self.block();
+        let head = head_len(offset, to.len(), block);
+        let tail = (to.len() - head) % block;
+        let (first, rest) = to.split_at_mut(head);
+        let (middle, last) = rest.split_at_mut(rest.len() - tail);
+        self.read_part(offset, first)?;
+        self.transfer(offset + head as u64, Buffer::Fill(middle), Flags::NONE)?;
+        self.read_part(offset + (head + middle.len()) as u64, last)
+    }
+
+    /// Writes `from` at byte `offset`; what shares a block with it is read first and stays.
+    ///
+    /// # Errors
+    /// What the device says; the first error of any part. Other parts may have been written then.
+    pub fn write_at(&self, offset: u64, from: &[u8]) -> Result<(), Status> {
+        let block = self.block();
+        let head = head_len(offset, from.len(), block);
+        let tail = (from.len() - head) % block;
+        let (first, rest) = from.split_at(head);
+        let (middle, last) = rest.split_at(rest.len() - tail);
+        self.write_part(offset, first)?;
+        self.transfer(offset + head as u64, Buffer::Take(middle), Flags::NONE)?;
+        self.write_part(offset + (head + middle.len()) as u64, last)
+    }
+
+    /// Makes what was written durable.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub fn flush(&self) -> Result<(), Status> {
+        self.simple(Op::Flush, Sector(0), Bytes(0))
+    }
+
+    /// Discards, or writes zeros to, whole blocks: `len` bytes at byte `offset`.
+    ///
+    /// # Errors
+    /// What the device says; `Invalid` off a block border.
+    pub fn range(&self, op: Op, offset: u64, len: Bytes) -> Result<(), Status> {
+        let block = self.block() as u64;
+        if !offset.is_multiple_of(block) || !len.0.is_multiple_of(block) {
+            return Err(Status::Invalid);
+        }
+        self.simple(op, Sector(offset / SECTOR_SIZE as u64), len)
+    }
+
+    fn block(&self) -> usize {
+        self.dev.geometry().logical_block as usize
+    }
+
+    /// Reads a part of one block.
+    fn read_part(&self, offset: u64, to: &mut [u8]) -> Result<(), Status> {
+        if to.is_empty() {
+            return Ok(());
+        }
+        let mut block = [0; 4096];
+        let block = &mut block[..self.block()];
+        let skip = (offset % block.len() as u64) as usize;
+        self.transfer(offset - skip as u64, Buffer::Fill(block), Flags::NONE)?;
+        to.copy_from_slice(&block[skip..skip + to.len()]);
+        Ok(())
+    }
+
+    /// Writes a part of one block.
+    fn write_part(&self, offset: u64, from: &[u8]) -> Result<(), Status> {
+        if from.is_empty() {
+            return Ok(());
+        }
+        let mut block = [0; 4096];
+        let block = &mut block[..self.block()];
+        let skip = (offset % block.len() as u64) as usize;
+        self.transfer(offset - skip as u64, Buffer::Fill(block), Flags::NONE)?;
+        block[skip..skip + from.len()].copy_from_slice(from);
+        self.transfer(offset - skip as u64, Buffer::Take(block), Flags::NONE)
+    }
+
+    /// Moves whole blocks, several bios at once.
+    fn transfer(&self, offset: u64, mut buffer: Buffer<'_>, flags: Flags) -> Result<(), Status> {
+        let (mut next, mut under_way, mut result) = (0, 0, Ok(()));
+        loop {
+            while result.is_ok() && next < buffer.len() {
+                let Some(bio) = self.make(offset, next, &buffer, flags) else { break };
+                next += bio.len().0 as usize;
+                under_way += 1;
+                bio.submit(&self.dev);
+            }
+            if under_way == 0 {
+                let done = next == buffer.len() || result.is_err();
+                return if done { result } else { Err(Status::DevResource) };
+            }
+            let Some(bio) = self.queue.take_ended() else {
+                self.queue.wait(&mut [], None).map_err(|_| Status::IoErr)?;
+                continue;
+            };
+            under_way -= 1;
+            let ended = self.finish(bio, &mut buffer);
+            result = result.and(ended);
+        }
+    }
+
+    /// The bio that moves the bytes from `at` on, when there is memory for one more.
+    fn make(&self, offset: u64, at: usize, buffer: &Buffer<'_>, flags: Flags) -> Option<PadBio<Wait>> {
+        let len = CHUNK.min(buffer.len() - at).min(self.dev.geometry().max_transfer as usize);
+        let pages = self.pages.alloc(Bytes(len as u64), Alloc::NoWait)?;
+        let mut bio = self.set.alloc(Wait { at }, Alloc::NoWait).ok()?;
+        let op = match buffer {
+            Buffer::Fill(_) => Op::Read,
+            Buffer::Take(from) => {
+                pages.span(Bytes(len as u64)).write(&from[at..at + len]);
+                Op::Write
+            }
+        };
+        bio.prepare(op, flags, Sector((offset + at as u64) / SECTOR_SIZE as u64));
+        bio.set_pages(pages, Bytes(len as u64));
+        bio.set_home(self.queue.home());
+        Some(bio)
+    }
+
+    /// Takes the result of a bio that ended.
+    fn finish(&self, bio: Bio, buffer: &mut Buffer<'_>) -> Result<(), Status> {
+        let bio = self.set.claim(bio).expect("this thread has no bios of another set");
+        if !bio.status().is_ok() {
+            return Err(bio.status());
+        }
+        if let Buffer::Fill(to) = buffer {
+            let at = bio.pad().at;
+            bio.data().read(&mut to[at..at + bio.len().0 as usize]);
+        }
+        Ok(())
+    }
+
+    /// One operation without data, to its end.
+    fn simple(&self, op: Op, sector: Sector, len: Bytes) -> Result<(), Status> {
+        let mut bio = self.set.alloc(Wait { at: 0 }, Alloc::NoWait).map_err(|_| Status::DevResource)?;
+        bio.prepare(op, Flags::NONE, sector);
+        bio.set_range(len);
+        bio.set_home(self.queue.home());
+        bio.submit(&self.dev);
+        loop {
+            if let Some(bio) = self.queue.take_ended() {
+                return self.finish(bio, &mut Buffer::Take(&[]));
+            }
+            self.queue.wait(&mut [], None).map_err(|_| Status::IoErr)?;
+        }
+    }
+}
+
+/// How many of `len` bytes at `offset` share a block with bytes before them, or do not fill one.
+fn head_len(offset: u64, len: usize, block: usize) -> usize {
+    let into = (offset % block as u64) as usize;
+    if into == 0 { 0 } else { len.min(block - into) }
+}

@@ -1,0 +1,62 @@
+//! A block device: what takes bios. Control is asked through `&self`; the I/O path is `submit` alone.
+
+use std::sync::Arc;
+
+use crate::bio::Bio;
+use crate::units::{Bytes, Sectors};
+
+/// A device that others refer to.
+pub type DeviceRef = Arc<dyn Device>;
+
+/// Takes bios (the kernel's `struct block_device` with its `submit_bio`).
+pub trait Device: Send + Sync {
+    /// What it is and what it can do. The same for as long as the device lives.
+    fn geometry(&self) -> &Geometry;
+
+    /// Takes a bio, which has been held against the geometry. It hands it on, or completes it, now or later; it never
+    /// sleeps for memory on a queue thread. Called by [`crate::submit()`] alone.
+    fn submit(&self, bio: Bio);
+}
+
+/// Size, limits and abilities of a device (the kernel's `struct queue_limits`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent abilities")]
+pub struct Geometry {
+    /// Its length.
+    pub size: Sectors,
+    /// The smallest unit that it can transfer, in bytes: a power of two from 512 to 4096.
+    pub logical_block: u32,
+    /// The longest read or write that it takes at once, in bytes.
+    pub max_transfer: u32,
+    /// What the address of each run of memory should be a multiple of for the fastest way.
+    pub memory_alignment: u32,
+    /// It takes no writes.
+    pub read_only: bool,
+    /// It takes [`crate::Op::Discard`].
+    pub discard: bool,
+    /// It takes [`crate::Op::WriteZeroes`].
+    pub write_zeroes: bool,
+    /// It keeps what it acknowledged in a cache that a flush makes durable.
+    pub write_cache: bool,
+}
+
+impl Geometry {
+    /// A device of `size` with blocks of 512 bytes, no limits and no abilities beyond reading and writing.
+    pub const fn plain(size: Sectors) -> Self {
+        Self {
+            size,
+            logical_block: 512,
+            max_transfer: u32::MAX,
+            memory_alignment: 1,
+            read_only: false,
+            discard: false,
+            write_zeroes: false,
+            write_cache: true,
+        }
+    }
+
+    /// Whether `len` bytes are whole blocks.
+    pub fn is_blocks(&self, len: Bytes) -> bool {
+        len.0.is_multiple_of(u64::from(self.logical_block))
+    }
+}

@@ -1,0 +1,270 @@
+//! Where normal memory comes from: one trait that can be told to fail.
+//!
+//! Every pool of the block layer gets its elements through a [`MemorySource`], so that a test can starve the whole
+//! stack, and a limit can be put on any part of it.
+#![allow(unsafe_code)]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::fmt;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
+
+/// The size of a page in bytes; every buffer for data begins at a multiple of it.
+pub const PAGE_SIZE: usize = 4096;
+
+/// A source of memory that is shared by many pools.
+pub type Source = Arc<dyn MemorySource>;
+
+/// Gives memory, or says that there is none. It never sleeps.
+///
+/// # Safety
+/// What `allocate` gives is zeroed, valid for the layout, and nobody else's until it is freed.
+pub unsafe trait MemorySource: Send + Sync {
+    /// Zeroed memory of this layout, or `None`.
+    fn allocate(&self, layout: Layout) -> Option<NonNull<u8>>;
+
+    /// Takes memory back.
+    ///
+    /// # Safety
+    /// `addr` came from `allocate` of this source with the same layout, and nobody uses it any more.
+    unsafe fn free(&self, addr: NonNull<u8>, layout: Layout);
+}
+
+/// The process's heap.
+pub struct Heap;
+
+// SAFETY: the global allocator keeps the promise; layouts of size zero are never asked for (see `Chunk::new`).
+unsafe impl MemorySource for Heap {
+    fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+        // SAFETY: the layout's size is not zero.
+        NonNull::new(unsafe { alloc_zeroed(layout) })
+    }
+
+    unsafe fn free(&self, addr: NonNull<u8>, layout: Layout) {
+        // SAFETY: by the caller's promise.
+        unsafe { dealloc(addr.as_ptr(), layout) }
+    }
+}
+
+/// A source that gives at most so many bytes at once.
+pub struct Limited {
+    inner: Source,
+    limit: usize,
+    taken: AtomicUsize,
+}
+
+impl Limited {
+    /// At most `limit` bytes of `inner`.
+    pub fn new(inner: Source, limit: usize) -> Arc<Self> {
+        Arc::new(Self { inner, limit, taken: AtomicUsize::new(0) })
+    }
+
+    /// How many bytes are out.
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+}
+
+// SAFETY: it passes on what `inner` promises.
+unsafe impl MemorySource for Limited {
+    fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let size = layout.size();
+        self.taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+                taken.checked_add(size).filter(|sum| *sum <= self.limit)
+            })
+            .ok()?;
+        let addr = self.inner.allocate(layout);
+        if addr.is_none() {
+            self.taken.fetch_sub(size, Ordering::Relaxed);
+        }
+        addr
+    }
+
+    unsafe fn free(&self, addr: NonNull<u8>, layout: Layout) {
+        // SAFETY: by the caller's promise; the memory came from `inner`.
+        unsafe { self.inner.free(addr, layout) }
+        self.taken.fetch_sub(layout.size(), Ordering::Relaxed);
+    }
+}
+
+/// When a [`Starving`] source refuses.
+#[derive(Clone, Copy, Debug)]
+pub enum Refuse {
+    /// Never.
+    Never,
+    /// Always.
+    Always,
+    /// The `n`-th request and all that follow it, counted from 0 at the time this was said.
+    From(u64),
+    /// Only the `n`-th request from now, counted from 0.
+    Nth(u64),
+    /// Each request with a chance of `per_mille` in a thousand, from this seed.
+    Chance {
+        /// The seed of the dice.
+        seed: u64,
+        /// Refusals in a thousand.
+        per_mille: u64,
+    },
+}
+
+/// A source for tests, that refuses as it is told, and counts.
+pub struct Starving {
+    inner: Source,
+    plan: Mutex<(Refuse, u64)>,
+    asked: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Starving {
+    /// A source over `inner` that refuses nothing yet.
+    pub fn new(inner: Source) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            plan: Mutex::new((Refuse::Never, 0)),
+            asked: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        })
+    }
+
+    /// From now on refuses as `plan` says.
+    pub fn refuse(&self, plan: Refuse) {
+        *self.plan.lock().unwrap() = (plan, 0);
+    }
+
+    /// How often it was asked, and how often it refused.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.asked.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed))
+    }
+
+    fn refuses(&self) -> bool {
+        let mut plan = self.plan.lock().unwrap();
+        let now = plan.1;
+        plan.1 += 1;
+        match &mut plan.0 {
+            Refuse::Never => false,
+            Refuse::Always => true,
+            Refuse::From(n) => now >= *n,
+            Refuse::Nth(n) => now == *n,
+            Refuse::Chance { seed, per_mille } => splitmix64(seed) % 1000 < *per_mille,
+        }
+    }
+}
+
+// SAFETY: it passes on what `inner` promises.
+unsafe impl MemorySource for Starving {
+    fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        if self.refuses() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        self.inner.allocate(layout)
+    }
+
+    unsafe fn free(&self, addr: NonNull<u8>, layout: Layout) {
+        // SAFETY: by the caller's promise; the memory came from `inner`.
+        unsafe { self.inner.free(addr, layout) }
+    }
+}
+
+/// The next word of the splitmix64 generator, whose state is `seed`.
+pub fn splitmix64(seed: &mut u64) -> u64 {
+    *seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let z = (*seed ^ (*seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// A piece of memory with the source that it goes back to.
+pub struct Chunk {
+    addr: NonNull<u8>,
+    layout: Layout,
+    source: Source,
+}
+
+// SAFETY: a chunk is memory that nobody else refers to, and its source is Send + Sync.
+unsafe impl Send for Chunk {}
+// SAFETY: a shared chunk gives out nothing but its address.
+unsafe impl Sync for Chunk {}
+
+impl Chunk {
+    /// Zeroed memory of this layout from `source`, or `None`.
+    ///
+    /// # Panics
+    /// Where the layout's size is zero.
+    pub fn new(source: &Source, layout: Layout) -> Option<Self> {
+        assert!(layout.size() > 0, "a chunk of no bytes");
+        let addr = source.allocate(layout)?;
+        Some(Self { addr, layout, source: Arc::clone(source) })
+    }
+
+    /// Where it begins.
+    pub fn addr(&self) -> NonNull<u8> {
+        self.addr
+    }
+
+    /// Its length in bytes.
+    pub fn len(&self) -> usize {
+        self.layout.size()
+    }
+
+    /// Never: a chunk has at least one byte.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        // SAFETY: the memory came from this source with this layout, and the chunk was its only owner.
+        unsafe { self.source.free(self.addr, self.layout) }
+    }
+}
+
+impl fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Chunk({} bytes)", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page() -> Layout {
+        Layout::from_size_align(PAGE_SIZE, PAGE_SIZE).unwrap()
+    }
+
+    #[test]
+    fn a_limit_holds_and_comes_back() {
+        let limited = Limited::new(Arc::new(Heap), 2 * PAGE_SIZE);
+        let source: Source = Arc::clone(&limited) as Source;
+        let one = Chunk::new(&source, page()).unwrap();
+        let two = Chunk::new(&source, page()).unwrap();
+        assert!(Chunk::new(&source, page()).is_none());
+        drop(one);
+        assert!(Chunk::new(&source, page()).is_some());
+        drop(two);
+        assert_eq!(limited.taken(), 0);
+    }
+
+    #[test]
+    fn a_starving_source_refuses_as_it_is_told() {
+        let starving = Starving::new(Arc::new(Heap));
+        let source: Source = Arc::clone(&starving) as Source;
+        let pattern = |plan, n| {
+            starving.refuse(plan);
+            (0..n).map(|_| Chunk::new(&source, page()).is_some()).collect::<Vec<_>>()
+        };
+        assert_eq!(pattern(Refuse::Never, 2), [true, true]);
+        assert_eq!(pattern(Refuse::Always, 2), [false, false]);
+        assert_eq!(pattern(Refuse::From(1), 3), [true, false, false]);
+        assert_eq!(pattern(Refuse::Nth(1), 3), [true, false, true]);
+        let half = pattern(Refuse::Chance { seed: 1, per_mille: 500 }, 1000);
+        let given = half.iter().filter(|given| **given).count();
+        assert!((400..600).contains(&given), "{given} of 1000");
+    }
+}

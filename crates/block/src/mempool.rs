@@ -1,0 +1,345 @@
+//! A pool with a guaranteed reserve (the kernel's `mempool_t`), and the rule by which an allocation is served.
+//!
+//! An allocation takes from this thread's magazine; else from normal memory, within the pool's limit; else from the
+//! reserve; else it gives up, and its bio is parked on the pool, or it sleeps. Freeing refills the reserve first, so
+//! a magazine never robs it.
+#![allow(unsafe_code)]
+
+use std::alloc::Layout;
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+use std::time::{Duration, Instant};
+
+use crate::bio::{Bio, BioList};
+use crate::magazine::Magazines;
+use crate::memory::{Chunk, Source};
+use crate::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
+use crate::{queue, submit};
+
+/// What an allocation may do when there is no memory (the kernel's `gfp_t`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Alloc {
+    /// Take the reserve if it must, but never sleep: for what an I/O cannot go on without.
+    NoWait,
+    /// Ask normal memory once and leave the reserve alone: for what an I/O can do without.
+    NoRetry,
+    /// Sleep until the reserve serves it. It never fails. Not on a queue thread.
+    Wait,
+}
+
+/// There was no memory for a pool's reserve.
+#[derive(Debug, thiserror::Error)]
+#[error("no memory for {count} elements of {bytes} bytes, the reserve of the pool \"{pool}\"")]
+pub struct NoReserve {
+    /// The pool's name.
+    pub pool: &'static str,
+    /// How many elements its reserve was to have.
+    pub count: usize,
+    /// The size of an element in bytes.
+    pub bytes: usize,
+}
+
+/// Something that a pool can hold, made of a piece of memory.
+pub trait Element: Send + Sized + 'static {
+    /// The element in `chunk`, whose layout is the pool's.
+    fn from_chunk(chunk: Chunk) -> Self;
+}
+
+/// How a pool is to be.
+#[derive(Clone, Debug)]
+pub struct PoolOptions {
+    /// What it holds, for messages.
+    pub name: &'static str,
+    /// The layout of an element.
+    pub layout: Layout,
+    /// How many elements are always there.
+    pub reserve: usize,
+    /// How many free elements a thread may keep for itself.
+    pub magazine: usize,
+}
+
+/// A pool of elements with a reserve.
+pub struct Mempool<E: Element>(NonNull<Inner<E>>);
+
+struct Inner<E> {
+    options: PoolOptions,
+    normal: Source,
+    magazines: Magazines<E>,
+    /// How many elements exist beyond the reserve.
+    extra: AtomicUsize,
+    /// How many elements the reserve lacks. Changed under the lock of `shared`.
+    short: AtomicUsize,
+    shared: Mutex<Shared<E>>,
+    freed: Condvar,
+}
+
+struct Shared<E> {
+    reserve: Vec<E>,
+    parked: BioList,
+}
+
+// SAFETY: the pointer is to an `Inner` that is Sync: magazines are (for E: Send), and the rest is atomics and locks.
+unsafe impl<E: Element> Send for Mempool<E> {}
+// SAFETY: as above.
+unsafe impl<E: Element> Sync for Mempool<E> {}
+
+impl<E: Element> Mempool<E> {
+    /// A pool that takes its reserve from `reserve` now, and what it has beyond that from `normal`.
+    ///
+    /// # Errors
+    /// When there is not enough memory for the reserve.
+    pub fn new(options: PoolOptions, reserve: &Source, normal: Source) -> Result<Self, NoReserve> {
+        let elements: Option<Vec<E>> =
+            (0..options.reserve).map(|_| Chunk::new(reserve, options.layout).map(E::from_chunk)).collect();
+        let no_reserve =
+            NoReserve { pool: options.name, count: options.reserve, bytes: options.layout.size() };
+        let inner = Inner {
+            magazines: Magazines::new(options.magazine),
+            options,
+            normal,
+            extra: AtomicUsize::new(0),
+            short: AtomicUsize::new(0),
+            shared: Mutex::new(Shared { reserve: elements.ok_or(no_reserve)?, parked: BioList::new() }),
+            freed: Condvar::new(),
+        };
+        Ok(Self(NonNull::from(Box::leak(Box::new(inner)))))
+    }
+
+    fn inner(&self) -> &Inner<E> {
+        // SAFETY: the pool's drop is the only place that frees it.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// An element, by the rule of this module; `None` only where `how` allows it.
+    #[inline]
+    pub fn alloc(&self, how: Alloc) -> Option<Lent<E>> {
+        let inner = self.inner();
+        let element = match inner.magazines.pop() {
+            Some(element) => element,
+            None => match inner.take_normal() {
+                Some(element) => element,
+                None if how == Alloc::NoRetry => return None,
+                None => inner.take_reserve(how)?,
+            },
+        };
+        Some(Lent { element: ManuallyDrop::new(element), pool: self.0 })
+    }
+
+    /// The size of an element in bytes.
+    pub fn element_size(&self) -> usize {
+        self.inner().options.layout.size()
+    }
+
+    /// Leaves `bio`, which found the pool dry, to the pool: the next free submits it to its device again, first come,
+    /// first served. When an element has become free meanwhile the bio is submitted at once.
+    ///
+    /// # Panics
+    /// When no driver is being called on this thread: a bio is parked by the driver that was called with it.
+    pub fn park(&self, mut bio: Bio) {
+        submit::stay_at_called_device(&mut bio);
+        let mut shared = self.inner().lock();
+        if shared.reserve.is_empty() {
+            shared.parked.push(bio);
+        } else {
+            drop(shared);
+            submit::resubmit(bio);
+        }
+    }
+
+    /// Drops what this thread's magazine holds, so that its memory can serve something else.
+    pub fn trim(&self) {
+        let inner = self.inner();
+        while let Some(element) = inner.magazines.pop() {
+            inner.extra.fetch_sub(1, Ordering::Relaxed);
+            drop(element);
+        }
+    }
+}
+
+impl<E: Element> Inner<E> {
+    fn lock(&self) -> MutexGuard<'_, Shared<E>> {
+        self.shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    #[cold]
+    fn take_normal(&self) -> Option<E> {
+        let chunk = Chunk::new(&self.normal, self.options.layout)?;
+        self.extra.fetch_add(1, Ordering::Relaxed);
+        Some(E::from_chunk(chunk))
+    }
+
+    #[cold]
+    fn take_reserve(&self, how: Alloc) -> Option<E> {
+        let mut shared = self.lock();
+        loop {
+            if let Some(element) = shared.reserve.pop() {
+                self.short.fetch_add(1, Ordering::Relaxed);
+                return Some(element);
+            }
+            if how != Alloc::Wait {
+                return None;
+            }
+            queue::might_sleep();
+            shared = self.freed.wait(shared).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+    }
+
+    /// Takes an element back: to the reserve while that is short, else to this thread's magazine, else to the source.
+    #[inline]
+    fn put(&self, element: E) {
+        let element =
+            if self.short.load(Ordering::Relaxed) == 0 { Some(element) } else { self.refill(element) };
+        if let Some(Err(element)) = element.map(|element| self.magazines.push(element)) {
+            // From here on the pool does not count the element, and this thread touches the pool no more.
+            self.extra.fetch_sub(1, Ordering::Release);
+            drop(element);
+        }
+    }
+
+    /// Gives the element to the reserve and wakes who waits for one; hands it back when the reserve is full.
+    #[cold]
+    fn refill(&self, element: E) -> Option<E> {
+        let mut shared = self.lock();
+        if shared.reserve.len() >= self.options.reserve {
+            return Some(element);
+        }
+        shared.reserve.push(element);
+        self.short.fetch_sub(1, Ordering::Relaxed);
+        self.freed.notify_one();
+        let parked = shared.parked.pop();
+        drop(shared);
+        if let Some(bio) = parked {
+            submit::resubmit(bio);
+        }
+        None
+    }
+
+    /// Whether every element is here.
+    fn all_home(&self) -> bool {
+        let reserve = self.lock().reserve.len();
+        reserve == self.options.reserve && self.magazines.count() == self.extra.load(Ordering::Acquire)
+    }
+}
+
+/// Dropping a pool checks that every element came home. One that did not is a bug of its holder: the pool is then
+/// leaked, never freed under that holder.
+impl<E: Element> Drop for Mempool<E> {
+    fn drop(&mut self) {
+        // The thread that freed the last element may be on its way out of `put` still.
+        let patience = Instant::now() + Duration::from_secs(5);
+        while !self.inner().all_home() {
+            if Instant::now() > patience {
+                let name = self.inner().options.name;
+                tracing::error!("the pool \"{name}\" is dropped while elements of it are out: it is leaked");
+                assert!(
+                    std::thread::panicking() || !cfg!(debug_assertions),
+                    "the pool \"{name}\" lost elements"
+                );
+                return;
+            }
+            std::thread::yield_now();
+        }
+        let parked = self.inner().lock().parked.pop();
+        debug_assert!(parked.is_none(), "a bio is parked on a pool that is dropped");
+        // SAFETY: `new` leaked the box; all elements are home, so nobody else has the pointer (see `put`).
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+/// An element that is out of its pool, and goes home when it is dropped.
+pub struct Lent<E: Element> {
+    element: ManuallyDrop<E>,
+    pool: NonNull<Inner<E>>,
+}
+
+// SAFETY: the element is Send, and the pool that it goes home to is Sync.
+unsafe impl<E: Element> Send for Lent<E> {}
+
+impl<E: Element> Lent<E> {
+    /// Whether it came from `pool`.
+    pub fn is_from(&self, pool: &Mempool<E>) -> bool {
+        self.pool == pool.0
+    }
+}
+
+impl<E: Element> Deref for Lent<E> {
+    type Target = E;
+    fn deref(&self) -> &E {
+        &self.element
+    }
+}
+
+impl<E: Element> DerefMut for Lent<E> {
+    fn deref_mut(&mut self) -> &mut E {
+        &mut self.element
+    }
+}
+
+impl<E: Element> Drop for Lent<E> {
+    fn drop(&mut self) {
+        // SAFETY: the element is taken once, here; the pool is there for as long as an element of it is out.
+        unsafe { self.pool.as_ref().put(ManuallyDrop::take(&mut self.element)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::{Heap, Refuse, Starving};
+    use std::sync::Arc;
+
+    struct Page(#[expect(dead_code)] Chunk);
+    impl Element for Page {
+        fn from_chunk(chunk: Chunk) -> Self {
+            Self(chunk)
+        }
+    }
+
+    fn starving_pool(reserve: usize) -> (Mempool<Page>, Arc<Starving>) {
+        let heap: Source = Arc::new(Heap);
+        let starving = Starving::new(Arc::clone(&heap));
+        let layout = Layout::from_size_align(64, 64).unwrap();
+        let options = PoolOptions { name: "test", layout, reserve, magazine: 2 };
+        (Mempool::new(options, &heap, starving.clone()).unwrap(), starving)
+    }
+
+    #[test]
+    fn the_reserve_serves_when_normal_memory_fails_and_is_refilled_first() {
+        let (pool, starving) = starving_pool(1);
+        let normal = pool.alloc(Alloc::NoRetry).unwrap();
+        starving.refuse(Refuse::Always);
+        assert!(pool.alloc(Alloc::NoRetry).is_none());
+        let last = pool.alloc(Alloc::NoWait).unwrap();
+        assert!(pool.alloc(Alloc::NoWait).is_none());
+        // The first free refills the reserve, though a magazine had room for it.
+        drop(normal);
+        let again = pool.alloc(Alloc::NoWait).unwrap();
+        assert!(pool.alloc(Alloc::NoRetry).is_none());
+        drop((last, again));
+        assert_eq!(starving.counts().1, 5);
+    }
+
+    #[test]
+    fn a_sleeper_is_woken_by_a_free() {
+        let (pool, starving) = starving_pool(1);
+        starving.refuse(Refuse::Always);
+        let only = pool.alloc(Alloc::NoWait).unwrap();
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| drop(pool.alloc(Alloc::Wait)));
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(!sleeper.is_finished());
+            drop(only);
+        });
+    }
+
+    #[test]
+    fn what_a_thread_frees_it_gets_again_without_asking() {
+        let (pool, starving) = starving_pool(1);
+        drop(pool.alloc(Alloc::NoWait));
+        for _ in 0..10 {
+            drop(pool.alloc(Alloc::NoWait));
+        }
+        assert_eq!(starving.counts().0, 1);
+    }
+}

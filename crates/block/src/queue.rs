@@ -1,0 +1,289 @@
+//! Queue threads: threads that drive I/O and never sleep for memory.
+//!
+//! A queue thread carries an I/O from request to reply. Engines (a ring, say) are registered with it by the back ends
+//! that it reaches. What ends on another thread is mailed home: each queue thread has an inbox, and one wake serves
+//! many letters.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+pub use rustix::event::PollFlags;
+use rustix::event::{EventfdFlags, PollFd, Timespec, eventfd, poll};
+
+use crate::bio::{Bio, BioList, Pad, PadBio};
+use crate::submit;
+use crate::sync::{AtomicBool, Mutex, Ordering};
+
+/// How many queue threads there can be at once.
+pub const MAX_QUEUES: usize = 128;
+/// How many things a queue thread can wait for at once.
+const MAX_WAITS: usize = 16;
+
+/// Which queue thread: where its bios are mailed to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Home(u16);
+
+/// Drives the I/O of one back end on one queue thread.
+pub trait Engine {
+    /// Becomes readable when something has ended.
+    fn wakes(&self) -> BorrowedFd<'_>;
+
+    /// Sends what was put to it since the last time.
+    fn kick(&self);
+
+    /// Completes what has ended: how many.
+    fn reap(&self) -> usize;
+}
+
+/// A descriptor that a queue thread waits for beside its engines.
+pub struct Interest<'a> {
+    fd: BorrowedFd<'a>,
+    events: PollFlags,
+    ready: PollFlags,
+}
+
+impl<'a> Interest<'a> {
+    /// Waits for `events` of `fd`.
+    pub fn new(fd: BorrowedFd<'a>, events: PollFlags) -> Self {
+        Self { fd, events, ready: PollFlags::empty() }
+    }
+
+    /// What was ready of it after the last wait: errors and hang-ups too.
+    pub fn ready(&self) -> PollFlags {
+        self.ready
+    }
+}
+
+/// What others have mailed to a queue thread.
+struct Inbox {
+    taken: AtomicBool,
+    letters: Mutex<Letters>,
+    /// Whether its thread sleeps, or is about to, and wants to be woken.
+    sleeps: AtomicBool,
+    bell: OnceLock<OwnedFd>,
+}
+
+struct Letters {
+    ended: BioList,
+    to_submit: BioList,
+}
+
+static INBOXES: [Inbox; MAX_QUEUES] = [const {
+    Inbox {
+        taken: AtomicBool::new(false),
+        letters: Mutex::new(Letters { ended: BioList::new(), to_submit: BioList::new() }),
+        sleeps: AtomicBool::new(false),
+        bell: OnceLock::new(),
+    }
+}; MAX_QUEUES];
+
+thread_local! {
+    static HERE: Cell<Option<Home>> = const { Cell::new(None) };
+    static ENDED: RefCell<BioList> = const { RefCell::new(BioList::new()) };
+    static ENGINES: RefCell<Rc<[Rc<dyn Engine>]>> = RefCell::new(Rc::from([]));
+}
+
+impl Home {
+    /// Whether this is the thread.
+    pub fn is_here(self) -> bool {
+        HERE.get() == Some(self)
+    }
+
+    fn inbox(self) -> &'static Inbox {
+        &INBOXES[usize::from(self.0)]
+    }
+}
+
+/// Checks that this thread may sleep, in debug builds: a queue thread may not.
+pub fn might_sleep() {
+    debug_assert!(HERE.get().is_none(), "a queue thread is about to sleep");
+}
+
+/// Whether this is a queue thread.
+pub fn is_queue_thread() -> bool {
+    HERE.get().is_some()
+}
+
+/// Adds an engine to this queue thread, for as long as the thread is one. Where it is none, hands it back.
+///
+/// # Errors
+/// When this is not a queue thread.
+pub fn register(engine: Rc<dyn Engine>) -> Result<(), Rc<dyn Engine>> {
+    if HERE.get().is_none() {
+        return Err(engine);
+    }
+    ENGINES.with_borrow_mut(|engines| *engines = engines.iter().cloned().chain([engine]).collect());
+    Ok(())
+}
+
+/// Brings a bio that ended to the queue thread that it belongs to, where [`Queue::take_ended`] finds it.
+pub fn deliver<P: Pad>(bio: PadBio<P>) {
+    let bio = bio.into_bio();
+    match bio.home() {
+        Some(home) if !home.is_here() => home.mail(|letters| letters.ended.push(bio)),
+        _ => ENDED.with_borrow_mut(|ended| ended.push(bio)),
+    }
+}
+
+/// Has `bio` submitted by the queue thread that it belongs to, to the device where it was going.
+pub(crate) fn mail_to_submit(home: Home, bio: Bio) {
+    home.mail(|letters| letters.to_submit.push(bio));
+}
+
+impl Home {
+    fn mail(self, put: impl FnOnce(&mut Letters)) {
+        let inbox = self.inbox();
+        put(&mut inbox.letters.lock().unwrap());
+        if inbox.sleeps.swap(false, Ordering::SeqCst) {
+            self.wake();
+        }
+    }
+
+    /// Wakes the thread from its wait.
+    pub fn wake(self) {
+        if let Some(bell) = self.inbox().bell.get() {
+            // The counter is full only when the bell has rung already.
+            let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
+        }
+    }
+}
+
+/// This thread's being a queue thread, which ends when it is dropped.
+pub struct Queue {
+    home: Home,
+    not_send: PhantomData<*const ()>,
+}
+
+impl Queue {
+    /// Makes this thread a queue thread.
+    ///
+    /// # Errors
+    /// When there are [`MAX_QUEUES`] already, or the system has no event descriptor left.
+    ///
+    /// # Panics
+    /// When it is one.
+    pub fn enter() -> io::Result<Self> {
+        assert!(HERE.get().is_none(), "this thread is a queue thread already");
+        let free = |inbox: &Inbox| !inbox.taken.swap(true, Ordering::AcqRel);
+        let index = INBOXES
+            .iter()
+            .position(free)
+            .ok_or_else(|| io::Error::other(format!("there are {MAX_QUEUES} queue threads already")))?;
+        let inbox = &INBOXES[index];
+        if inbox.bell.get().is_none() {
+            match eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK) {
+                Ok(bell) => drop(inbox.bell.set(bell)),
+                Err(error) => {
+                    inbox.taken.store(false, Ordering::Release);
+                    return Err(error.into());
+                }
+            }
+        }
+        let home = Home(index as u16);
+        HERE.set(Some(home));
+        Ok(Self { home, not_send: PhantomData })
+    }
+
+    /// Where its bios are mailed to.
+    pub fn home(&self) -> Home {
+        self.home
+    }
+
+    /// The next bio that ended and was delivered here.
+    pub fn take_ended(&self) -> Option<Bio> {
+        ENDED.with_borrow_mut(BioList::pop)
+    }
+
+    /// Sends what the engines hold, waits until something ends, one of `fds` is ready, or `timeout` is over, and takes
+    /// what came. `fds` tell what is ready.
+    ///
+    /// # Errors
+    /// What `poll` says.
+    ///
+    /// # Panics
+    /// For more `fds` than it has room for.
+    pub fn wait(&self, fds: &mut [Interest<'_>], timeout: Option<Duration>) -> io::Result<()> {
+        let engines = ENGINES.with_borrow(Rc::clone);
+        for engine in engines.iter() {
+            engine.kick();
+            engine.reap();
+        }
+        let inbox = self.home.inbox();
+        inbox.sleeps.store(true, Ordering::SeqCst);
+        let busy = self.open_letters() | ENDED.with_borrow(|ended| !ended.is_empty());
+        let timeout = if busy { Some(Duration::ZERO) } else { timeout };
+        let ready = self.poll(&engines, fds, timeout);
+        inbox.sleeps.store(false, Ordering::SeqCst);
+        ready?;
+        for engine in engines.iter() {
+            engine.reap();
+        }
+        self.open_letters();
+        Ok(())
+    }
+
+    /// Waits for engines, bell and `fds`.
+    fn poll(
+        &self,
+        engines: &[Rc<dyn Engine>],
+        fds: &mut [Interest<'_>],
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        let bell = self.home.inbox().bell.get().expect("made when the thread became a queue thread");
+        assert!(fds.len() + engines.len() < MAX_WAITS, "{} descriptors to wait for", fds.len());
+        let mut all: [PollFd<'_>; MAX_WAITS] = std::array::from_fn(|_| PollFd::new(bell, PollFlags::IN));
+        let (own, theirs) = all.split_at_mut(1 + engines.len());
+        for (fd, engine) in own[1..].iter_mut().zip(engines) {
+            *fd = PollFd::from_borrowed_fd(engine.wakes(), PollFlags::IN);
+        }
+        for (all, fd) in theirs.iter_mut().zip(fds.iter()) {
+            *all = PollFd::from_borrowed_fd(fd.fd, fd.events);
+        }
+        let count = 1 + engines.len() + fds.len();
+        let timeout = timeout.map(|time| Timespec::try_from(time).expect("a short time"));
+        for fd in fds.iter_mut() {
+            fd.ready = PollFlags::empty();
+        }
+        match poll(&mut all[..count], timeout.as_ref()) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        if !all[0].revents().is_empty() {
+            let _ = rustix::io::read(bell.as_fd(), &mut [0u8; 8]);
+        }
+        for (fd, all) in fds.iter_mut().zip(&all[1 + engines.len()..count]) {
+            fd.ready = all.revents();
+        }
+        Ok(())
+    }
+
+    /// Takes the letters in: whether there were any.
+    fn open_letters(&self) -> bool {
+        let mut letters = self.home.inbox().letters.lock().unwrap();
+        if letters.ended.is_empty() && letters.to_submit.is_empty() {
+            return false;
+        }
+        ENDED.with_borrow_mut(|ended| ended.append(&mut letters.ended));
+        let mut to_submit = std::mem::take(&mut letters.to_submit);
+        drop(letters);
+        while let Some(bio) = to_submit.pop() {
+            submit::resubmit(bio);
+        }
+        true
+    }
+}
+
+/// A queue thread leaves when none of its bios is out; what was still delivered to it is dropped, and so is loud.
+impl Drop for Queue {
+    fn drop(&mut self) {
+        ENGINES.set(Rc::from([]));
+        HERE.set(None);
+        self.home.inbox().taken.store(false, Ordering::Release);
+    }
+}

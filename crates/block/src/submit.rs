@@ -1,0 +1,143 @@
+//! How a bio is handed to a device and how it ends, without recursion: lists of this thread take the place of the
+//! stack.
+//!
+//! While a driver's `submit` runs, what it submits goes on this thread's list. After each driver call come: bios for
+//! other (lower) devices first, then those for the same device, then the older ones, each group in order (the
+//! kernel's `__submit_bio_noacct`, depth first since 4.11: plain FIFO deadlocked md and dm). Completions are a list
+//! of their own, so a stack of any height and a bio in any number of pieces end on a bounded stack.
+
+#![allow(unsafe_code)]
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use crate::bio::{Bio, BioList};
+use crate::device::{DeviceRef, Geometry};
+use crate::op::Op;
+use crate::queue;
+use crate::status::Status;
+
+thread_local! {
+    /// What the driver call that is running has submitted; meaningful while `SUBMITTING`.
+    static FRESH: RefCell<BioList> = const { RefCell::new(BioList::new()) };
+    static SUBMITTING: Cell<bool> = const { Cell::new(false) };
+    /// The device whose driver is being called.
+    static CALLED: Cell<Option<*const DeviceRef>> = const { Cell::new(None) };
+    static ENDED: RefCell<BioList> = const { RefCell::new(BioList::new()) };
+    static ENDING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Hands `bio` to `dev`. It comes back through its pad's `end_io`.
+pub fn submit(dev: &DeviceRef, mut bio: Bio) {
+    if let Err(status) = check(dev.geometry(), &bio) {
+        return bio.complete(status);
+    }
+    if SUBMITTING.get() {
+        bio.set_device(dev);
+        return FRESH.with_borrow_mut(|fresh| fresh.push(bio));
+    }
+    SUBMITTING.set(true);
+    let running = Running(&SUBMITTING);
+    call(dev, bio);
+    run_list(Arc::as_ptr(dev).cast());
+    drop(running);
+}
+
+/// Hands `bio` once more to the device whose driver is being called, behind what that has submitted to lower ones.
+///
+/// # Panics
+/// When no driver is being called on this thread.
+pub fn again(mut bio: Bio) {
+    stay_at_called_device(&mut bio);
+    FRESH.with_borrow_mut(|fresh| fresh.push(bio));
+}
+
+/// Dispatches what the driver calls of this thread submit, depth first, until nothing is left.
+fn run_list(mut dev: *const ()) {
+    let mut older = BioList::new();
+    loop {
+        let (mut lower, mut same) = (BioList::new(), BioList::new());
+        while let Some(bio) = FRESH.with_borrow_mut(BioList::pop) {
+            let goes_to_same = bio.device().is_some_and(|to| Arc::as_ptr(to).cast() == dev);
+            if goes_to_same { same.push(bio) } else { lower.push(bio) }
+        }
+        older.prepend(&mut same);
+        older.prepend(&mut lower);
+        let Some(bio) = older.pop() else { return };
+        // A reference of the call's own: the bio's goes when the driver sends it elsewhere or ends it.
+        let Some(to) = bio.device().cloned() else { return bio.complete(Status::IoErr) };
+        dev = Arc::as_ptr(&to).cast();
+        call(&to, bio);
+    }
+}
+
+/// One driver call.
+fn call(dev: &DeviceRef, bio: Bio) {
+    let before = CALLED.replace(Some(std::ptr::from_ref(dev)));
+    dev.submit(bio);
+    CALLED.set(before);
+}
+
+/// Remembers in a bio that is about to be parked the device whose driver is being called, for [`resubmit`].
+pub(crate) fn stay_at_called_device(bio: &mut Bio) {
+    let called = CALLED.get().expect("a bio is parked by the driver that was called with it");
+    // SAFETY: `call` set the pointer from a reference that lives until it has put the former one back.
+    bio.set_device(unsafe { &*called });
+}
+
+/// Hands a bio that was parked to the device where it was going, on the thread that it belongs to.
+pub(crate) fn resubmit(bio: Bio) {
+    match (bio.home(), bio.device().cloned()) {
+        (Some(home), _) if !home.is_here() => queue::mail_to_submit(home, bio),
+        (_, Some(dev)) => submit(&dev, bio),
+        (_, None) => bio.complete(Status::IoErr),
+    }
+}
+
+/// Whether a device can take a bio at all.
+fn check(geometry: &Geometry, bio: &Bio) -> Result<(), Status> {
+    let op = bio.op();
+    if op == Op::Flush {
+        return Ok(());
+    }
+    if bio.end().is_none_or(|end| end.0 > geometry.size.0) {
+        return Err(Status::IoErr);
+    }
+    let block = u64::from(geometry.logical_block);
+    if !bio.len().0.is_multiple_of(block) || !(bio.sector().0 * 512).is_multiple_of(block) {
+        return Err(Status::Invalid);
+    }
+    if op.has_data() && bio.len().0 > u64::from(geometry.max_transfer) {
+        return Err(Status::IoErr);
+    }
+    match op {
+        _ if op.is_write() && geometry.read_only => Err(Status::Protection),
+        Op::Discard if !geometry.discard => Err(Status::NotSupported),
+        Op::WriteZeroes if !geometry.write_zeroes => Err(Status::NotSupported),
+        _ => Ok(()),
+    }
+}
+
+/// A completion of `bio` came: ends it when that was the last one. What its `end_io` ends waits until that has
+/// returned.
+pub(crate) fn ended(bio: Bio) {
+    if ENDING.get() {
+        return ENDED.with_borrow_mut(|ended| ended.push(bio));
+    }
+    ENDING.set(true);
+    let running = Running(&ENDING);
+    bio.tell();
+    while let Some(bio) = ENDED.with_borrow_mut(BioList::pop) {
+        bio.tell();
+    }
+    drop(running);
+}
+
+/// Ends the time in which this thread's list is in use, also when a driver panics.
+struct Running(&'static std::thread::LocalKey<Cell<bool>>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
