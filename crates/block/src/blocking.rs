@@ -32,6 +32,8 @@ struct Wait {
 }
 
 impl Pad for Wait {
+    type Context = ();
+
     fn end_io(bio: PadBio<Self>) {
         queue::deliver(bio);
     }
@@ -76,7 +78,7 @@ impl Blocking {
         Ok(Self {
             dev,
             queue: Queue::enter()?,
-            set: BioSet::new(&bios, &source)?,
+            set: BioSet::new(&bios, &source, ())?,
             pages: PagePool::new(pages, &source)?,
         })
     }

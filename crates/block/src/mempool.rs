@@ -42,6 +42,9 @@ pub struct NoReserve {
 
 /// Something that a pool can hold, made of a piece of memory.
 pub trait Element: Send + Sized + 'static {
+    /// What all elements of a pool share, and reach while they are out.
+    type Context: Send + Sync;
+
     /// The element in `chunk`, whose layout is the pool's.
     fn from_chunk(chunk: Chunk) -> Self;
 }
@@ -62,8 +65,9 @@ pub struct PoolOptions {
 /// A pool of elements with a reserve.
 pub struct Mempool<E: Element>(NonNull<Inner<E>>);
 
-struct Inner<E> {
+struct Inner<E: Element> {
     options: PoolOptions,
+    context: E::Context,
     normal: Source,
     magazines: Magazines<E>,
     /// How many elements exist beyond the reserve.
@@ -89,7 +93,12 @@ impl<E: Element> Mempool<E> {
     ///
     /// # Errors
     /// When there is not enough memory for the reserve.
-    pub fn new(options: PoolOptions, reserve: &Source, normal: Source) -> Result<Self, NoReserve> {
+    pub fn new(
+        options: PoolOptions,
+        reserve: &Source,
+        normal: Source,
+        context: E::Context,
+    ) -> Result<Self, NoReserve> {
         let elements: Option<Vec<E>> =
             (0..options.reserve).map(|_| Chunk::new(reserve, options.layout).map(E::from_chunk)).collect();
         let no_reserve =
@@ -97,6 +106,7 @@ impl<E: Element> Mempool<E> {
         let inner = Inner {
             magazines: Magazines::new(options.magazine),
             options,
+            context,
             normal,
             extra: AtomicUsize::new(0),
             short: AtomicUsize::new(0),
@@ -109,6 +119,11 @@ impl<E: Element> Mempool<E> {
     fn inner(&self) -> &Inner<E> {
         // SAFETY: the pool's drop is the only place that frees it.
         unsafe { self.0.as_ref() }
+    }
+
+    /// What all of its elements share.
+    pub fn context(&self) -> &E::Context {
+        &self.inner().context
     }
 
     /// An element, by the rule of this module; `None` only where `how` allows it.
@@ -257,6 +272,12 @@ pub struct Lent<E: Element> {
 unsafe impl<E: Element> Send for Lent<E> {}
 
 impl<E: Element> Lent<E> {
+    /// What all elements of its pool share.
+    pub fn context(&self) -> &E::Context {
+        // SAFETY: the pool is there for as long as an element of it is out.
+        unsafe { &self.pool.as_ref().context }
+    }
+
     /// Whether it came from `pool`.
     pub fn is_from(&self, pool: &Mempool<E>) -> bool {
         self.pool == pool.0
@@ -291,6 +312,7 @@ mod tests {
 
     struct Page(#[expect(dead_code)] Chunk);
     impl Element for Page {
+        type Context = ();
         fn from_chunk(chunk: Chunk) -> Self {
             Self(chunk)
         }
@@ -301,7 +323,7 @@ mod tests {
         let starving = Starving::new(Arc::clone(&heap));
         let layout = Layout::from_size_align(64, 64).unwrap();
         let options = PoolOptions { name: "test", layout, reserve, magazine: 2 };
-        (Mempool::new(options, &heap, starving.clone()).unwrap(), starving)
+        (Mempool::new(options, &heap, starving.clone(), ()).unwrap(), starving)
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct PagePool {
 pub struct Pages(Lent<Chunk>);
 
 impl Element for Chunk {
+    type Context = ();
+
     fn from_chunk(chunk: Chunk) -> Self {
         chunk
     }
@@ -66,7 +68,7 @@ impl PagePool {
                 reserve: if size == largest { options.reserve } else { 0 },
                 magazine: (MAGAZINE / size).clamp(2, 64),
             };
-            Mempool::new(pool, source, Arc::clone(&normal) as Source)
+            Mempool::new(pool, source, Arc::clone(&normal) as Source, ())
         });
         Ok(Self { classes: classes.collect::<Result<_, _>>()?, options, normal })
     }

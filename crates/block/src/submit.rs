@@ -78,15 +78,19 @@ fn call(dev: &DeviceRef, bio: Bio) {
     CALLED.set(before);
 }
 
-/// Remembers in a bio that is about to be parked the device whose driver is being called, for [`resubmit`].
-pub(crate) fn stay_at_called_device(bio: &mut Bio) {
+/// Remembers in a bio that its driver holds back the device whose driver is being called, for [`resubmit`].
+///
+/// # Panics
+/// When no driver is being called on this thread.
+pub fn stay_at_called_device(bio: &mut Bio) {
     let called = CALLED.get().expect("a bio is parked by the driver that was called with it");
     // SAFETY: `call` set the pointer from a reference that lives until it has put the former one back.
     bio.set_device(unsafe { &*called });
 }
 
-/// Hands a bio that was parked to the device where it was going, on the thread that it belongs to.
-pub(crate) fn resubmit(bio: Bio) {
+/// Hands a bio that was parked, or held back by [`stay_at_called_device`], to the device where it was going, on the
+/// queue thread that it belongs to.
+pub fn resubmit(bio: Bio) {
     match (bio.home(), bio.device().cloned()) {
         (Some(home), _) if !home.is_here() => queue::mail_to_submit(home, bio),
         (_, Some(dev)) => submit(&dev, bio),

@@ -30,7 +30,6 @@ pub struct WriteZeroes {
 
 /// The pad of the one bio that walks over a range.
 struct Zeroing {
-    lower: DeviceRef,
     next: Sector,
     end: Sector,
     flags: Flags,
@@ -47,7 +46,11 @@ impl WriteZeroes {
         let geometry = Geometry { write_zeroes: true, ..*lower.geometry() };
         // Each bio is one operation of a client, whole: one walks on while others wait.
         let options = BioSetOptions { reserve: 4, limit: 64, magazine: 4, name: "write zeroes" };
-        Ok(Arc::new(Self { lower, geometry, set: BioSet::new(&options, source)? }))
+        Ok(Arc::new(Self {
+            lower: DeviceRef::clone(&lower),
+            geometry,
+            set: BioSet::new(&options, source, lower)?,
+        }))
     }
 }
 
@@ -62,7 +65,6 @@ impl Device for WriteZeroes {
         }
         let Some(end) = bio.end() else { return bio.complete(Status::IoErr) };
         let pad = Zeroing {
-            lower: Arc::clone(&self.lower),
             next: bio.sector(),
             end,
             flags: bio.flags(),
@@ -82,10 +84,11 @@ impl Device for WriteZeroes {
 
 /// Writes the next piece of zeros.
 fn walk_on(mut walk: PadBio<Zeroing>) {
+    let lower = DeviceRef::clone(walk.context());
     let pad = walk.pad_mut();
-    let most = pad.lower.geometry().max_transfer.min((ZEROS.0.len() * RUNS) as u32);
+    let most = lower.geometry().max_transfer.min((ZEROS.0.len() * RUNS) as u32);
     let len = (pad.end - pad.next).bytes().0.min(u64::from(most));
-    let (at, flags, lower) = (pad.next, pad.flags.without(Flags::NO_UNMAP), Arc::clone(&pad.lower));
+    let (at, flags) = (pad.next, pad.flags.without(Flags::NO_UNMAP));
     pad.next += Bytes(len).sectors();
     let mut runs = [Span::EMPTY; RUNS];
     let mut filled = 0;
@@ -102,6 +105,8 @@ fn walk_on(mut walk: PadBio<Zeroing>) {
 }
 
 impl Pad for Zeroing {
+    type Context = DeviceRef;
+
     fn end_io(mut bio: PadBio<Self>) {
         let status = bio.status();
         let pad = bio.pad_mut();

@@ -28,6 +28,9 @@ use crate::units::{Bytes, Sector, Sectors};
 
 /// A driver's own state for one bio (the kernel's front pad), and what is done when the bio ends.
 pub trait Pad: Send + Sized + 'static {
+    /// What all bios of a set share: the driver's part that `end_io` needs. It lives as long as a bio is out.
+    type Context: Send + Sync + 'static;
+
     /// The bio has ended, with [`Bio::status`]. Called once, on any thread. It never sleeps, and what it submits or
     /// completes is done after it returns, so that no stack grows.
     fn end_io(bio: PadBio<Self>);

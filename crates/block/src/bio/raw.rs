@@ -50,6 +50,8 @@ pub(super) struct BioMemory<P> {
 }
 
 impl<P: Pad> Element for BioMemory<P> {
+    type Context = P::Context;
+
     fn from_chunk(chunk: Chunk) -> Self {
         Self { chunk, dev: None, pad: PhantomData }
     }
@@ -144,6 +146,12 @@ impl<P: Pad> PadBio<P> {
     pub fn pad_mut(&mut self) -> &mut P {
         // SAFETY: as in `pad`.
         unsafe { &mut *block::<P>(self.0).as_ref().pad.get() }
+    }
+
+    /// What all bios of its set share.
+    pub fn context(&self) -> &P::Context {
+        // SAFETY: as in `pad`; the way home is read only, until the bio is freed.
+        unsafe { (*block::<P>(self.0).as_ref().lent.get()).context() }
     }
 
     /// Pad and bio at once.

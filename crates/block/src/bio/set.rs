@@ -33,16 +33,21 @@ pub struct BioSet<P: Pad> {
 }
 
 impl<P: Pad> BioSet<P> {
-    /// A set that takes its memory from `source`.
+    /// A set that takes its memory from `source`; `context` is what its bios share.
     ///
     /// # Errors
     /// When there is no memory for the reserve.
-    pub fn new(options: &BioSetOptions, source: &Source) -> Result<Self, NoReserve> {
+    pub fn new(options: &BioSetOptions, source: &Source, context: P::Context) -> Result<Self, NoReserve> {
         let layout = layout::<P>();
         let normal = Limited::new(Arc::clone(source), options.limit * layout.size());
         let pool =
             PoolOptions { name: options.name, layout, reserve: options.reserve, magazine: options.magazine };
-        Ok(Self { pool: Mempool::new(pool, source, normal)? })
+        Ok(Self { pool: Mempool::new(pool, source, normal, context)? })
+    }
+
+    /// What its bios share.
+    pub fn context(&self) -> &P::Context {
+        self.pool.context()
     }
 
     /// A bio with this pad, by the rule of [`crate::mempool`]; the pad comes back when there is none.

@@ -10,6 +10,8 @@ use crate::units::{Bytes, SECTOR_SIZE};
 pub struct Piece(Option<ChainRef>);
 
 impl Pad for Piece {
+    type Context = ();
+
     fn end_io(mut bio: PadBio<Self>) {
         let status = bio.status();
         let parent = bio.pad_mut().0.take().and_then(|parent| parent.end(status));

@@ -12,6 +12,8 @@ use crate::*;
 struct Tell(Sender<(u64, Status)>);
 
 impl Pad for Tell {
+    type Context = ();
+
     fn end_io(bio: PadBio<Self>) {
         let told = (bio.sector().0, bio.status());
         bio.pad().0.send(told).unwrap();
@@ -58,7 +60,7 @@ struct Splitter {
 impl Splitter {
     fn over(lower: DeviceRef, at: u64, reserve: usize, source: &Source) -> Arc<Self> {
         let options = BioSetOptions { name: "splitter", reserve, limit: usize::MAX >> 16, magazine: 4 };
-        Arc::new(Self { lower, at, set: BioSet::new(&options, source).unwrap() })
+        Arc::new(Self { lower, at, set: BioSet::new(&options, source, ()).unwrap() })
     }
 }
 
@@ -91,7 +93,7 @@ type Told = (u64, Status);
 
 fn teller() -> (BioSet<Tell>, Sender<Told>, Receiver<Told>) {
     let (send, receive) = channel();
-    (BioSet::new(&BioSetOptions::named("test"), &heap()).unwrap(), send, receive)
+    (BioSet::new(&BioSetOptions::named("test"), &heap(), ()).unwrap(), send, receive)
 }
 
 fn discard(set: &BioSet<Tell>, send: &Sender<(u64, Status)>, sector: u64, sectors: u64) -> PadBio<Tell> {
