@@ -1,0 +1,51 @@
+//! Length-preserving encryption of many data units in one request.
+//!
+//! A [`Skcipher`] is a key under an [`Algorithm`], held by a driver that a [`Registry`] chose. Its callers make a
+//! [`Request`]: source and destination spans cut anywhere, a unit size, and an [`IvRule`] that says how each unit gets
+//! its IV. They never ask what the driver can do: where it is not native for many units, the request is split unit by
+//! unit, with the same bytes as the result.
+//!
+//! ```
+//! use udm_block::{Span, SpanIter};
+//! use udm_crypto::{Algorithm, Choice, Direction, IvRule, Mode, Registry, Request, Skcipher};
+//!
+//! let key: Vec<u8> = (0..64).collect();
+//! let xts = Skcipher::new(Registry::global(), Choice::Best, Algorithm::aes(Mode::Xts), &key)?;
+//! let (mut plain, mut secret) = ([7u8; 1024], [0u8; 1024]);
+//! let (from, to) = ([Span::new(&mut plain)], [Span::new(&mut secret)]);
+//! xts.crypt(&Request {
+//!     direction: Direction::Encrypt,
+//!     src: SpanIter::new(&from),
+//!     dst: SpanIter::new(&to),
+//!     unit_size: 512,
+//!     iv: IvRule::CounterLe64 { first: [0; 16], stride: 1 },
+//! })?;
+//! assert_ne!(secret[..512], secret[512..]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Whoever writes a driver reads [`driver`], and gets whole runs of units from [`walk::runs`]. Whoever writes one that
+//! answers later reads [`job`].
+
+pub mod algorithm;
+pub mod driver;
+pub mod error;
+pub mod hash;
+pub mod job;
+pub mod library;
+pub mod portable;
+pub mod registry;
+pub mod request;
+mod selftest;
+pub mod skcipher;
+mod split;
+pub mod walk;
+
+pub use algorithm::{Algorithm, BlockCipher, Mode};
+pub use driver::{Answer, Driver, DriverInfo, KeyedCipher, MultiUnit, Speed};
+pub use error::{CryptError, KeyError};
+pub use hash::HashAlgorithm;
+pub use job::{Carrier, Job};
+pub use registry::{Choice, Listing, Registry, Standing};
+pub use request::{Direction, Iv, IvRule, MAX_UNIT_SIZE, Request};
+pub use skcipher::Skcipher;

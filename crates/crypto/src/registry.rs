@@ -1,0 +1,166 @@
+//! The drivers of this program, tested, and which of them gets a key.
+
+use crate::algorithm::Algorithm;
+use crate::driver::{Driver, DriverInfo};
+use crate::error::KeyError;
+use crate::selftest::self_test;
+use crate::skcipher::Skcipher;
+use crate::{library, portable};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+
+/// The drivers there are. Each is tested against the portable one of its algorithm when it is registered; one that
+/// fails stays in the list with its failure, and is never given a key of a user.
+#[derive(Debug, Default)]
+pub struct Registry {
+    /// By priority, the highest first; of one priority, as they were registered.
+    entries: Vec<Entry>,
+}
+
+/// A driver and what became of it.
+#[derive(Debug)]
+struct Entry {
+    driver: Driver,
+    /// Why it is not used.
+    fault: Option<Fault>,
+    refusal_said: Arc<AtomicBool>,
+}
+
+/// Why a driver is not used.
+#[derive(Clone, Debug)]
+enum Fault {
+    Lacking(&'static str),
+    Failed(String),
+}
+
+/// Which driver is to get a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Choice<'a> {
+    /// The one of the highest priority that takes it.
+    #[default]
+    Best,
+    /// The one of this name, or none.
+    Named(&'a str),
+}
+
+/// A line of `udm ciphers`.
+#[derive(Clone, Copy, Debug)]
+pub struct Listing<'a> {
+    /// What the driver implements.
+    pub algorithm: Algorithm,
+    /// What there is to know of it.
+    pub info: &'a DriverInfo,
+    /// Whether it is used.
+    pub standing: Standing<'a>,
+}
+
+/// Whether a driver is used, and why not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing<'a> {
+    /// It is the first to be offered a key.
+    First,
+    /// It is offered the keys that this driver, the one before it, does not take.
+    Behind(&'static str),
+    /// This machine lacks something for it.
+    Lacking(&'static str),
+    /// It failed its self-test, and how.
+    Failed(&'a str),
+}
+
+impl Registry {
+    /// A registry of the drivers that udm comes with.
+    pub fn new() -> Self {
+        let mut registry = Self::default();
+        for driver in portable::drivers().into_iter().chain(library::drivers()) {
+            registry.register(driver);
+        }
+        registry
+    }
+
+    /// The registry of this program; made, with its self-tests, by the first who asks.
+    pub fn global() -> &'static Self {
+        static GLOBAL: OnceLock<Registry> = OnceLock::new();
+        GLOBAL.get_or_init(Self::new)
+    }
+
+    /// Tests `driver` and takes it in. What it lacks, or how it fails, is logged and kept for [`list`](Self::list).
+    pub fn register(&mut self, driver: Driver) {
+        let fault = match driver.lacking {
+            Some(what) => Some(Fault::Lacking(what)),
+            None => self_test(&driver).err().map(Fault::Failed),
+        };
+        if let Some(Fault::Failed(how)) = &fault {
+            tracing::error!(
+                driver = driver.info.name,
+                algorithm = %driver.algorithm,
+                "the cipher driver failed its self-test and is not used: {how}",
+            );
+        }
+        let at = self.entries.partition_point(|entry| entry.driver.info.priority >= driver.info.priority);
+        self.entries.insert(at, Entry { driver, fault, refusal_said: Arc::default() });
+    }
+
+    /// All drivers, algorithm by algorithm, those of the highest priority first.
+    pub fn list(&self) -> Vec<Listing<'_>> {
+        let mut lines = Vec::new();
+        for algorithm in Algorithm::ALL {
+            let mut before = None;
+            for entry in self.of(algorithm) {
+                let info = &entry.driver.info;
+                let standing = match &entry.fault {
+                    Some(Fault::Lacking(what)) => Standing::Lacking(what),
+                    Some(Fault::Failed(how)) => Standing::Failed(how),
+                    None => before.replace(info.name).map_or(Standing::First, Standing::Behind),
+                };
+                lines.push(Listing { algorithm, info, standing });
+            }
+        }
+        lines
+    }
+
+    /// Gives `key` to a driver.
+    pub(crate) fn key(
+        &self,
+        choice: Choice<'_>,
+        algorithm: Algorithm,
+        key: &[u8],
+    ) -> Result<Skcipher, KeyError> {
+        algorithm.check_key_size(key.len())?;
+        let name = match choice {
+            Choice::Best => None,
+            Choice::Named(name) => Some(name),
+        };
+        let mut error = KeyError::NoDriver { algorithm, name: name.map(str::to_owned) };
+        for entry in self.of(algorithm).filter(|entry| name.is_none_or(|name| name == entry.driver.info.name))
+        {
+            let info = entry.driver.info;
+            error = match (&entry.fault, name) {
+                (None, _) => match (entry.driver.key)(algorithm, key) {
+                    Ok(keyed) => {
+                        return Ok(Skcipher::from_parts(algorithm, info, entry.refusal_said.clone(), keyed));
+                    }
+                    Err(why) => KeyError::Refused { driver: info.name, algorithm, why },
+                },
+                (Some(fault), Some(_)) => {
+                    KeyError::NotUsed { driver: info.name, algorithm, why: fault.to_string() }
+                }
+                (Some(_), None) => continue,
+            };
+        }
+        Err(error)
+    }
+
+    /// The entries for `algorithm`, by priority.
+    fn of(&self, algorithm: Algorithm) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |entry| entry.driver.algorithm == algorithm)
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Lacking(what) => write!(f, "this machine lacks {what}"),
+            Self::Failed(how) => write!(f, "it failed its self-test: {how}"),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! All drivers, native and split, make the bytes of the textbook, however units, IVs and spans are cut.
+
+use crate::bytes::{Cut, Random};
+use crate::oracle;
+use std::sync::OnceLock;
+use udm_block::SpanIter;
+use udm_crypto::{
+    Algorithm, Choice, Direction, DriverInfo, Iv, IvRule, KeyError, Mode, MultiUnit, Registry, Request,
+    Skcipher,
+};
+
+/// The program's drivers, and the portable one again as one that gets single units.
+fn registry() -> &'static Registry {
+    static REGISTRY: OnceLock<Registry> = OnceLock::new();
+    REGISTRY.get_or_init(|| {
+        let mut registry = Registry::new();
+        for mut driver in udm_crypto::portable::drivers() {
+            driver.info =
+                DriverInfo { name: "split", multi_unit: MultiUnit::Split, priority: 1, ..driver.info };
+            registry.register(driver);
+        }
+        registry
+    })
+}
+
+/// Every driver that takes the key.
+fn drivers(algorithm: Algorithm, key: &[u8]) -> Vec<Skcipher> {
+    let drivers: Vec<_> = ["portable", "split", "aws-lc"]
+        .into_iter()
+        .filter_map(|name| match Skcipher::new(registry(), Choice::Named(name), algorithm, key) {
+            Ok(skcipher) => Some(skcipher),
+            Err(KeyError::Refused { driver: "aws-lc", .. }) => None,
+            Err(error) => panic!("{error}"),
+        })
+        .collect();
+    assert!(drivers.len() >= 2);
+    drivers
+}
+
+/// Carries out one request in place and one elsewhere, and compares with `expected`.
+fn check(
+    skcipher: &Skcipher,
+    (direction, unit_size, iv): (Direction, usize, IvRule<'_>),
+    (cut_src, cut_dst): (Cut, Cut),
+    data: &[u8],
+    expected: &[u8],
+) {
+    let (mut src, mut dst) = (data.to_vec(), vec![0xee; data.len()]);
+    {
+        let (from, to) = (cut_src.spans(&mut src, unit_size), cut_dst.spans(&mut dst, unit_size));
+        let request =
+            Request { direction, src: SpanIter::new(&from), dst: SpanIter::new(&to), unit_size, iv };
+        skcipher.crypt(&request).unwrap();
+    }
+    let about =
+        format!("{skcipher:?} {direction:?} units of {unit_size}, {iv:?}, cut {cut_src:?} to {cut_dst:?}");
+    assert!(dst == expected, "{about}");
+    assert!(src == data, "the source was written: {about}");
+    {
+        let spans = cut_dst.spans(&mut src, unit_size);
+        let bytes = SpanIter::new(&spans);
+        skcipher.crypt(&Request { direction, src: bytes, dst: bytes, unit_size, iv }).unwrap();
+    }
+    assert!(src == expected, "in place: {about}");
+}
+
+/// A rule for `units` units, half the time one that ends where it would wrap next.
+fn rule<'a>(random: &mut Random, units: usize, vector: &'a [Iv]) -> IvRule<'a> {
+    let mut first: Iv = random.bytes(16).try_into().unwrap();
+    let steps = units as u64 - 1;
+    let widest = u64::MAX / steps.max(1);
+    let stride = random.pick(&[0, 1, 1, 8, 1 << 31, 1 << 32, u64::MAX]).min(widest);
+    let latest = u64::MAX - steps * stride;
+    let begin = random.pick(&[latest, random.0 % latest.max(1)]);
+    match random.below(6) {
+        0 => {
+            // Half the time its sum with the last step is 2^128 - 1, else the low half carries into the upper.
+            let stride = random.pick(&[1, 8, u64::MAX, random.0]);
+            let last = u128::MAX - u128::from(steps) * u128::from(stride);
+            IvRule::CounterLe128 { first: random.pick(&[last, last >> 1]).to_le_bytes(), stride }
+        }
+        1 => {
+            first[..8].copy_from_slice(&begin.to_le_bytes());
+            IvRule::CounterLe64 { first, stride }
+        }
+        2 => {
+            let stride = stride.min(8);
+            first[..4].copy_from_slice(&(u32::MAX - (steps * stride) as u32).to_le_bytes());
+            IvRule::CounterLe32 { first, stride }
+        }
+        3 => {
+            first[8..].copy_from_slice(&begin.to_be_bytes());
+            IvRule::CounterBe64 { first, stride }
+        }
+        4 => IvRule::Constant(first),
+        _ => IvRule::Vector(&vector[..units]),
+    }
+}
+
+/// Oracle: the textbook's loops in `oracle`.
+#[test]
+fn random_requests_match_the_textbook() {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0x1619_2007);
+    println!("SEED={seed}");
+    let mut random = Random(seed);
+    for round in 0..400 {
+        let algorithm = random.pick(&Algorithm::ALL);
+        let sizes: Vec<_> = algorithm.key_sizes().collect();
+        let size = random.pick(&sizes);
+        let key = random.bytes(size);
+        let any = 16 * (1 + random.below(256));
+        let unit_size = random.pick(&[16, 32, 512, 512, 1024, 4096, any]);
+        let units = 1 + random.below((40_000 / unit_size).clamp(1, 150));
+        let vector: Vec<Iv> = (0..units).map(|_| random.bytes(16).try_into().unwrap()).collect();
+        let iv = rule(&mut random, units, &vector);
+        let direction = random.pick(&[Direction::Encrypt, Direction::Decrypt]);
+        let data = random.bytes(units * unit_size);
+        let expected = oracle::crypt(algorithm, &key, direction, unit_size, &iv, &data);
+        let cuts = Cut::all(round);
+        for skcipher in drivers(algorithm, &key) {
+            check(
+                &skcipher,
+                (direction, unit_size, iv),
+                (random.pick(&cuts), random.pick(&cuts)),
+                &data,
+                &expected,
+            );
+        }
+    }
+}
+
+/// Oracle: the textbook. Every cut of the source against every cut of the destination, at unit sizes on both sides of a
+/// batch of 64 blocks.
+#[test]
+fn every_cut_of_source_and_destination_gives_the_same_bytes() {
+    let mut random = Random(38);
+    for algorithm in Algorithm::ALL {
+        let key = random.bytes(algorithm.key_sizes().last().unwrap());
+        for (unit_size, units) in [(16, 67), (48, 5), (512, 3), (1040, 2), (4096, 2)] {
+            let data = random.bytes(unit_size * units);
+            let iv = IvRule::CounterLe64 { first: [9; 16], stride: 8 };
+            for direction in [Direction::Encrypt, Direction::Decrypt] {
+                let expected = oracle::crypt(algorithm, &key, direction, unit_size, &iv, &data);
+                for skcipher in drivers(algorithm, &key) {
+                    for src in Cut::all(1) {
+                        for dst in Cut::all(2) {
+                            check(&skcipher, (direction, unit_size, iv), (src, dst), &data, &expected);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Many threads use one key at once, more than there are contexts in a library's set. Oracle: the textbook.
+#[test]
+fn one_key_serves_many_threads() {
+    let mut random = Random(7);
+    let algorithm = Algorithm::aes(Mode::Xts);
+    let key = random.bytes(64);
+    let data = random.bytes(16 * 512);
+    let iv = IvRule::CounterLe64 { first: [0; 16], stride: 1 };
+    let expected = oracle::crypt(algorithm, &key, Direction::Encrypt, 512, &iv, &data);
+    for skcipher in drivers(algorithm, &key) {
+        std::thread::scope(|scope| {
+            for _ in 0..24 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let request = (Direction::Encrypt, 512, iv);
+                        check(&skcipher, request, (Cut::Whole, Cut::Behind), &data, &expected);
+                    }
+                });
+            }
+        });
+    }
+}
+
+/// Keys with equal halves, which dm-crypt takes: AWS-LC refuses them, so another driver serves them.
+#[test]
+fn equal_xts_halves_are_served() {
+    let algorithm = Algorithm::aes(Mode::Xts);
+    for size in algorithm.key_sizes() {
+        let key = vec![0x55; size];
+        let iv = IvRule::Constant([1; 16]);
+        let data = Random(3).bytes(1024);
+        let expected = oracle::crypt(algorithm, &key, Direction::Encrypt, 512, &iv, &data);
+        let skcipher = Skcipher::new(Registry::global(), Choice::Best, algorithm, &key).unwrap();
+        assert_eq!(skcipher.driver().name, "portable");
+        check(&skcipher, (Direction::Encrypt, 512, iv), (Cut::Whole, Cut::Whole), &data, &expected);
+        let refused =
+            Skcipher::new(Registry::global(), Choice::Named("aws-lc"), algorithm, &key).unwrap_err();
+        assert!(matches!(refused, KeyError::Refused { driver: "aws-lc", .. }));
+    }
+}

@@ -1,0 +1,9 @@
+//! The cipher contract, from outside: what any caller may send, and what any driver may answer.
+
+mod bytes;
+mod equality;
+mod jobs;
+mod oracle;
+mod registry;
+mod requests;
+mod vectors;

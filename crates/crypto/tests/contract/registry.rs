@@ -1,0 +1,230 @@
+//! Which driver gets a key, and which is not used.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+use udm_block::{Span, SpanIter};
+use udm_crypto::driver::TakeKey;
+use udm_crypto::{
+    Algorithm, Choice, CryptError, Direction, Driver, DriverInfo, Iv, IvRule, KeyError, KeyedCipher, Mode,
+    MultiUnit, Registry, Request, Skcipher, Speed, Standing, portable,
+};
+
+const XTS: Algorithm = Algorithm::aes(Mode::Xts);
+
+/// A driver of XTS, to be registered as the best.
+pub fn driver(name: &'static str, multi_unit: MultiUnit, key: TakeKey) -> Driver {
+    let info = DriverInfo {
+        name,
+        multi_unit,
+        speed: Speed::Wide,
+        priority: 1000,
+        description: "a driver of a test",
+    };
+    Driver { info, algorithm: XTS, lacking: None, key }
+}
+
+/// The portable driver's XTS with this key.
+pub fn good(algorithm: Algorithm, key: &[u8]) -> Box<dyn KeyedCipher> {
+    let driver = portable::drivers().into_iter().find(|driver| driver.algorithm == algorithm).unwrap();
+    (driver.key)(algorithm, key).unwrap()
+}
+
+/// A driver with a fault that its closure puts in.
+struct Faulty<F>(Box<dyn KeyedCipher>, F);
+
+impl<F> KeyedCipher for Faulty<F>
+where
+    F: Fn(&dyn KeyedCipher, &Request<'_>) -> Result<(), CryptError> + Send + Sync,
+{
+    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
+        (self.1)(self.0.as_ref(), request)
+    }
+}
+
+/// Every kind of fault must be found: the twins of `a_good_driver_passes`.
+#[test]
+fn the_self_test_finds_broken_drivers() {
+    let faults: [(&'static str, TakeKey); 6] = [
+        ("flips-a-bit", |algorithm, key| {
+            Ok(Box::new(Faulty(good(algorithm, key), |good: &dyn KeyedCipher, request: &Request<'_>| {
+                good.crypt(request)?;
+                let mut byte = [0];
+                let last = request.dst.after(request.dst.len() - 1);
+                last.clone().read(&mut byte);
+                last.clone().write(&[byte[0] ^ 0x80]);
+                Ok(())
+            })))
+        }),
+        ("writes-nothing", |_, _| {
+            Ok(Box::new(Faulty(good(XTS, &[0; 32]), |_: &dyn KeyedCipher, _: &Request<'_>| Ok(()))))
+        }),
+        ("one-iv-for-all", |algorithm, key| {
+            Ok(Box::new(Faulty(good(algorithm, key), |good: &dyn KeyedCipher, request: &Request<'_>| {
+                good.crypt(&Request { iv: IvRule::Constant(request.iv.iv(0)), ..*request })
+            })))
+        }),
+        ("counts-at-the-wrong-end", |algorithm, key| {
+            Ok(Box::new(Faulty(good(algorithm, key), |good: &dyn KeyedCipher, request: &Request<'_>| {
+                let iv = match request.iv {
+                    IvRule::CounterBe64 { first, stride } => IvRule::CounterLe64 { first, stride },
+                    other => other,
+                };
+                good.crypt(&Request { iv, ..*request })
+            })))
+        }),
+        ("fails", |algorithm, key| {
+            Ok(Box::new(Faulty(good(algorithm, key), |_: &dyn KeyedCipher, _: &Request<'_>| {
+                Err(CryptError::Failed)
+            })))
+        }),
+        ("takes-no-key", |_, _| Err("none is good enough")),
+    ];
+    let mut registry = Registry::new();
+    for (name, key) in faults {
+        registry.register(driver(name, MultiUnit::Native, key));
+    }
+    let key: Vec<u8> = (0..64).collect();
+    for (name, _) in faults {
+        let lines = registry.list();
+        let line = lines.iter().find(|line| line.info.name == name).unwrap();
+        assert!(
+            matches!(line.standing, Standing::Failed(how) if !how.is_empty()),
+            "{name}: {:?}",
+            line.standing
+        );
+        let refused = Skcipher::new(&registry, Choice::Named(name), XTS, &key).unwrap_err();
+        assert!(matches!(refused, KeyError::NotUsed { .. }), "{refused}");
+    }
+    let best = Skcipher::new(&registry, Choice::Best, XTS, &key).unwrap();
+    assert_eq!(best.driver().name, "aws-lc");
+}
+
+#[test]
+fn a_good_driver_passes() {
+    let mut registry = Registry::new();
+    registry.register(driver("mine", MultiUnit::Native, |algorithm, key| Ok(good(algorithm, key))));
+    let lacking = Driver {
+        lacking: Some("an abacus"),
+        ..driver("abacus", MultiUnit::Split, |_, _| panic!("was asked"))
+    };
+    registry.register(lacking);
+    let standing: Vec<_> = registry
+        .list()
+        .iter()
+        .filter(|line| line.algorithm == XTS)
+        .map(|line| (line.info.name, format!("{:?}", line.standing)))
+        .collect();
+    let expected = [
+        ("mine", "First"),
+        ("abacus", "Lacking(\"an abacus\")"),
+        ("aws-lc", "Behind(\"mine\")"),
+        ("portable", "Behind(\"aws-lc\")"),
+    ];
+    assert_eq!(standing, expected.map(|(name, standing)| (name, standing.to_owned())));
+}
+
+#[test]
+fn keys_go_to_the_best_driver_that_takes_them() {
+    let registry = Registry::global();
+    let name = |mode, key: &[u8]| {
+        Skcipher::new(registry, Choice::Best, Algorithm::aes(mode), key).unwrap().driver().name
+    };
+    let key: Vec<u8> = (0..64).collect();
+    assert_eq!(name(Mode::Xts, &key), "aws-lc");
+    assert_eq!(name(Mode::Xts, &key[..48]), "portable");
+    assert_eq!(name(Mode::Xts, &key[..32]), "portable");
+    assert_eq!(name(Mode::Xts, &[0; 64]), "portable");
+    assert_eq!(name(Mode::Cbc, &key[..32]), "portable");
+    let unknown = Skcipher::new(registry, Choice::Named("abacus"), XTS, &key).unwrap_err();
+    assert_eq!(
+        unknown.to_string(),
+        "no driver named abacus does xts(aes) here; `udm ciphers` lists those there are"
+    );
+}
+
+#[test]
+fn key_errors_say_what_was_found_and_what_would_do() {
+    let size = |mode, len| {
+        Skcipher::new(Registry::global(), Choice::Best, Algorithm::aes(mode), &vec![0; len])
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(size(Mode::Xts, 31), "xts(aes) takes a key of 32, 48 or 64 bytes, and this one has 31");
+    assert_eq!(size(Mode::Cbc, 0), "cbc(aes) takes a key of 16, 24 or 32 bytes, and this one has 0");
+    assert_eq!(size(Mode::Ecb, 64), "ecb(aes) takes a key of 16, 24 or 32 bytes, and this one has 64");
+}
+
+/// Oracle: the whole text, which has no room for a key.
+#[test]
+fn debug_shows_no_key() {
+    let key = [0xab; 64];
+    let skcipher = Skcipher::new(Registry::global(), Choice::Best, XTS, &key).unwrap();
+    assert_eq!(format!("{skcipher:?}"), "Skcipher { algorithm: xts(aes), driver: \"portable\", .. }");
+}
+
+/// Counts warnings that name a driver.
+#[derive(Clone, Default)]
+struct Warnings(Arc<AtomicUsize>);
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::WARN
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, event: &Event<'_>) {
+        struct Named<'a>(&'a AtomicUsize);
+        impl Visit for Named<'_> {
+            fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+                if field.name() == "driver" && format!("{value:?}").contains("refuses-4096") {
+                    self.0.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        event.record(&mut Named(&self.0));
+    }
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+/// A driver that claims to be native and refuses many units of 4096 bytes: served unit by unit, and said once, though
+/// two keys meet it. Oracle: the portable driver's bytes.
+#[test]
+fn a_refused_unit_size_is_said_once_and_split() {
+    let mut registry = Registry::new();
+    registry.register(driver("refuses-4096", MultiUnit::Native, |algorithm, key| {
+        Ok(Box::new(Faulty(good(algorithm, key), |good: &dyn KeyedCipher, request: &Request<'_>| {
+            if request.unit_size == 4096 && request.units() > 1 {
+                return Err(CryptError::UnitSizeRefused);
+            }
+            good.crypt(request)
+        })))
+    }));
+    let warnings = Warnings::default();
+    tracing::subscriber::with_default(warnings.clone(), || {
+        for key in [[1u8; 64], [2; 64]] {
+            let skcipher = Skcipher::new(&registry, Choice::Best, XTS, &key).unwrap();
+            assert_eq!((skcipher.driver().name, skcipher.is_split()), ("refuses-4096", false));
+            for _ in 0..3 {
+                let (mut got, mut wanted) = (vec![5; 8192], vec![5; 8192]);
+                let crypt = |data: &mut [u8], crypt: &dyn Fn(&Request<'_>) -> Result<(), CryptError>| {
+                    let spans = [Span::new(data)];
+                    let bytes = SpanIter::new(&spans);
+                    let iv = IvRule::CounterLe64 { first: Iv::default(), stride: 8 };
+                    let direction = Direction::Encrypt;
+                    crypt(&Request { direction, src: bytes, dst: bytes, unit_size: 4096, iv }).unwrap();
+                };
+                crypt(&mut got, &|request| skcipher.crypt(request));
+                crypt(&mut wanted, &|request| good(XTS, &key).crypt(request));
+                assert!(got == wanted && skcipher.is_split());
+            }
+        }
+    });
+    assert_eq!(warnings.0.load(Ordering::Relaxed), 1);
+}

@@ -1,0 +1,3 @@
+//! udm-export: how others reach a device. Each way has a folder of its own; this crate knows no table and no cipher.
+
+pub mod nbd;

@@ -1,0 +1,273 @@
+//! A blocking NBD client: one request at a time, or many in flight from one thread.
+//!
+//! It speaks fixed newstyle with `NBD_OPT_GO` and simple replies, over a Unix socket or TCP. The calls of [`Client`]
+//! in this file wait for their answer; [`Client::send_read`] and its like in `pipeline.rs` do not, and
+//! [`Client::receive`] takes the answers in the server's order.
+//!
+//! Ranges, alignment and unknown commands are the server's to judge: nothing is checked here that the server should be
+//! tested for.
+//!
+//! ```no_run
+//! use udm_export::nbd::{address::Address, client::Client};
+//!
+//! let address: Address = "unix:/run/disk.sock".parse()?;
+//! let mut client = Client::connect(&address, "disk")?;
+//! let mut first = [0; 4096];
+//! client.read(0, &mut first)?;
+//! client.write(4096, &first, false)?;
+//! client.flush()?;
+//! client.disconnect()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod error;
+mod handshake;
+mod pipeline;
+mod socket;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::ClientError;
+pub use handshake::ListedExport;
+pub use pipeline::{Completion, MAX_IN_FLIGHT};
+pub use socket::Socket;
+
+use std::time::Duration;
+
+use super::address::Address;
+use super::wire::{BlockSizes, Command, CommandFlags, Request, TransmissionFlags};
+use pipeline::InFlight;
+use socket::Transport;
+
+/// How long [`Client::connect`] and each wait after it take before they give up, unless [`Client::set_timeout`] says
+/// otherwise.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest trim or write of zeroes in one request, in bytes. These carry no data, so the block size's maximum does
+/// not bound them; 1 GiB is a multiple of every block size.
+const MAX_WITHOUT_DATA: u64 = 1 << 30;
+
+/// A connection to one export, in the transmission phase.
+///
+/// After an error that leaves the stream out of step (a timeout, a hangup, nonsense) every request answers
+/// [`ClientError::Broken`]. An error that the server sent is not of that kind.
+#[derive(Debug)]
+pub struct Client {
+    transport: Transport,
+    export: RemoteExport,
+    in_flight: Vec<InFlight>,
+    next_cookie: u64,
+    broken: bool,
+}
+
+/// What the server told about the export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemoteExport {
+    /// The size in bytes.
+    pub size: u64,
+    /// What it can do.
+    pub flags: TransmissionFlags,
+    /// The block sizes, where the server gave them.
+    pub block_sizes: Option<BlockSizes>,
+}
+
+impl Client {
+    /// Connects and chooses an export; the empty name is the server's default one.
+    ///
+    /// # Errors
+    /// No connection, a server that does not speak our protocol, or one that refuses the export.
+    pub fn connect(address: &Address, export: &str) -> Result<Self, ClientError> {
+        Self::over(Socket::connect(address, Some(DEFAULT_TIMEOUT))?, export, Some(DEFAULT_TIMEOUT))
+    }
+
+    /// Chooses an export over a socket that is connected. No wait takes longer than `timeout`.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub fn over(
+        socket: impl Into<Socket>,
+        export: &str,
+        timeout: Option<Duration>,
+    ) -> Result<Self, ClientError> {
+        let mut transport = Transport::new(socket.into(), timeout)?;
+        let export = handshake::go(&mut transport, export)?;
+        Ok(Self { transport, export, in_flight: Vec::new(), next_cookie: 0, broken: false })
+    }
+
+    /// Asks a server for the names and descriptions of its exports.
+    ///
+    /// # Errors
+    /// No connection, a server that does not speak our protocol, or one that does not tell.
+    pub fn list(address: &Address) -> Result<Vec<ListedExport>, ClientError> {
+        let socket = Socket::connect(address, Some(DEFAULT_TIMEOUT))?;
+        handshake::list(&mut Transport::new(socket, Some(DEFAULT_TIMEOUT))?)
+    }
+
+    /// What the server told about the export.
+    pub fn export(&self) -> &RemoteExport {
+        &self.export
+    }
+
+    /// The export's size in bytes.
+    pub fn size(&self) -> u64 {
+        self.export.size
+    }
+
+    /// What the export can do.
+    pub fn flags(&self) -> TransmissionFlags {
+        self.export.flags
+    }
+
+    /// The block sizes to keep to: the server's or, where it gave none, the protocol's defaults.
+    pub fn block_sizes(&self) -> BlockSizes {
+        self.export.block_sizes.unwrap_or(BlockSizes::DEFAULT)
+    }
+
+    /// Bounds each wait from now on: without progress for that long, a call fails. `None` waits for ever.
+    ///
+    /// # Errors
+    /// The system refuses; a duration of zero is one reason.
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<(), ClientError> {
+        self.transport.set_timeout(timeout)
+    }
+
+    /// Fills `data` from `offset` on. More than the server takes at once becomes several requests.
+    ///
+    /// # Errors
+    /// What the server answered, or a broken connection. What `data` holds then is undefined.
+    pub fn read(&mut self, offset: u64, data: &mut [u8]) -> Result<(), ClientError> {
+        let mut at = offset;
+        for part in data.chunks_mut(self.max_data()) {
+            self.call(CommandFlags::NONE, Command::Read, at, part.len() as u32, &[], part)?;
+            at = at.wrapping_add(part.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Writes `data` at `offset`; with `fua`, the answer comes when it is on stable storage. More than the server takes
+    /// at once becomes several requests.
+    ///
+    /// # Errors
+    /// What the server answered, or a broken connection; [`ClientError::NotOffered`] for `fua` where the export has
+    /// none.
+    pub fn write(&mut self, offset: u64, data: &[u8], fua: bool) -> Result<(), ClientError> {
+        let flags = self.fua_flag(fua)?;
+        let mut at = offset;
+        for part in data.chunks(self.max_data()) {
+            self.call(flags, Command::Write, at, part.len() as u32, part, &mut [])?;
+            at = at.wrapping_add(part.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Makes stable every write that was answered.
+    ///
+    /// # Errors
+    /// What the server answered, or a broken connection; [`ClientError::NotOffered`] where the export has no flush.
+    pub fn flush(&mut self) -> Result<(), ClientError> {
+        self.offered(TransmissionFlags::SEND_FLUSH)?;
+        self.call(CommandFlags::NONE, Command::Flush, 0, 0, &[], &mut [])
+    }
+
+    /// Tells that the content of a range is no longer needed.
+    ///
+    /// # Errors
+    /// What the server answered, or a broken connection; [`ClientError::NotOffered`] where the export has no trim.
+    pub fn trim(&mut self, offset: u64, length: u64) -> Result<(), ClientError> {
+        self.offered(TransmissionFlags::SEND_TRIM)?;
+        self.without_data(CommandFlags::NONE, Command::Trim, offset, length)
+    }
+
+    /// Writes zeroes to a range. `flags` may hold `FUA`, `NO_HOLE` and `FAST_ZERO`.
+    ///
+    /// # Errors
+    /// What the server answered, or a broken connection; [`ClientError::NotOffered`] where the export cannot write
+    /// zeroes, or not with these flags.
+    pub fn write_zeroes(&mut self, offset: u64, length: u64, flags: CommandFlags) -> Result<(), ClientError> {
+        self.offered(TransmissionFlags::SEND_WRITE_ZEROES)?;
+        self.fua_flag(flags.contains(CommandFlags::FUA))?;
+        if flags.contains(CommandFlags::FAST_ZERO) {
+            self.offered(TransmissionFlags::SEND_FAST_ZERO)?;
+        }
+        self.without_data(flags, Command::WriteZeroes, offset, length)
+    }
+
+    /// Takes the answers that are still due, and ends the session as the protocol asks.
+    ///
+    /// # Errors
+    /// A broken connection. Errors that the server answers to requests in flight are lost.
+    pub fn disconnect(mut self) -> Result<(), ClientError> {
+        let mut unread = Vec::new();
+        while self.in_flight() > 0 {
+            let _late = self.receive(&mut unread)?;
+        }
+        // It has no answer, so it is not counted as in flight.
+        let request = Request {
+            flags: CommandFlags::NONE,
+            command: Command::Disc,
+            cookie: self.next_cookie,
+            offset: 0,
+            length: 0,
+        };
+        self.transport.send(&request.encode(), &[], 0)
+    }
+
+    /// The longest read or write of one request, in bytes.
+    fn max_data(&self) -> usize {
+        let sizes = self.block_sizes();
+        // A server without a bound gets the default one, which any block size divides.
+        sizes.max.min(BlockSizes::DEFAULT.max).max(sizes.min).max(1) as usize
+    }
+
+    fn offered(&self, flag: TransmissionFlags) -> Result<(), ClientError> {
+        if self.export.flags.contains(flag) { Ok(()) } else { Err(ClientError::NotOffered { flag }) }
+    }
+
+    fn fua_flag(&self, fua: bool) -> Result<CommandFlags, ClientError> {
+        if !fua {
+            return Ok(CommandFlags::NONE);
+        }
+        self.offered(TransmissionFlags::SEND_FUA)?;
+        Ok(CommandFlags::FUA)
+    }
+
+    fn without_data(
+        &mut self,
+        flags: CommandFlags,
+        command: Command,
+        offset: u64,
+        length: u64,
+    ) -> Result<(), ClientError> {
+        let mut done = 0;
+        while done < length {
+            let part = (length - done).min(MAX_WITHOUT_DATA);
+            self.call(flags, command, offset.wrapping_add(done), part as u32, &[], &mut [])?;
+            done += part;
+        }
+        Ok(())
+    }
+
+    /// Sends one request and waits for its answer.
+    fn call(
+        &mut self,
+        flags: CommandFlags,
+        command: Command,
+        offset: u64,
+        length: u32,
+        data: &[u8],
+        answer: &mut [u8],
+    ) -> Result<(), ClientError> {
+        self.whole()?;
+        if !self.in_flight.is_empty() {
+            return Err(ClientError::InFlight { count: self.in_flight.len() });
+        }
+        let cookie = self.next_cookie;
+        self.next_cookie = self.next_cookie.wrapping_add(1);
+        self.send(Request { flags, command, cookie, offset, length }, data)?;
+        match self.receive_into(answer)?.result {
+            Ok(()) => Ok(()),
+            Err(error) => Err(ClientError::Server(error)),
+        }
+    }
+}

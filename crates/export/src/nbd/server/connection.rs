@@ -1,0 +1,304 @@
+//! One client in the transmission phase: the queue thread that takes its requests and sends its replies.
+//!
+//! Nothing here waits but `Queue::wait`: not for the disk, not for the client, not for memory. A request that finds no
+//! memory is held, and nothing more is received, until a reply has gone out.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use udm_block::memory::Source;
+use udm_block::mempool::NoReserve;
+use udm_block::queue::{Interest, PollFlags, Queue};
+use udm_block::{
+    Alloc, BioSet, BioSetOptions, Bytes, DeviceRef, Op, PadBio, PagePool, PagePoolOptions, submit,
+};
+
+use super::export::{Export, LONGEST};
+use super::input::{Input, Received};
+use super::replies::Replies;
+use super::request::{Pending, Work, work};
+use crate::nbd::wire::{Command, ErrorNumber, Request, WireError};
+
+/// How many requests of a client are under way or wait to be answered at once.
+pub const DEPTH: usize = 128;
+/// The memory that one connection takes for the data of its requests, in bytes: one longest request always, and as
+/// much again.
+pub const MEMORY: usize = 2 * LONGEST as usize;
+/// The longest write whose data is skipped to be answered with an error; a longer one ends the connection.
+const LONGEST_SKIPPED: u32 = 64 << 20;
+/// How long a client that reads nothing may hold up the server's end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Hangup {
+    /// The client said that it would.
+    #[error("the client disconnected")]
+    Clean,
+    /// The client closed the connection between two requests without saying so.
+    #[error("the client closed the connection without NBD_CMD_DISC")]
+    Closed,
+    /// The connection broke in the middle of something.
+    #[error("the client vanished in the middle of a request")]
+    Vanished,
+    /// The server stops.
+    #[error("the server is shutting down")]
+    Stopped,
+    /// The client breaks the protocol.
+    #[error("{0}")]
+    Wire(#[from] WireError),
+    /// A write that is too long even to be skipped.
+    #[error("a write of {0} bytes, of which even the refusal would cost too much; the longest is {LONGEST}")]
+    TooLong(u32),
+    /// The connection broke.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// No memory for the connection.
+    #[error("{0}")]
+    NoReserve(#[from] NoReserve),
+}
+
+/// What the bytes that come next are.
+enum Next {
+    /// A request.
+    Header,
+    /// The data of a write, whose bio has `filled` bytes of it.
+    Data { bio: PadBio<Pending>, work: Work, filled: usize },
+    /// The data of a write that is refused.
+    Skip { left: usize, cookie: u64, error: ErrorNumber },
+    /// Whatever comes has to wait: there was no memory for this one.
+    Held { work: Work, cookie: u64 },
+}
+
+/// Whether to go on with the input.
+#[derive(PartialEq, Eq)]
+enum Step {
+    /// There may be more to do.
+    More,
+    /// Nothing to do until something comes or ends.
+    Wait,
+}
+
+/// The transmission phase with one client.
+pub(super) struct Connection<'a> {
+    socket: BorrowedFd<'a>,
+    queue: &'a Queue,
+    export: &'a Export,
+    stop: &'a AtomicBool,
+    bios: BioSet<Pending>,
+    pages: PagePool,
+    input: Input,
+    next: Next,
+    replies: Replies,
+    under_way: usize,
+}
+
+impl<'a> Connection<'a> {
+    /// Begins with what the handshake has left in `input`.
+    pub(super) fn new(
+        socket: BorrowedFd<'a>,
+        queue: &'a Queue,
+        export: &'a Export,
+        stop: &'a AtomicBool,
+        input: Input,
+        source: &Source,
+    ) -> Result<Self, NoReserve> {
+        // A client's bio waits for what lies below alone, and there are never more than DEPTH.
+        let bios = BioSetOptions { name: "nbd requests", reserve: 1, limit: DEPTH, magazine: DEPTH };
+        let longest = LONGEST as usize;
+        let pages =
+            PagePoolOptions { name: "nbd data", largest: longest, reserve: 1, limit: MEMORY - longest };
+        Ok(Self {
+            socket,
+            queue,
+            export,
+            stop,
+            bios: BioSet::new(&bios, source, ())?,
+            pages: PagePool::new(pages, source)?,
+            input,
+            next: Next::Header,
+            replies: Replies::new(DEPTH),
+            under_way: 0,
+        })
+    }
+
+    /// Serves the client until it goes. No request of it is under way then.
+    pub(super) fn run(mut self) -> Hangup {
+        let hangup = self.serve();
+        // What the client has not read by now it may still read, unless it is gone.
+        let mut deadline = match hangup {
+            Hangup::Clean | Hangup::Closed | Hangup::Stopped => Some(Instant::now() + PATIENCE),
+            _ => None,
+        };
+        while self.under_way > 0 || !self.replies.is_empty() {
+            self.collect();
+            if deadline.is_none_or(|end| Instant::now() > end) || self.replies.send(self.socket).is_err() {
+                deadline = None;
+                self.replies.clear();
+            }
+            if self.wait(false, Some(PATIENCE)).is_err() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        hangup
+    }
+
+    fn serve(&mut self) -> Hangup {
+        loop {
+            self.collect();
+            if let Err(error) = self.replies.send(self.socket) {
+                return error.into();
+            }
+            match self.take_input() {
+                Ok(receives) => {
+                    if self.stop.load(Ordering::Relaxed) {
+                        return Hangup::Stopped;
+                    }
+                    if let Err(error) = self.wait(receives, None) {
+                        return error.into();
+                    }
+                }
+                Err(hangup) => return hangup,
+            }
+        }
+    }
+
+    /// Answers what has ended.
+    fn collect(&mut self) {
+        while let Some(bio) = self.queue.take_ended() {
+            let bio = self.bios.claim(bio).expect("this thread has no bios of another set");
+            self.under_way -= 1;
+            self.replies.push_ended(bio);
+        }
+    }
+
+    /// Sends I/O on its way, and waits for the client or for I/O.
+    fn wait(&self, receives: bool, timeout: Option<Duration>) -> io::Result<()> {
+        let mut events = PollFlags::empty();
+        events.set(PollFlags::IN, receives);
+        events.set(PollFlags::OUT, !self.replies.is_empty());
+        let client = &mut [Interest::new(self.socket, events)];
+        // Without a wish the socket is left out: a hang-up that is not waited for would end every wait at once.
+        let fds = if events.is_empty() { &mut client[..0] } else { &mut client[..] };
+        self.queue.wait(fds, timeout)
+    }
+
+    /// Takes requests while there is room: whether to wait for more of them.
+    fn take_input(&mut self) -> Result<bool, Hangup> {
+        loop {
+            if self.under_way + self.replies.len() >= DEPTH {
+                return Ok(false);
+            }
+            if self.step()? == Step::Wait {
+                return Ok(!matches!(self.next, Next::Held { .. }));
+            }
+        }
+    }
+
+    /// Goes one step on with what the client sends.
+    fn step(&mut self) -> Result<Step, Hangup> {
+        match std::mem::replace(&mut self.next, Next::Header) {
+            Next::Header => self.header(),
+            Next::Data { bio, work, filled } => self.data(bio, work, filled),
+            Next::Skip { left, cookie, error } => self.skip(left, cookie, error),
+            Next::Held { work, cookie } => Ok(self.begin(work, cookie)),
+        }
+    }
+
+    /// Takes the next request.
+    fn header(&mut self) -> Result<Step, Hangup> {
+        let Some(header) = self.input.take::<{ Request::SIZE }>() else {
+            return match self.input.receive(self.socket)? {
+                Received::Some => Ok(Step::More),
+                Received::Later => Ok(Step::Wait),
+                Received::End if self.input.bytes().is_empty() => Err(Hangup::Closed),
+                Received::End => Err(Hangup::Vanished),
+            };
+        };
+        let request = Request::decode(&header)?;
+        if request.command == Command::Disc {
+            return Err(Hangup::Clean);
+        }
+        match work(&request, self.export) {
+            Ok(work) => Ok(self.begin(work, request.cookie)),
+            Err(error) => self.refuse(&request, error),
+        }
+    }
+
+    /// Answers a request with an error, once its data is out of the way.
+    fn refuse(&mut self, request: &Request, error: ErrorNumber) -> Result<Step, Hangup> {
+        tracing::debug!(?request, %error, "refused a request");
+        if request.command != Command::Write {
+            self.replies.push(request.cookie, Some(error));
+        } else if request.length > LONGEST_SKIPPED {
+            return Err(Hangup::TooLong(request.length));
+        } else {
+            self.next = Next::Skip { left: request.length as usize, cookie: request.cookie, error };
+        }
+        Ok(Step::More)
+    }
+
+    /// Makes the bio of a request, and submits it unless its data is to come first.
+    fn begin(&mut self, work: Work, cookie: u64) -> Step {
+        let Some(bio) = self.make(&work, cookie) else {
+            self.next = Next::Held { work, cookie };
+            return Step::Wait;
+        };
+        if work.op == Op::Write {
+            self.next = Next::Data { bio, work, filled: 0 };
+        } else {
+            self.submit(bio, work);
+        }
+        Step::More
+    }
+
+    /// A bio with the memory that it needs, when there is enough.
+    fn make(&self, work: &Work, cookie: u64) -> Option<PadBio<Pending>> {
+        let pages = if work.op.has_data() { Some(self.pages.alloc(work.len, Alloc::NoWait)?) } else { None };
+        let pad = Pending { cookie, replies_with_data: work.op == Op::Read };
+        let mut bio = self.bios.alloc(pad, Alloc::NoWait).ok()?;
+        bio.set_home(self.queue.home());
+        bio.prepare(work.op, work.flags, work.sector);
+        match pages {
+            Some(pages) => bio.set_pages(pages, work.len),
+            None => bio.set_range(work.len),
+        }
+        Some(bio)
+    }
+
+    fn submit(&mut self, bio: PadBio<Pending>, work: Work) {
+        self.under_way += 1;
+        let writes_zeroes = work.op == Op::WriteZeroes && work.may_write_zeroes;
+        let device: &DeviceRef = if writes_zeroes { &self.export.with_zeroes } else { &self.export.device };
+        submit(device, bio.into_bio());
+    }
+
+    /// Receives the data of a write.
+    fn data(&mut self, bio: PadBio<Pending>, work: Work, filled: usize) -> Result<Step, Hangup> {
+        let (got, received) = self.input.fill(self.socket, bio.data().after(filled))?;
+        let filled = filled + got;
+        if Bytes(filled as u64) == work.len {
+            self.submit(bio, work);
+            return Ok(Step::More);
+        }
+        self.next = Next::Data { bio, work, filled };
+        if received == Received::End { Err(Hangup::Vanished) } else { Ok(Step::Wait) }
+    }
+
+    /// Throws the data of a refused write away, and then answers it.
+    fn skip(&mut self, left: usize, cookie: u64, error: ErrorNumber) -> Result<Step, Hangup> {
+        let left = left - self.input.skip(left);
+        if left == 0 {
+            self.replies.push(cookie, Some(error));
+            return Ok(Step::More);
+        }
+        self.next = Next::Skip { left, cookie, error };
+        match self.input.receive(self.socket)? {
+            Received::Some => Ok(Step::More),
+            Received::Later => Ok(Step::Wait),
+            Received::End => Err(Hangup::Vanished),
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The NBD server: listens, gives each client a queue thread, and stops without losing what it acknowledged.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `listen` | sockets that listen |
+//! | `handshake` | [`Negotiation`](super::negotiate::Negotiation) over a socket |
+//! | `connection` | the transmission phase: the loop of a queue thread |
+//! | `request` | from a request on the wire to a bio |
+//! | `replies` | from bios that ended to the wire |
+//! | `input`, `socket` | bytes from and to the socket |
+
+mod connection;
+mod export;
+mod handshake;
+mod input;
+mod listen;
+mod replies;
+mod request;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+pub use connection::{DEPTH, MEMORY as MEMORY_PER_CONNECTION};
+pub use export::{Export, LONGEST};
+pub use listen::ListenError;
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use rustix::event::{EventfdFlags, PollFd, eventfd, poll};
+use udm_block::memory::{Heap, Source};
+use udm_block::queue::{Home, PollFlags, Queue};
+
+use super::address::Address;
+use super::negotiate::{ExportInfo, ExportInfoError, check_exports};
+use connection::{Connection, Hangup};
+use handshake::{HandshakeError, handshake};
+use input::Input;
+use listen::Listener;
+
+/// How many clients there may be at once, unless it is said.
+pub const MAX_CONNECTIONS: usize = 16;
+
+/// Why a server could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// An address.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// An export that a client cannot be told of.
+    #[error(transparent)]
+    Export(#[from] ExportInfoError),
+    /// The system.
+    #[error("cannot serve: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// A server that listens.
+pub struct Server {
+    listeners: Vec<Listener>,
+    shared: Arc<Shared>,
+}
+
+/// Stops a server, from any thread or from a signal's.
+#[derive(Clone)]
+pub struct Stopper(Arc<Shared>);
+
+/// What the threads of a server share.
+struct Shared {
+    exports: Vec<Export>,
+    infos: Vec<ExportInfo>,
+    source: Source,
+    max_connections: usize,
+    stop: AtomicBool,
+    bell: OwnedFd,
+    clients: Mutex<Vec<Home>>,
+}
+
+impl Server {
+    /// Listens at `addresses` to serve `exports`, of which the first is the default one.
+    ///
+    /// # Errors
+    /// When it cannot listen, or an export does not fit the protocol.
+    pub fn bind(
+        addresses: &[Address],
+        exports: Vec<Export>,
+        max_connections: usize,
+    ) -> Result<Self, ServeError> {
+        let infos: Vec<_> = exports.iter().map(|export| export.info.clone()).collect();
+        check_exports(&infos)?;
+        let listeners = addresses.iter().map(Listener::bind).collect::<Result<_, _>>()?;
+        let shared = Shared {
+            exports,
+            infos,
+            source: Arc::new(Heap),
+            max_connections: max_connections.min(udm_block::queue::MAX_QUEUES - 8),
+            stop: AtomicBool::new(false),
+            bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(io::Error::from)?,
+            clients: Mutex::new(Vec::new()),
+        };
+        Ok(Self { listeners, shared: Arc::new(shared) })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn addresses(&self) -> io::Result<Vec<Address>> {
+        self.listeners.iter().map(Listener::address).collect()
+    }
+
+    /// What stops it.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(Arc::clone(&self.shared))
+    }
+
+    /// Serves until it is stopped; then finishes the requests that it took, answers them, and hangs up. What was
+    /// acknowledged is not flushed by this: the caller does that with the devices.
+    ///
+    /// # Errors
+    /// When the listening sockets fail.
+    pub fn run(self) -> io::Result<()> {
+        let mut threads: Vec<JoinHandle<()>> = Vec::new();
+        let result = loop {
+            if self.shared.stop.load(Ordering::SeqCst) {
+                break Ok(());
+            }
+            threads.retain(|thread| !thread.is_finished());
+            if let Err(error) = self.take_clients(&mut threads) {
+                break Err(error);
+            }
+        };
+        drop(self.listeners);
+        Stopper(self.shared).stop();
+        for thread in threads {
+            // A panic was caught and logged in the thread.
+            let _ = thread.join();
+        }
+        result
+    }
+
+    /// Waits for clients, and starts their threads.
+    fn take_clients(&self, threads: &mut Vec<JoinHandle<()>>) -> io::Result<()> {
+        let sockets =
+            self.listeners.iter().map(|listener| PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN));
+        let mut fds: Vec<_> =
+            [PollFd::new(&self.shared.bell, PollFlags::IN)].into_iter().chain(sockets).collect();
+        match poll(&mut fds, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for listener in &self.listeners {
+            match listener.accept() {
+                Ok(Some((client, peer))) => threads.extend(self.start(client, peer, threads.len())),
+                Ok(None) => {}
+                Err(error) => {
+                    // No descriptor or no memory is left: a client that leaves makes room.
+                    tracing::warn!(%error, "cannot accept a client");
+                    thread::sleep(std::time::Duration::from_millis(100));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts the thread of a client, unless there are too many.
+    fn start(&self, client: OwnedFd, peer: String, clients: usize) -> Option<JoinHandle<()>> {
+        if clients >= self.shared.max_connections {
+            tracing::warn!(peer, "hung up on a client: {clients} are connected, and no more are allowed");
+            return None;
+        }
+        let shared = Arc::clone(&self.shared);
+        let thread =
+            thread::Builder::new().name("udm-nbd".into()).spawn(move || shared.serve(&client, &peer));
+        thread.inspect_err(|error| tracing::warn!(%error, "cannot start a thread for a client")).ok()
+    }
+}
+
+impl Stopper {
+    /// Has the server stop. It returns at once.
+    pub fn stop(&self) {
+        self.0.stop.store(true, Ordering::SeqCst);
+        let _ = rustix::io::write(&self.0.bell, &1u64.to_ne_bytes());
+        for client in self.0.clients() {
+            client.wake();
+        }
+    }
+}
+
+impl Shared {
+    fn clients(&self) -> Vec<Home> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A client's thread. Whatever happens here, the server serves on.
+    fn serve(&self, client: &OwnedFd, peer: &str) {
+        let served = std::panic::catch_unwind(AssertUnwindSafe(|| self.serve_client(client, peer)));
+        match served {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(peer, "hung up on a client: {error}"),
+            Err(_) => tracing::error!(peer, "a fault of the server ended the connection"),
+        }
+    }
+
+    fn serve_client(&self, client: &OwnedFd, peer: &str) -> Result<(), Box<dyn std::error::Error>> {
+        rustix::io::ioctl_fionbio(client, true)?;
+        let queue = Queue::enter()?;
+        let registered = Registered::new(self, queue.home());
+        let mut input = Input::new();
+        let chosen = match handshake(client.as_fd(), &queue, &self.infos, &mut input, &self.stop) {
+            Ok(Some(chosen)) => &self.exports[chosen.export],
+            Ok(None) | Err(HandshakeError::Stopped) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        tracing::info!(peer, export = chosen.name(), "a client connected");
+        let connection = Connection::new(client.as_fd(), &queue, chosen, &self.stop, input, &self.source)?;
+        match connection.run() {
+            hangup @ (Hangup::Clean | Hangup::Closed | Hangup::Stopped) => tracing::info!(peer, "{hangup}"),
+            hangup => return Err(hangup.into()),
+        }
+        drop(registered);
+        Ok(())
+    }
+}
+
+/// A client's place in the list of those that a stop wakes.
+struct Registered<'a>(&'a Shared, Home);
+
+impl<'a> Registered<'a> {
+    fn new(shared: &'a Shared, home: Home) -> Self {
+        shared.clients.lock().unwrap_or_else(PoisonError::into_inner).push(home);
+        Self(shared, home)
+    }
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.0.clients.lock().unwrap_or_else(PoisonError::into_inner).retain(|home| *home != self.1);
+    }
+}

@@ -1,0 +1,1 @@
+//! The server against clients that behave, vanish, and lie.
