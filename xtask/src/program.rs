@@ -1,0 +1,231 @@
+//! Running the whole-program tests: the release binary, judged by programs that others wrote, as a user without rights.
+//!
+//! The tests get `UDM_BIN` (the path of the binary), `UDM_VECTORS` (the folder of golden vectors) and a fresh `HOME`
+//! and `TMPDIR`, which is also the folder they start in.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::scratch::Scratch;
+use crate::{judges, run};
+
+/// The package that holds the whole-program tests.
+pub const PACKAGE: &str = "udm-tests";
+/// The user that root runs the tests as: `nobody` on Debian, who owns nothing.
+const USER: u32 = 65534;
+/// How long one test executable may run before it counts as hung.
+const LIMIT: Duration = Duration::from_mins(10);
+
+/// Builds the binary and the test executables, and runs these one after the other.
+///
+/// # Errors
+/// Something does not build, a test fails or hangs, or not one test ran.
+pub fn run() -> Result<()> {
+    run::run(&mut run::cargo(&["build", "--release", "-p", "udm"]))?;
+    let mut executables = build_tests()?;
+    let mut binary = release_binary()?;
+    let mut vectors = run::root().join("vectors");
+    let home = Scratch::new("udm-program-tests")?;
+    let user = if judges::is_root() { Some(USER) } else { None };
+    if let Some(user) = user {
+        chown(home.path(), Some(user), Some(user)).context("cannot give the tests' folder to their user")?;
+        let closed = executables.iter().chain([&binary, &vectors]).find(|path| !reaches(user, path)).cloned();
+        if let Some(path) = closed {
+            println!("user {user} cannot reach {}: {}; taking copies", path.display(), obstacle(&path));
+            let copies = home.path().join("copies");
+            fs::create_dir(&copies)?;
+            for path in executables.iter_mut().chain([&mut binary, &mut vectors]) {
+                *path = copy_into(&copies, path)?;
+            }
+        }
+    }
+    let mut passed = 0;
+    for executable in &executables {
+        let mut test = command(user, executable);
+        test.args(["--nocapture", "--test-threads=1"]);
+        test.env("UDM_BIN", &binary).env("UDM_VECTORS", &vectors);
+        test.env("HOME", home.path()).env("TMPDIR", home.path()).env_remove("XDG_RUNTIME_DIR");
+        test.env("PATH", run::path_with_system_programs()).current_dir(home.path());
+        passed += run_and_count(&mut run::within(LIMIT, &test))?;
+    }
+    ensure!(passed > 0, "not one whole-program test ran: a check that checks nothing is none");
+    println!("{passed} whole-program tests passed");
+    Ok(())
+}
+
+fn build_tests() -> Result<Vec<PathBuf>> {
+    let mut build =
+        run::cargo(&["test", "-p", PACKAGE, "--no-run", "--message-format=json-render-diagnostics"]);
+    let output = build
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start `{}`", run::line(&build)))?;
+    run::judge(output.status.code(), &build)?;
+    cargo_executables(&output.stdout)
+}
+
+/// The executables that cargo's JSON messages speak of.
+fn cargo_executables(messages: &[u8]) -> Result<Vec<PathBuf>> {
+    let mut executables = Vec::new();
+    for message in messages.lines() {
+        let message: serde_json::Value =
+            serde_json::from_str(&message?).context("cargo's message is not JSON")?;
+        if message["profile"]["test"] == true
+            && let Some(path) = message["executable"].as_str()
+        {
+            executables.push(path.into());
+        }
+    }
+    Ok(executables)
+}
+
+/// The path of the release binary, wherever the target folder is.
+fn release_binary() -> Result<PathBuf> {
+    let mut ask = run::cargo(&["metadata", "--no-deps", "--format-version=1"]);
+    let output = ask.stderr(Stdio::inherit()).output().context("cannot ask cargo where it builds")?;
+    run::judge(output.status.code(), &ask)?;
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let folder = metadata["target_directory"].as_str().context("cargo does not say where it builds")?;
+    let binary = Path::new(folder).join("release/udm");
+    ensure!(binary.is_file(), "cargo has built udm, but it is not at {}", binary.display());
+    Ok(binary)
+}
+
+/// `program`, run as `user` with no way back to more rights (`None`: run as we are).
+fn command(user: Option<u32>, program: &Path) -> Command {
+    let Some(user) = user else { return Command::new(program) };
+    let mut command = Command::new("setpriv");
+    command.arg(format!("--reuid={user}")).arg(format!("--regid={user}"));
+    command.args(["--clear-groups", "--no-new-privs"]).arg(program);
+    command
+}
+
+/// Whether `user` can use `path`, found by trying.
+fn reaches(user: u32, path: &Path) -> bool {
+    let mut test = command(Some(user), Path::new("test"));
+    // For a folder `-x` means that it can be entered; the files in it may still be closed, so one is tried.
+    let first =
+        fs::read_dir(path).ok().and_then(|mut entries| entries.next()?.ok()).map(|entry| entry.path());
+    test.arg("-x").arg(path);
+    if let Some(file) = first {
+        test.args(["-a", "-r"]).arg(file);
+    }
+    test.current_dir("/").status().is_ok_and(|status| status.success())
+}
+
+/// What keeps others out of `path`: the first folder from the top that they may not enter, or the file itself.
+fn obstacle(path: &Path) -> String {
+    let mut way: Vec<&Path> = path.ancestors().collect();
+    way.reverse();
+    for part in way {
+        match fs::metadata(part).map(|metadata| metadata.permissions().mode()) {
+            Ok(mode) if mode & 0o001 == 0 => {
+                return format!("{} has mode {:04o}, and others need x", part.display(), mode & 0o7777);
+            }
+            Ok(_) => {}
+            Err(error) => return format!("{}: {error}", part.display()),
+        }
+    }
+    "its mode, or that of what is in it, keeps others out".to_owned()
+}
+
+/// Copies a file, or a folder with all that is in it, so that everybody may read and run the copy.
+fn copy_into(folder: &Path, path: &Path) -> Result<PathBuf> {
+    let name = path.file_name().context("a path without a name cannot be copied")?;
+    let copy = folder.join(name);
+    let result = if path.is_dir() {
+        fs::create_dir(&copy)?;
+        for entry in fs::read_dir(path)? {
+            copy_into(&copy, &entry?.path())?;
+        }
+        Ok(())
+    } else {
+        fs::copy(path, &copy).map(|_| ())
+    };
+    result.with_context(|| format!("cannot copy {} to {}", path.display(), copy.display()))?;
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+    Ok(copy)
+}
+
+/// Runs one test executable, shows what it prints, and gives the number of tests that passed.
+fn run_and_count(test: &mut Command) -> Result<u64> {
+    let shown = run::line(test);
+    let mut child = test.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start `{shown}`"))?;
+    let mut passed = 0;
+    if let Some(output) = child.stdout.take() {
+        for line in BufReader::new(output).split(b'\n') {
+            let line = line?;
+            let mut out = std::io::stdout().lock();
+            out.write_all(&line)?;
+            out.write_all(b"\n")?;
+            passed += passed_in(&String::from_utf8_lossy(&line))?;
+        }
+    }
+    run::judge(child.wait()?.code(), test)?;
+    Ok(passed)
+}
+
+/// How many tests passed, by the harness's closing line; 0 for any other line.
+fn passed_in(line: &str) -> Result<u64> {
+    let Some(counts) = line.strip_prefix("test result: ") else { return Ok(0) };
+    if !counts.contains(" 0 ignored;") {
+        bail!("tests were left out: {line}");
+    }
+    let words: Vec<&str> = counts.split_whitespace().collect();
+    let passed = words.windows(2).find(|pair| pair[1] == "passed;").and_then(|pair| pair[0].parse().ok());
+    passed.with_context(|| format!("the number of tests is not where it was: {line}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_harness_says_how_many_passed_and_tests_left_out_are_a_fault() {
+        let line =
+            "test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
+        assert_eq!(passed_in(line).unwrap(), 12);
+        assert_eq!(passed_in("convert: 1.9 GB/s").unwrap(), 0);
+        assert!(passed_in(&line.replace("0 ignored", "1 ignored")).is_err());
+        assert!(passed_in("test result: ok. all passed; 0 ignored; ").is_err());
+    }
+
+    #[test]
+    fn the_executables_are_those_of_tests() {
+        let messages = br#"{"reason":"compiler-artifact","profile":{"test":false},"executable":"/t/udm"}
+{"reason":"compiler-artifact","profile":{"test":true},"executable":"/t/deps/serve-1"}
+{"reason":"compiler-artifact","profile":{"test":false},"executable":null}
+{"reason":"build-finished","success":true}
+"#;
+        assert_eq!(cargo_executables(messages).unwrap(), [PathBuf::from("/t/deps/serve-1")]);
+        assert!(cargo_executables(b"warning: not JSON\n").is_err());
+    }
+
+    #[test]
+    fn a_closed_folder_is_named_and_its_copy_is_open() {
+        let scratch = Scratch::new("udm-xtask-closed").unwrap();
+        let closed = scratch.path().join("closed");
+        fs::create_dir_all(closed.join("inner")).unwrap();
+        fs::write(closed.join("inner/file"), "here").unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(obstacle(&closed.join("inner/file")).contains("has mode 0700"));
+
+        let open = scratch.path().join("open");
+        fs::create_dir(&open).unwrap();
+        let copy = copy_into(&open, &closed).unwrap();
+        assert_eq!(fs::read_to_string(copy.join("inner/file")).unwrap(), "here");
+        assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o755);
+        if judges::is_root() {
+            chown(scratch.path(), Some(USER), Some(USER)).unwrap();
+            assert!(!reaches(USER, &closed.join("inner/file")));
+            assert!(reaches(USER, &copy.join("inner/file")));
+        }
+    }
+}

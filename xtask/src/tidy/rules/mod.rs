@@ -1,0 +1,32 @@
+//! The rules, a file each. A rule looks at the whole tree and gives what it finds.
+
+mod allocation;
+mod architecture;
+mod declared;
+mod first_line;
+mod floors;
+mod length;
+mod machine_paths;
+mod names;
+mod proofs;
+mod words;
+
+use super::Finding;
+use super::tree::Tree;
+
+/// A rule.
+type Rule = fn(&Tree) -> Vec<Finding>;
+
+/// Every rule.
+pub const ALL: &[Rule] = &[
+    first_line::check,
+    declared::check,
+    proofs::check,
+    floors::check,
+    length::check,
+    names::check,
+    words::check,
+    allocation::check,
+    machine_paths::check,
+    architecture::check,
+];
