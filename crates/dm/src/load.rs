@@ -1,0 +1,175 @@
+//! From a table to a device: opens what its rows name, and checks what only the opened devices can tell (the kernel's
+//! `dm_table_add_target` and `dm_get_device`).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use udm_block::memory::Source;
+use udm_block::mempool::NoReserve;
+use udm_block::{Bytes, DeviceRef, Sector};
+
+use crate::mapped::{MappedDevice, MappedRow};
+use crate::table::{Fault, Row, Table, TableError, TableErrorKind, TargetSpec, reason, shown};
+use crate::targets::Target;
+use crate::targets::crypt::params::{CryptSpec, KeySpec};
+use crate::targets::crypt::{CipherChoice, Converter, Crypt};
+use crate::targets::{error::Error, linear::Linear, zero::Zero};
+
+/// Finds the devices that a table names.
+pub trait Lookup {
+    /// The device of this name, whose user transfers multiples of `block_size` bytes.
+    ///
+    /// # Errors
+    /// What a person should read: what is wrong with it, and what would do.
+    fn device(&self, name: &str, block_size: u32) -> Result<DeviceRef, String>;
+}
+
+/// Why a table did not become a device.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The table is wrong, or does not fit what it names.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// There is no memory.
+    #[error(transparent)]
+    NoReserve(#[from] NoReserve),
+}
+
+/// Makes the device that `table` describes.
+///
+/// # Errors
+/// When a device is not there, is too short or does not fit, when no cipher driver takes a key, or when there is no
+/// memory for the reserves.
+pub fn load(
+    table: &Table,
+    lookup: &dyn Lookup,
+    cipher: &CipherChoice,
+    source: &Source,
+) -> Result<MappedDevice, LoadError> {
+    let devices = open_all(table, lookup)?;
+    let mut rows = Vec::with_capacity(table.rows.len());
+    for row in &table.rows {
+        let lower = row.device().map(|(name, _)| DeviceRef::clone(&devices[name]));
+        let target = target(row, lower, cipher, source)?;
+        check_blocks(row, target.as_ref())?;
+        rows.push(MappedRow { start: row.start, end: row.end(), target });
+    }
+    Ok(MappedDevice::new(rows, source)?)
+}
+
+/// Opens each device that the rows name once, for the smallest block that any of them transfers.
+fn open_all<'a>(table: &'a Table, lookup: &dyn Lookup) -> Result<HashMap<&'a str, DeviceRef>, TableError> {
+    let mut devices: HashMap<&str, DeviceRef> = HashMap::new();
+    for row in &table.rows {
+        let Some((name, start)) = row.device() else { continue };
+        if !devices.contains_key(name) {
+            let users = table.rows.iter().filter(|row| row.device().is_some_and(|(other, _)| other == name));
+            let block = users.map(block_size).min().unwrap_or(512);
+            let device = lookup.device(name, block).map_err(|why| {
+                let hint = "name a file, a block device, ram:SIZE or null:SIZE";
+                let message = format!("device {}: {why}", shown(name));
+                device_error(row, TableErrorKind::Device, message, shown(name), hint)
+            })?;
+            devices.insert(name, device);
+        }
+        check_size(row, name, start, &devices[name])?;
+    }
+    Ok(devices)
+}
+
+/// The bytes that a row transfers at least.
+fn block_size(row: &Row) -> u32 {
+    match &row.target {
+        TargetSpec::Crypt(spec) => spec.options.sector_size as u32,
+        _ => 512,
+    }
+}
+
+/// Whether the row's range lies within its device.
+fn check_size(row: &Row, name: &str, start: Sector, device: &DeviceRef) -> Result<(), TableError> {
+    let size = device.geometry().size;
+    if start.checked_add(row.length).is_some_and(|end| end.0 <= size.0) {
+        return Ok(());
+    }
+    let message = format!("{} sectors from sector {start} of {} leave the device", row.length, shown(name));
+    let found = format!("a device of {size} sectors");
+    let fits = size.0.saturating_sub(start.0);
+    let hint =
+        if fits == 0 { "begin within the device".into() } else { format!("at most {fits} sectors fit") };
+    Err(device_error(row, TableErrorKind::Device, message, found, hint))
+}
+
+/// Whether the row lies on the blocks of what it maps to.
+fn check_blocks(row: &Row, target: &dyn Target) -> Result<(), TableError> {
+    let block = target.geometry().logical_block;
+    let on_blocks = |sectors: u64| Bytes(sectors * 512).0.is_multiple_of(u64::from(block));
+    let start = row.device().map_or(0, |(_, start)| start.0);
+    for (what, sectors) in [("start", row.start.0), ("length", row.length.0), ("place on the device", start)]
+    {
+        if !on_blocks(sectors) {
+            let message = format!("the row's {what} is not a multiple of the block size, {block} bytes");
+            let found = format!("{sectors} sectors");
+            let hint = format!("use a multiple of {} sectors", block / 512);
+            return Err(device_error(row, TableErrorKind::Device, message, found, hint));
+        }
+    }
+    Ok(())
+}
+
+/// The target of a row.
+fn target(
+    row: &Row,
+    lower: Option<DeviceRef>,
+    cipher: &CipherChoice,
+    source: &Source,
+) -> Result<Box<dyn Target>, LoadError> {
+    let lower = || lower.expect("open_all opened the device of every row that names one");
+    Ok(match &row.target {
+        TargetSpec::Zero => Box::new(Zero),
+        TargetSpec::Error => Box::new(Error),
+        TargetSpec::Linear { start, .. } => Box::new(Linear::new(lower(), *start)),
+        TargetSpec::Crypt(spec) => {
+            let converter = converter(row, spec, cipher)?;
+            Box::new(Crypt::new(spec, converter, lower(), source)?)
+        }
+    })
+}
+
+/// The keyed converter of a crypt row.
+fn converter(row: &Row, spec: &CryptSpec, cipher: &CipherChoice) -> Result<Converter, TableError> {
+    let key_error = |message: String, found: &str, hint: &str| {
+        let fault = Fault::new(TableErrorKind::Key, message, found, hint).with_kernel(reason::KEY);
+        TableError::new(row.places().key.clone().unwrap_or_else(|| row.places().target.clone()), fault)
+    };
+    let key = match &spec.key {
+        KeySpec::Bytes(bytes) => bytes.as_slice(),
+        KeySpec::None => &[],
+        KeySpec::Keyring(_) => {
+            let message = "udm does not read keys from the kernel's keyring yet".into();
+            return Err(key_error(message, "a keyring key", "give the key in hexadecimal"));
+        }
+    };
+    Converter::new(spec, key, cipher).map_err(|error| {
+        key_error(error.to_string(), "a key", "choose another --driver, or another key size")
+    })
+}
+
+/// An error at the device's word of a row.
+fn device_error(
+    row: &Row,
+    kind: TableErrorKind,
+    message: String,
+    found: String,
+    hint: impl Into<String>,
+) -> TableError {
+    let places = row.places();
+    let place = places.device.clone().unwrap_or_else(|| places.start.clone());
+    TableError::new(place, Fault::new(kind, message, found, hint))
+}
+
+/// The device as others refer to it.
+impl From<MappedDevice> for DeviceRef {
+    fn from(device: MappedDevice) -> Self {
+        Arc::new(device)
+    }
+}

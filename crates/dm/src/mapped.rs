@@ -1,0 +1,167 @@
+//! The mapped device: finds the row of a bio, splits at its border, and hands the bio to the row's target (the
+//! kernel's `dm.c`).
+
+use std::sync::Arc;
+
+use udm_block::bio::Piece;
+use udm_block::memory::Source;
+use udm_block::mempool::NoReserve;
+use udm_block::submit::{again, resubmit, stay_at_called_device};
+use udm_block::{
+    Alloc, Bio, BioSet, BioSetOptions, Bytes, Device, Flags, Geometry, Op, Pad, PadBio, Sector, Sectors,
+    Status,
+};
+
+use crate::targets::Target;
+
+/// A row of a table at work: the sectors from `start` up to `end`.
+pub struct MappedRow {
+    /// Its first sector on the mapped device.
+    pub start: Sector,
+    /// The sector behind its last one.
+    pub end: Sector,
+    /// What it maps them to.
+    pub target: Box<dyn Target>,
+}
+
+/// A device made of rows without a gap.
+pub struct MappedDevice {
+    rows: Arc<[MappedRow]>,
+    geometry: Geometry,
+    pieces: BioSet<Piece>,
+    flushes: BioSet<FlushWalk>,
+}
+
+impl MappedDevice {
+    /// A device of these rows, which begin at sector 0, lie in order, and leave no gap.
+    ///
+    /// # Errors
+    /// When there is no memory for the reserves of its bios.
+    ///
+    /// # Panics
+    /// When there is no row.
+    pub fn new(rows: Vec<MappedRow>, source: &Source) -> Result<Self, NoReserve> {
+        let geometry = stacked_geometry(&rows);
+        let rows: Arc<[MappedRow]> = rows.into();
+        // A piece waits for what lies below it alone, and a walk is one flush after another: neither waits for
+        // another of its set.
+        let pieces = BioSetOptions::named("dm pieces");
+        let flushes = BioSetOptions { reserve: 4, limit: 64, magazine: 4, name: "dm flushes" };
+        Ok(Self {
+            pieces: BioSet::new(&pieces, source, ())?,
+            flushes: BioSet::new(&flushes, source, Arc::clone(&rows))?,
+            rows,
+            geometry,
+        })
+    }
+
+    /// The row that `sector` is in. The caller's bio is within the device, which has no gap.
+    fn row(&self, sector: Sector) -> &MappedRow {
+        &self.rows[self.rows.partition_point(|row| row.end <= sector)]
+    }
+
+    /// Sends a flush to every row that has something to flush, one after the other, and then the bio that wanted it.
+    fn flush_all(&self, mut bio: Bio) {
+        let Ok(mut walk) = self.flushes.alloc(FlushWalk { next: 0 }, Alloc::NoWait) else {
+            return self.flushes.park(bio);
+        };
+        stay_at_called_device(&mut bio);
+        walk.set_parent(bio);
+        walk_on(walk);
+    }
+}
+
+/// What a device of these rows can do: what all of them can.
+fn stacked_geometry(rows: &[MappedRow]) -> Geometry {
+    let size = rows.last().map(|row| Sectors(row.end.0)).expect("a table has at least one row");
+    let start = Geometry { discard: true, write_zeroes: true, write_cache: false, ..Geometry::plain(size) };
+    rows.iter().map(|row| row.target.geometry()).fold(start, |all, row| Geometry {
+        size,
+        logical_block: all.logical_block.max(row.logical_block),
+        max_transfer: u32::MAX,
+        memory_alignment: all.memory_alignment.max(row.memory_alignment),
+        read_only: all.read_only || row.read_only,
+        discard: all.discard && row.discard,
+        write_zeroes: all.write_zeroes && row.write_zeroes,
+        write_cache: all.write_cache || row.write_cache,
+    })
+}
+
+impl Device for MappedDevice {
+    fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    fn submit(&self, bio: Bio) {
+        let flushes = bio.op() == Op::Flush || bio.flags().has(Flags::PREFLUSH);
+        match &*self.rows {
+            // One row is flushed by the bio itself: the target passes the wish on.
+            [row] if flushes && row.target.has_cache() => {}
+            _ if flushes => return self.flush_all(bio),
+            _ => {}
+        }
+        let row = self.row(bio.sector());
+        let room = (row.end - bio.sector()).bytes().min(self.longest(row, bio.op()));
+        if bio.len() <= room {
+            let sector = Sector(bio.sector().0 - row.start.0);
+            return row.target.map(bio, sector);
+        }
+        match bio.split(room, &self.pieces, Alloc::NoWait) {
+            Ok(split) => {
+                let sector = Sector(split.front.sector().0 - row.start.0);
+                row.target.map(split.front, sector);
+                again(split.rest);
+            }
+            Err(bio) => self.pieces.park(bio),
+        }
+    }
+}
+
+impl MappedDevice {
+    /// The longest bio that a row takes, as whole blocks of this device.
+    fn longest(&self, row: &MappedRow, op: Op) -> Bytes {
+        let block = u64::from(self.geometry.logical_block);
+        let limit = if op.has_data() { u64::from(row.target.geometry().max_transfer) } else { u64::MAX };
+        Bytes((row.target.longest(op).0.min(limit) / block * block).max(block))
+    }
+}
+
+/// The pad of the flush that visits all rows.
+struct FlushWalk {
+    next: usize,
+}
+
+/// Flushes the next row, or ends the walk.
+fn walk_on(mut walk: PadBio<FlushWalk>) {
+    let rows = Arc::clone(walk.context());
+    let next = walk.pad().next;
+    if let Some(step) = rows[next..].iter().position(|row| row.target.has_cache()) {
+        walk.pad_mut().next = next + step + 1;
+        walk.rearm();
+        walk.prepare(Op::Flush, Flags::NONE, Sector(0));
+        return rows[next + step].target.map(walk.into_bio(), Sector(0));
+    }
+    end_walk(walk, Status::Ok);
+}
+
+/// Everything below is flushed, or something failed: the bio that wanted it ends, or goes on with its data.
+fn end_walk(mut walk: PadBio<FlushWalk>, status: Status) {
+    let Some(mut parent) = walk.take_parent() else { return };
+    drop(walk);
+    if parent.op() == Op::Flush || !status.is_ok() {
+        return parent.complete(status);
+    }
+    parent.set_flags(parent.flags().without(Flags::PREFLUSH));
+    resubmit(parent);
+}
+
+impl Pad for FlushWalk {
+    type Context = Arc<[MappedRow]>;
+
+    fn end_io(walk: PadBio<Self>) {
+        match walk.status() {
+            Status::Ok => walk_on(walk),
+            status => end_walk(walk, status),
+        }
+    }
+}

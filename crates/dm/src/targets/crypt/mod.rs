@@ -1,0 +1,199 @@
+//! The crypt target: encrypts what is written and decrypts what is read, a whole bio at once (the kernel's
+//! `dm-crypt.c`).
+//!
+//! A write takes pages, encrypts the client's data into them, and sends a clone with these pages down. A read sends a
+//! clone down that borrows the client's memory, and decrypts it in place on its way back.
+
+mod convert;
+mod iv;
+pub mod params;
+
+#[cfg(test)]
+mod tests;
+
+pub use convert::Converter;
+
+use udm_block::memory::Source;
+use udm_block::mempool::NoReserve;
+use udm_block::{
+    Alloc, Bio, BioSet, BioSetOptions, Bytes, DeviceRef, Geometry, Op, Pad, PadBio, PagePool,
+    PagePoolOptions, Sector, Status, submit,
+};
+use udm_crypto::registry::{Choice, Registry};
+use udm_crypto::{Algorithm, Direction, KeyError, Skcipher};
+
+use super::Target;
+use params::CryptSpec;
+
+/// The longest read or write in bytes that is one clone: what a core's second-level cache holds twice (the kernel's
+/// `max_read_size` and `max_write_size` are half of it). Longer bios are split, and their parts overlap in time.
+pub const LONGEST: usize = 256 << 10;
+
+/// How many buffers of [`LONGEST`] a crypt target always has for writes, in bytes (the kernel has 256 pages).
+const RESERVE: usize = 4 * LONGEST;
+/// How much more it may take from normal memory, in bytes.
+const LIMIT: usize = 12 << 20;
+
+/// The most memory that one crypt target takes for the data of writes, in bytes.
+pub const MEMORY: usize = RESERVE + LIMIT;
+
+/// How sectors are given to the cipher.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Requests {
+    /// All sectors of a bio in one request.
+    #[default]
+    WholeBio,
+    /// A request for each sector, as the kernel does: the fallback, and what the other is held against.
+    PerSector,
+}
+
+/// Which cipher driver a volume uses, and how.
+#[derive(Clone, Debug, Default)]
+pub struct CipherChoice {
+    /// A driver's name; the best one when there is none.
+    pub driver: Option<String>,
+    /// How sectors are given to it.
+    pub requests: Requests,
+}
+
+impl CipherChoice {
+    /// Sets a key.
+    fn key(&self, algorithm: Algorithm, key: &[u8]) -> Result<Skcipher, KeyError> {
+        let choice = self.driver.as_deref().map_or(Choice::Best, Choice::Named);
+        Skcipher::new(Registry::global(), choice, algorithm, key)
+    }
+}
+
+/// A range of another device, encrypted.
+pub struct Crypt {
+    lower: DeviceRef,
+    start: Sector,
+    sector_size: usize,
+    allow_discards: bool,
+    clones: BioSet<Clone>,
+    pages: PagePool,
+}
+
+/// The pad of a clone.
+struct Clone {
+    /// The first sector, counted from the target's start.
+    sector: Sector,
+    /// The client's bio, when the clone is a write and has pages of its own.
+    writes: Option<Bio>,
+}
+
+impl Crypt {
+    /// The target that `spec` describes on `lower`.
+    ///
+    /// # Errors
+    /// When there is no memory for its reserves.
+    pub fn new(
+        spec: &CryptSpec,
+        converter: Converter,
+        lower: DeviceRef,
+        source: &Source,
+    ) -> Result<Self, NoReserve> {
+        let pages = PagePoolOptions {
+            name: "crypt pages",
+            largest: LONGEST,
+            reserve: RESERVE / LONGEST,
+            limit: LIMIT,
+        };
+        Ok(Self {
+            lower,
+            start: spec.start,
+            sector_size: spec.options.sector_size,
+            allow_discards: spec.options.allow_discards,
+            clones: BioSet::new(&BioSetOptions::named("crypt clones"), source, converter)?,
+            pages: PagePool::new(pages, source)?,
+        })
+    }
+
+    /// Sends a clone down that borrows the client's memory.
+    fn read(&self, bio: Bio, sector: Sector) {
+        let pad = Clone { sector, writes: None };
+        let Ok(mut clone) = self.clones.alloc(pad, Alloc::NoWait) else { return self.clones.park(bio) };
+        clone.clone_of(bio);
+        clone.set_sector(self.below(sector));
+        clone.submit(&self.lower);
+    }
+
+    /// Encrypts into pages and sends them down.
+    fn write(&self, bio: Bio, sector: Sector) {
+        let Some(pages) = self.pages.alloc(bio.len(), Alloc::NoWait) else { return self.pages.park(bio) };
+        let pad = Clone { sector, writes: None };
+        let Ok(mut clone) = self.clones.alloc(pad, Alloc::NoWait) else { return self.clones.park(bio) };
+        clone.prepare(Op::Write, bio.flags(), self.below(sector));
+        clone.set_pages(pages, bio.len());
+        if let Some(home) = bio.home() {
+            clone.set_home(home);
+        }
+        let converter = self.clones.context();
+        if converter.convert(Direction::Encrypt, bio.data(), clone.data(), sector.0).is_err() {
+            drop(clone);
+            return bio.complete(Status::IoErr);
+        }
+        clone.pad_mut().writes = Some(bio);
+        clone.submit(&self.lower);
+    }
+
+    /// The place on the lower device of a sector of the target.
+    fn below(&self, sector: Sector) -> Sector {
+        Sector(self.start.0 + sector.0)
+    }
+}
+
+impl Target for Crypt {
+    fn geometry(&self) -> Geometry {
+        let lower = self.lower.geometry();
+        Geometry {
+            logical_block: lower.logical_block.max(self.sector_size as u32),
+            discard: lower.discard && self.allow_discards,
+            write_zeroes: false,
+            ..*lower
+        }
+    }
+
+    fn map(&self, mut bio: Bio, sector: Sector) {
+        match bio.op() {
+            Op::Read => self.read(bio, sector),
+            Op::Write => self.write(bio, sector),
+            Op::Flush => submit(&self.lower, bio),
+            Op::Discard => {
+                bio.set_sector(self.below(sector));
+                submit(&self.lower, bio);
+            }
+            Op::WriteZeroes => bio.complete(Status::NotSupported),
+        }
+    }
+
+    fn longest(&self, op: Op) -> Bytes {
+        Bytes(if op.has_data() { LONGEST as u64 } else { u64::MAX })
+    }
+
+    fn has_cache(&self) -> bool {
+        true
+    }
+}
+
+impl Pad for Clone {
+    type Context = Converter;
+
+    fn end_io(mut clone: PadBio<Self>) {
+        let mut status = clone.status();
+        if let Some(bio) = clone.pad_mut().writes.take() {
+            // The pages are home before the client hears of its write: its next one may need them.
+            drop(clone);
+            return bio.complete(status);
+        }
+        if status.is_ok() {
+            let decrypted =
+                clone.context().convert(Direction::Decrypt, clone.data(), clone.data(), clone.pad().sector.0);
+            status = decrypted.map_or(Status::IoErr, |()| Status::Ok);
+        }
+        if let Some(bio) = clone.take_parent() {
+            drop(clone);
+            bio.complete(status);
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The key word of a crypt row. Nothing here prints a byte of a key unless it is asked to by name.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use super::cipher::CipherSpec;
+use super::known::either;
+use crate::table::{Fault, ShowKeys, TableErrorKind, escape, number, reason};
+
+/// The key of a crypt target.
+#[derive(Clone, PartialEq, Eq)]
+pub enum KeySpec {
+    /// `-`: none.
+    None,
+    /// The bytes themselves, of all keys one after another.
+    Bytes(KeyBytes),
+    /// `:<size>:<type>:<description>`: a key of the kernel's keyring.
+    Keyring(KeyringKey),
+}
+
+/// The bytes of a key. They are wiped when it is dropped, compared in constant time, and not in `Debug`.
+#[derive(Clone)]
+pub struct KeyBytes(Zeroizing<Vec<u8>>);
+
+/// A key of the kernel's keyring. udm reads and prints it, and cannot use it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyringKey {
+    /// The bytes of the key.
+    pub size: usize,
+    /// Its type.
+    pub kind: KeyringType,
+    /// What it is called in the keyring.
+    pub description: String,
+}
+
+/// The type of a keyring key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum KeyringType {
+    /// A key that programs cannot read back.
+    Logon,
+    /// A key that they can.
+    User,
+    /// A key sealed under another one.
+    Encrypted,
+    /// A key sealed by the TPM.
+    Trusted,
+}
+
+impl KeyringType {
+    /// Every type.
+    pub const ALL: [Self; 4] = [Self::Logon, Self::User, Self::Encrypted, Self::Trusted];
+
+    /// The kernel's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Logon => "logon",
+            Self::User => "user",
+            Self::Encrypted => "encrypted",
+            Self::Trusted => "trusted",
+        }
+    }
+}
+
+impl KeySpec {
+    /// Reads a key for `cipher`: of a table, or of a `key set` message.
+    ///
+    /// # Errors
+    /// Where it is neither hex nor `-` nor a keyring key, or of a size that the cipher does not take. The fault has
+    /// sizes and places in it, and nothing of the key's text.
+    pub fn parse(text: &str, cipher: &CipherSpec) -> Result<Self, Fault> {
+        if let Some(rest) = text.strip_prefix(':') {
+            let key = keyring_key(rest)?;
+            check_size(key.size, "the keyring key", cipher)?;
+            return Ok(Self::Keyring(key));
+        }
+        if text == "-" {
+            return if cipher.takes_key_size(0) { Ok(Self::None) } else { Err(no_key(cipher)) };
+        }
+        check_digits(text, cipher)?;
+        check_size(text.len() / 2, "the key", cipher)?;
+        Ok(Self::Bytes(decode(text)))
+    }
+
+    /// The bytes of the key, of all keys together.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Bytes(bytes) => bytes.as_slice().len(),
+            Self::Keyring(key) => key.size,
+        }
+    }
+
+    /// Writes the key as `dmsetup table` does: a hidden one as zeros, as many as it has characters.
+    pub(crate) fn write(&self, f: &mut fmt::Formatter<'_>, keys: ShowKeys) -> fmt::Result {
+        match (self, keys) {
+            (Self::Keyring(key), _) => {
+                write!(f, ":{}:{}:{}", key.size, key.kind.name(), escape(&key.description))
+            }
+            (Self::None, ShowKeys::Shown) => f.write_str("-"),
+            (Self::None, ShowKeys::Hidden) => f.write_str("0"),
+            (Self::Bytes(bytes), ShowKeys::Shown) => {
+                bytes.as_slice().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+            (Self::Bytes(bytes), ShowKeys::Hidden) => {
+                bytes.as_slice().iter().try_for_each(|_| f.write_str("00"))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for KeySpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Bytes(bytes) => bytes.fmt(f),
+            Self::Keyring(key) => key.fmt(f),
+        }
+    }
+}
+
+impl KeyBytes {
+    /// A key of these bytes.
+    pub fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl PartialEq for KeyBytes {
+    fn eq(&self, other: &Self) -> bool {
+        let (a, b) = (self.as_slice(), other.as_slice());
+        let differ = a.iter().zip(b).fold(0, |differ, (a, b)| std::hint::black_box(differ | (a ^ b)));
+        a.len() == b.len() && differ == 0
+    }
+}
+
+impl Eq for KeyBytes {}
+
+impl fmt::Debug for KeyBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyBytes({} bytes)", self.0.len())
+    }
+}
+
+/// `<size>:<type>:<description>`, after the first colon.
+fn keyring_key(text: &str) -> Result<KeyringKey, Fault> {
+    const FORM: &str = "write :<bytes>:<logon, user, encrypted or trusted>:<description>";
+    let fault = |message: &str, found: &str| Fault::new(TableErrorKind::Key, message, found, FORM);
+    let Some((size, rest)) = text.split_once(':') else {
+        return Err(fault("the keyring key has no type", "one colon").with_kernel(reason::KEY_SIZE));
+    };
+    // What is written there may be a key in the wrong place, so the number's own fault is not passed on.
+    let size = number(size, "size", None).ok().and_then(|size| usize::try_from(size).ok());
+    let Some(size) = size else {
+        return Err(
+            fault("the keyring key's size is not a number", "no number").with_kernel(reason::KEY_SIZE)
+        );
+    };
+    let Some((kind, description)) = rest.split_once(':') else {
+        return Err(fault("the keyring key has no description", "two colons").with_kernel(reason::KEY));
+    };
+    if description.is_empty() {
+        return Err(fault("the keyring key's description is empty", "nothing").with_kernel(reason::KEY));
+    }
+    if rest.contains(|c: char| c.is_ascii_whitespace() || c == '\x0b') {
+        return Err(fault("the keyring key has white space in it", "a space").with_kernel(reason::KEY));
+    }
+    let Some(kind) = KeyringType::ALL.into_iter().find(|known| known.name() == kind) else {
+        let found = format!("a type of {} characters", kind.chars().count());
+        return Err(fault("the keyring key's type is not known", &found).with_kernel(reason::KEY));
+    };
+    Ok(KeyringKey { size, kind, description: description.to_owned() })
+}
+
+/// Checks that the key is hex. The kernel leaves out the last one of an odd number of characters, whatever it is,
+/// and so takes a key that somebody cut off or mistyped; we do not.
+fn check_digits(text: &str, cipher: &CipherSpec) -> Result<(), Fault> {
+    let whole = text.len() / 2 * 2;
+    let bad = text.bytes().position(|byte| !byte.is_ascii_hexdigit());
+    let (message, found) = if let Some(at) = bad {
+        let place = text[..at].chars().count() + 1;
+        (format!("character {place} of the key is not a hex digit"), "another character".to_owned())
+    } else if whole < text.len() {
+        let (digits, bytes) = (text.len(), whole / 2);
+        let found = format!("{digits} hex digits ({bytes} bytes and a half)");
+        ("the key has an odd number of hex digits".into(), found)
+    } else {
+        return Ok(());
+    };
+    let fault = Fault::new(TableErrorKind::Key, message, found, format!("give {}", sizes(cipher)));
+    let taken = bad.is_none_or(|at| at >= whole) && whole > 0 && cipher.takes_key_size(whole / 2);
+    Err(if taken { fault } else { fault.with_kernel(reason::KEY) })
+}
+
+/// Checks that `bytes`, the size of `what`, is one that the cipher takes.
+fn check_size(bytes: usize, what: &str, cipher: &CipherSpec) -> Result<(), Fault> {
+    if cipher.takes_key_size(bytes) {
+        return Ok(());
+    }
+    let found = format!("{bytes} bytes ({} hex digits)", bytes.saturating_mul(2));
+    let message = format!("{what} has {found}, which {} does not take", cipher.algorithm);
+    Err(Fault::new(TableErrorKind::Key, message, found, format!("give {}", sizes(cipher)))
+        .with_kernel(reason::KEY))
+}
+
+/// The fault of a `-` where the cipher needs a key.
+fn no_key(cipher: &CipherSpec) -> Fault {
+    let message = format!("the key is -, which is none, and {} needs one", cipher.algorithm);
+    Fault::new(TableErrorKind::Key, message, "-", format!("give {}", sizes(cipher))).with_kernel(reason::KEY)
+}
+
+/// The key sizes that the cipher takes, for a hint.
+fn sizes(cipher: &CipherSpec) -> String {
+    let all: Vec<_> =
+        cipher.algorithm.key_sizes().map(|size| size.saturating_mul(cipher.key_count)).collect();
+    let bytes: Vec<_> = all.iter().map(ToString::to_string).collect();
+    let digits: Vec<_> = all.iter().map(|size| size.saturating_mul(2).to_string()).collect();
+    format!("{} bytes ({} hex digits)", either(&bytes), either(&digits))
+}
+
+/// The bytes of `text`, which is an even number of hex digits.
+fn decode(text: &str) -> KeyBytes {
+    let nibble = |digit: u8| match digit {
+        b'0'..=b'9' => digit - b'0',
+        _ => (digit | 0x20) - b'a' + 10,
+    };
+    // The capacity is right from the start, so that no copy stays behind in a smaller buffer.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() / 2));
+    bytes.extend(text.as_bytes().chunks_exact(2).map(|pair| nibble(pair[0]) << 4 | nibble(pair[1])));
+    KeyBytes(bytes)
+}

@@ -1,0 +1,195 @@
+//! The names of ciphers, modes, IV modes and hashes: those that udm has, and those that only the kernel has.
+
+use udm_crypto::{Algorithm, BlockCipher, HashAlgorithm, Mode};
+
+use super::part::Part;
+use crate::table::{Fault, TableErrorKind, nearest, reason, shown};
+
+/// Block ciphers of the kernel that udm does not have yet.
+const MISSING_CIPHERS: [&str; 19] = [
+    "anubis",
+    "aria",
+    "blowfish",
+    "camellia",
+    "cast5",
+    "cast6",
+    "cipher_null",
+    "des",
+    "des3_ede",
+    "fcrypt",
+    "khazad",
+    "seed",
+    "serpent",
+    "sm4",
+    "tea",
+    "tnepres",
+    "twofish",
+    "xeta",
+    "xtea",
+];
+
+/// Modes of the kernel around a block cipher that udm does not have yet.
+const MISSING_MODES: [&str; 8] = ["adiantum", "cfb", "ctr", "hctr2", "lrw", "ofb", "pcbc", "xctr"];
+
+/// Modes of the kernel that authenticate: their tags need a place beside the sectors.
+const AUTHENTICATED: [&str; 9] =
+    ["aegis128", "aegis128l", "aegis256", "authenc", "ccm", "gcm", "rfc4106", "rfc4309", "rfc7539"];
+
+/// Stream ciphers of the kernel, which stand without a mode.
+const STREAMS: [&str; 5] = ["arc4", "chacha20", "salsa20", "xchacha12", "xchacha20"];
+
+/// IV modes of the kernel that udm does not have yet.
+pub(super) const MISSING_IV_MODES: [&str; 5] = ["eboiv", "elephant", "lmk", "random", "tcw"];
+
+/// Hashes of the kernel that udm does not have, with the bytes of their digests.
+const OTHER_HASHES: [(&str, usize); 24] = [
+    ("md4", 16),
+    ("rmd128", 16),
+    ("rmd160", 20),
+    ("rmd256", 32),
+    ("rmd320", 40),
+    ("sha1", 20),
+    ("sha224", 28),
+    ("sha384", 48),
+    ("sha512", 64),
+    ("sha3-224", 28),
+    ("sha3-384", 48),
+    ("sha3-512", 64),
+    ("sm3", 32),
+    ("streebog256", 32),
+    ("streebog512", 64),
+    ("tgr128", 16),
+    ("tgr160", 20),
+    ("tgr192", 24),
+    ("wp384", 48),
+    ("wp512", 64),
+    ("blake2s-256", 32),
+    ("blake2b-160", 20),
+    ("blake2b-384", 48),
+    ("blake2b-512", 64),
+];
+
+/// The algorithm of `mode` around `cipher`.
+pub(super) fn algorithm(cipher: Part<'_>, mode: Part<'_>) -> Result<Algorithm, Fault> {
+    let known_mode = self::mode(mode)?;
+    Ok(Algorithm { mode: known_mode, cipher: self::cipher(cipher)? })
+}
+
+/// The mode of the name `name`.
+fn mode(name: Part<'_>) -> Result<Mode, Fault> {
+    if let Some(mode) = Mode::from_name(name.text) {
+        return Ok(mode);
+    }
+    let ours = Algorithm::ALL.map(|algorithm| algorithm.mode.name());
+    if AUTHENTICATED.contains(&name.text) {
+        return Err(authenticated(name));
+    }
+    if MISSING_MODES.contains(&name.text) {
+        return Err(missing("cipher mode", name, &ours));
+    }
+    Err(unknown("cipher mode", name, &ours, &MISSING_MODES).with_kernel(reason::CIPHER))
+}
+
+/// The block cipher of the name `name`.
+fn cipher(name: Part<'_>) -> Result<BlockCipher, Fault> {
+    if let Some(cipher) = BlockCipher::from_name(name.text) {
+        return Ok(cipher);
+    }
+    let ours = [BlockCipher::Aes.name()];
+    if MISSING_CIPHERS.contains(&name.text) || STREAMS.contains(&name.text) {
+        return Err(missing("cipher", name, &ours));
+    }
+    Err(unknown("cipher", name, &ours, &MISSING_CIPHERS).with_kernel(reason::CIPHER))
+}
+
+/// The fault of a name with no parentheses where the crypto API's name of a cipher should be.
+pub(super) fn without_mode(name: Part<'_>) -> Fault {
+    if STREAMS.contains(&name.text) {
+        return missing("cipher", name, &Algorithm::ALL.map(|algorithm| algorithm.to_string()));
+    }
+    if AUTHENTICATED.contains(&name.text) {
+        return authenticated(name);
+    }
+    let found = shown(name.text);
+    let message = format!("{found} is not a cipher with its mode");
+    let hint = match BlockCipher::from_name(name.text) {
+        Some(cipher) => format!("write capi:xts({0}) or capi:cbc({0})", cipher.name()),
+        None => "write capi:<mode>(<cipher>), such as capi:xts(aes)".into(),
+    };
+    Fault::new(TableErrorKind::Cipher, message, found, hint)
+        .with_bytes(name.range())
+        .with_kernel(reason::CIPHER)
+}
+
+/// The hash of the name `name`, whose digest is to be a key of `algorithm`'s cipher.
+pub(super) fn hash(name: Part<'_>, algorithm: Algorithm) -> Result<HashAlgorithm, Fault> {
+    let keys = algorithm.cipher.key_sizes();
+    let fits = |digest: usize| keys.contains(&digest);
+    let ours =
+        HashAlgorithm::ALL.into_iter().filter(|hash| fits(hash.digest_size())).map(HashAlgorithm::name);
+    let ours: Vec<_> = ours.collect();
+    let known = HashAlgorithm::from_name(name.text);
+    let other = || OTHER_HASHES.iter().find(|other| other.0 == name.text).map(|other| other.1);
+    let Some(digest) = known.map(HashAlgorithm::digest_size).or_else(other) else {
+        let others = OTHER_HASHES.map(|other| other.0);
+        return Err(unknown("essiv's hash", name, &ours, &others).with_kernel(reason::CIPHER));
+    };
+    if !fits(digest) {
+        let found = shown(name.text);
+        let message = format!(
+            "essiv's hash {found} has a digest of {digest} bytes, which is no key size of {}",
+            algorithm.cipher.name()
+        );
+        // The kernel finds a digest outside the range of key sizes when it looks for the cipher, one within when
+        // it sets the key.
+        let (least, most) = (keys.first().copied().unwrap_or(0), keys.last().copied().unwrap_or(0));
+        let kernel = if (least..=most).contains(&digest) { reason::KEY } else { reason::CIPHER };
+        let fault = Fault::new(TableErrorKind::Cipher, message, found, format!("use {}", either(&ours)));
+        return Err(fault.with_bytes(name.range()).with_kernel(kernel));
+    }
+    known.ok_or_else(|| missing("essiv's hash", name, &ours))
+}
+
+/// The fault of a name that only the kernel knows.
+pub(super) fn missing(what: &str, name: Part<'_>, ours: &[impl AsRef<str>]) -> Fault {
+    let found = shown(name.text);
+    let message = format!("udm does not have {what} {found} yet");
+    Fault::new(TableErrorKind::Missing, message, found, format!("it has {}", list(ours, "and")))
+        .with_bytes(name.range())
+}
+
+/// The fault of a name that nobody knows. What it may have been meant as is looked for in both lists.
+pub(super) fn unknown(what: &str, name: Part<'_>, ours: &[&str], others: &[&str]) -> Fault {
+    let found = if name.text.is_empty() { "nothing".into() } else { shown(name.text) };
+    let message = if name.text.is_empty() {
+        format!("{what} is missing (found nothing)")
+    } else {
+        format!("{what} {found} is not known")
+    };
+    let near = nearest(name.text, ours.iter().chain(others).copied());
+    let hint = near.map_or_else(|| format!("use {}", either(ours)), |near| format!("try {near}"));
+    Fault::new(TableErrorKind::Unknown, message, found, hint).with_bytes(name.range())
+}
+
+/// The fault of a mode that authenticates.
+fn authenticated(name: Part<'_>) -> Fault {
+    let found = shown(name.text);
+    let message =
+        format!("udm does not have authenticated encryption yet, which {found} is: it needs dm-integrity");
+    let hint = "use a mode without integrity, such as aes-xts-plain64";
+    Fault::new(TableErrorKind::Missing, message, found, hint).with_bytes(name.range())
+}
+
+/// `a, b or c`.
+pub(super) fn either(names: &[impl AsRef<str>]) -> String {
+    list(names, "or")
+}
+
+/// `a, b and c`, with `and` between the last two.
+fn list(names: &[impl AsRef<str>], and: &str) -> String {
+    let names: Vec<_> = names.iter().map(AsRef::as_ref).collect();
+    match names.split_last() {
+        Some((last, first)) if !first.is_empty() => format!("{} {and} {last}", first.join(", ")),
+        _ => names.concat(),
+    }
+}

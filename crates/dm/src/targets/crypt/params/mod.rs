@@ -1,0 +1,109 @@
+//! The parameters of a crypt target: `<cipher> <key> <iv_offset> <device> <start> [<count> <option>...]`.
+//!
+//! - [`CipherSpec`] is the cipher word, in either of its forms, with the names of `known`.
+//! - [`KeySpec`] is the key word.
+//! - [`CryptOptions`] are the optional words.
+
+mod cipher;
+mod key;
+mod known;
+mod options;
+mod part;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use udm_block::{Sector, Sectors};
+
+pub use cipher::{CipherSpec, IvMode, IvSpec};
+pub use key::{KeyBytes, KeySpec, KeyringKey, KeyringType};
+pub use options::CryptOptions;
+
+use crate::table::{
+    Fault, ShowKeys, TableError, TableErrorKind, Word, check_device_end, device_word, escape, reason,
+};
+
+/// What a crypt row says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CryptSpec {
+    /// The cipher, and how IVs are made.
+    pub cipher: CipherSpec,
+    /// The key. Its size is one that the cipher takes.
+    pub key: KeySpec,
+    /// What is added to a sector's number before it becomes an IV, in sectors of 512 bytes.
+    pub iv_offset: u64,
+    /// The device that the ciphertext is on, as the table names it.
+    pub device: String,
+    /// Where on that device it begins.
+    pub start: Sector,
+    /// The optional parameters.
+    pub options: CryptOptions,
+}
+
+/// The words that a crypt row must have after its target, for a message that names the missing one.
+const WORDS: [&str; 5] = ["cipher", "key", "iv_offset", "device", "start"];
+
+impl CryptSpec {
+    /// The place of the key among the words of a crypt row, of which the first is the row's start.
+    pub(crate) const KEY_WORD: usize = 4;
+    /// The same of the device; its start is the next.
+    pub(crate) const DEVICE_WORD: usize = 6;
+
+    /// Reads a whole crypt row, `words`, whose start and length have been read.
+    pub(crate) fn parse(words: &[Word<'_>], start: Sector, length: Sectors) -> Result<Self, TableError> {
+        let [row_start, row_length, target, args @ ..] = words else {
+            unreachable!("the caller has read these three");
+        };
+        let [cipher_word, key_word, iv_offset_word, device, device_start_word, rest @ ..] = args else {
+            return Err(missing_word(args.last().unwrap_or(target), args.len()));
+        };
+        let cipher = CipherSpec::parse(cipher_word).map_err(|fault| cipher_word.fault(fault))?;
+        let key = KeySpec::parse(key_word, &cipher).map_err(|fault| key_word.fault(fault))?;
+        let iv_offset = iv_offset_word.number("iv_offset", Some(reason::IV_OFFSET))?;
+        let device_start =
+            Sector(device_start_word.number("the device's start", Some(reason::DEVICE_START))?);
+        let options = CryptOptions::parse(rest)?;
+        let unit = options.sectors_per_unit();
+        let multiple = |word: &Word<'_>, what: &str, value: u64, kernel| {
+            check_multiple(what, value, unit).map_err(|fault| word.fault(fault.with_kernel(kernel)))
+        };
+        multiple(row_length, "the row's length", length.0, reason::LENGTH)?;
+        multiple(iv_offset_word, "iv_offset", iv_offset, reason::IV_OFFSET)?;
+        multiple(row_start, "the row's start", start.0, reason::BLOCK_SIZE)?;
+        multiple(device_start_word, "the device's start", device_start.0, reason::BLOCK_SIZE)?;
+        check_device_end(device_start_word, device_start, length)?;
+        let device = device_word(device)?;
+        Ok(Self { cipher, key, iv_offset, device, start: device_start, options })
+    }
+
+    /// Writes the words after the target as `dmsetup table` does.
+    pub(crate) fn write(&self, f: &mut fmt::Formatter<'_>, keys: ShowKeys) -> fmt::Result {
+        write!(f, "{} ", escape(&self.cipher.text))?;
+        self.key.write(f, keys)?;
+        write!(f, " {} {} {}{}", self.iv_offset, escape(&self.device), self.start, self.options)
+    }
+}
+
+/// The error of a row that ends after `there` of its words, the last of which is `last`.
+fn missing_word(last: &Word<'_>, there: usize) -> TableError {
+    let form = WORDS.map(|word| format!("<{word}>")).join(" ");
+    let found = format!("{there} of {} words", WORDS.len());
+    let message = format!("a crypt row needs its <{}> after this: {found} are there", WORDS[there]);
+    let fault =
+        Fault::new(TableErrorKind::Words, message, found, format!("write {form} [<count> <option>...]"));
+    last.fault(fault.with_kernel(reason::NOT_ENOUGH_ARGUMENTS))
+}
+
+/// Checks that `value`, which `what` names, is a multiple of `unit`, both in sectors of 512 bytes.
+fn check_multiple(what: &str, value: u64, unit: u64) -> Result<(), Fault> {
+    if value.is_multiple_of(unit) {
+        return Ok(());
+    }
+    let size = unit * udm_block::SECTOR_SIZE as u64;
+    let message =
+        format!("{what} is {value}, which is not a multiple of sector_size:{size} ({unit} sectors)");
+    // A number near by would do for the form, and find other data: it is not offered.
+    let hint = format!("write a multiple of {unit}, or a smaller sector_size");
+    Err(Fault::new(TableErrorKind::Alignment, message, value.to_string(), hint))
+}

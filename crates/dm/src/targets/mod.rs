@@ -1,0 +1,29 @@
+//! The targets: what a row of a table maps its sectors to. A file or a folder each.
+
+pub mod crypt;
+pub mod error;
+pub mod linear;
+pub mod zero;
+
+use udm_block::{Bio, Bytes, Geometry, Op, Sector};
+
+/// One row of a mapped device at work (the kernel's `struct target_type`).
+pub trait Target: Send + Sync {
+    /// Limits and abilities; the size does not count, the row has one.
+    fn geometry(&self) -> Geometry;
+
+    /// Takes a bio that lies within the row, or a flush. `sector` is its place counted from the row's start; the
+    /// bio's own sector is still that on the mapped device, so that a bio which finds a pool dry can be parked and
+    /// comes here again. The target submits it below, completes it, or parks it.
+    fn map(&self, bio: Bio, sector: Sector);
+
+    /// The longest bio of this operation that it takes at once; longer ones are split.
+    fn longest(&self, _op: Op) -> Bytes {
+        Bytes(u64::MAX)
+    }
+
+    /// Whether a flush has something to do below it.
+    fn has_cache(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,26 @@
+//! `zero`: reads as zeros, and forgets what is written (the kernel's `dm-zero.c`).
+
+use udm_block::{Bio, Geometry, Op, Sector, Sectors, Status};
+
+use super::Target;
+
+/// Ends every bio at once.
+pub struct Zero;
+
+impl Target for Zero {
+    fn geometry(&self) -> Geometry {
+        Geometry {
+            discard: true,
+            write_zeroes: true,
+            write_cache: false,
+            ..Geometry::plain(Sectors(u64::MAX))
+        }
+    }
+
+    fn map(&self, bio: Bio, _sector: Sector) {
+        if bio.op() == Op::Read {
+            bio.data().for_each(|run| run.fill(0));
+        }
+        bio.complete(Status::Ok);
+    }
+}
