@@ -80,7 +80,14 @@ impl<E> Magazines<E> {
         let slot = &self.slots[slot()?];
         // SAFETY: this thread leases the slot, and no other reference to the items lives beyond a call of this type.
         let items = unsafe { &mut *slot.items.get() };
-        let element = items.pop()?;
+        let Some(element) = items.pop() else {
+            if items.capacity() == 0 {
+                // Once a thread: from then on a magazine never allocates. A thread that only frees has none, and so
+                // hoards nothing.
+                items.reserve_exact(self.depth);
+            }
+            return None;
+        };
         slot.len.store(items.len(), Ordering::Release);
         Some(element)
     }
@@ -92,12 +99,8 @@ impl<E> Magazines<E> {
         let Some(slot) = slot().map(|slot| &self.slots[slot]) else { return Err(element) };
         // SAFETY: as in `pop`.
         let items = unsafe { &mut *slot.items.get() };
-        if items.len() >= self.depth {
+        if items.len() >= self.depth.min(items.capacity()) {
             return Err(element);
-        }
-        if items.capacity() == 0 {
-            // Once a thread: from then on a magazine never allocates.
-            items.reserve_exact(self.depth);
         }
         items.push(element);
         slot.len.store(items.len(), Ordering::Release);
@@ -118,6 +121,11 @@ mod tests {
     #[test]
     fn each_thread_has_its_own_magazine() {
         let magazines = Magazines::new(2);
+        assert_eq!(
+            (magazines.push(0), magazines.pop()),
+            (Err(0), None),
+            "a thread that only frees has a magazine"
+        );
         assert_eq!((magazines.push(1), magazines.push(2), magazines.push(3)), (Ok(()), Ok(()), Err(3)));
         std::thread::scope(|scope| {
             scope.spawn(|| {

@@ -74,6 +74,8 @@ struct Inner<E: Element> {
     extra: AtomicUsize,
     /// How many elements the reserve lacks. Changed under the lock of `shared`.
     short: AtomicUsize,
+    /// How many bios are parked. Changed under the lock of `shared`.
+    parked: AtomicUsize,
     shared: Mutex<Shared<E>>,
     freed: Condvar,
 }
@@ -110,6 +112,7 @@ impl<E: Element> Mempool<E> {
             normal,
             extra: AtomicUsize::new(0),
             short: AtomicUsize::new(0),
+            parked: AtomicUsize::new(0),
             shared: Mutex::new(Shared { reserve: elements.ok_or(no_reserve)?, parked: BioList::new() }),
             freed: Condvar::new(),
         };
@@ -156,6 +159,7 @@ impl<E: Element> Mempool<E> {
         let mut shared = self.inner().lock();
         if shared.reserve.is_empty() {
             shared.parked.push(bio);
+            self.inner().parked.fetch_add(1, Ordering::Relaxed);
         } else {
             drop(shared);
             submit::resubmit(bio);
@@ -203,31 +207,47 @@ impl<E: Element> Inner<E> {
     /// Takes an element back: to the reserve while that is short, else to this thread's magazine, else to the source.
     #[inline]
     fn put(&self, element: E) {
-        let element =
-            if self.short.load(Ordering::Relaxed) == 0 { Some(element) } else { self.refill(element) };
-        if let Some(Err(element)) = element.map(|element| self.magazines.push(element)) {
+        if self.short.load(Ordering::Relaxed) != 0 || self.parked.load(Ordering::Relaxed) != 0 {
+            return self.put_and_wake(element);
+        }
+        self.keep(element);
+    }
+
+    /// To this thread's magazine, else to the source.
+    #[inline]
+    fn keep(&self, element: E) {
+        if let Err(element) = self.magazines.push(element) {
             // From here on the pool does not count the element, and this thread touches the pool no more.
             self.extra.fetch_sub(1, Ordering::Release);
             drop(element);
         }
     }
 
-    /// Gives the element to the reserve and wakes who waits for one; hands it back when the reserve is full.
+    /// Gives the element to the reserve where that is short, and wakes who waits: a sleeper, and a parked bio, which
+    /// frees an element in its turn and so wakes the next, wherever it gets its own from.
     #[cold]
-    fn refill(&self, element: E) -> Option<E> {
+    fn put_and_wake(&self, element: E) {
         let mut shared = self.lock();
-        if shared.reserve.len() >= self.options.reserve {
-            return Some(element);
-        }
-        shared.reserve.push(element);
-        self.short.fetch_sub(1, Ordering::Relaxed);
-        self.freed.notify_one();
+        let kept = if shared.reserve.len() < self.options.reserve {
+            shared.reserve.push(element);
+            self.short.fetch_sub(1, Ordering::Relaxed);
+            self.freed.notify_one();
+            None
+        } else {
+            Some(element)
+        };
         let parked = shared.parked.pop();
+        if parked.is_some() {
+            self.parked.fetch_sub(1, Ordering::Relaxed);
+        }
         drop(shared);
+        if let Some(element) = kept {
+            self.keep(element);
+        }
+        // The pool may be gone from here on, unless the parked bio keeps it.
         if let Some(bio) = parked {
             submit::resubmit(bio);
         }
-        None
     }
 
     /// Whether every element is here.

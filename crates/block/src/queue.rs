@@ -16,6 +16,7 @@ pub use rustix::event::PollFlags;
 use rustix::event::{EventfdFlags, PollFd, Timespec, eventfd, poll};
 
 use crate::bio::{Bio, BioList, Pad, PadBio};
+use crate::status::Status;
 use crate::submit;
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
@@ -69,14 +70,22 @@ struct Inbox {
 }
 
 struct Letters {
+    /// Bios that have been told of their end, for [`Queue::take_ended`].
     ended: BioList,
+    /// Bios to be ended here.
+    to_end: BioList,
+    /// Bios to be submitted again here.
     to_submit: BioList,
 }
 
 static INBOXES: [Inbox; MAX_QUEUES] = [const {
     Inbox {
         taken: AtomicBool::new(false),
-        letters: Mutex::new(Letters { ended: BioList::new(), to_submit: BioList::new() }),
+        letters: Mutex::new(Letters {
+            ended: BioList::new(),
+            to_end: BioList::new(),
+            to_submit: BioList::new(),
+        }),
         sleeps: AtomicBool::new(false),
         bell: OnceLock::new(),
     }
@@ -127,6 +136,18 @@ pub fn deliver<P: Pad>(bio: PadBio<P>) {
     match bio.home() {
         Some(home) if !home.is_here() => home.mail(|letters| letters.ended.push(bio)),
         _ => ENDED.with_borrow_mut(|ended| ended.push(bio)),
+    }
+}
+
+/// Ends `bio` with `status` on the queue thread that it belongs to: for back ends whose own threads do the work. So
+/// what its drivers free and decrypt on the way up stays with the thread that took it on the way down.
+pub fn complete_at_home(bio: Bio, status: Status) {
+    match bio.home() {
+        Some(home) if !home.is_here() => {
+            bio.record(status);
+            home.mail(|letters| letters.to_end.push(bio));
+        }
+        _ => bio.complete(status),
     }
 }
 
@@ -266,12 +287,16 @@ impl Queue {
     /// Takes the letters in: whether there were any.
     fn open_letters(&self) -> bool {
         let mut letters = self.home.inbox().letters.lock().unwrap();
-        if letters.ended.is_empty() && letters.to_submit.is_empty() {
+        if letters.ended.is_empty() && letters.to_end.is_empty() && letters.to_submit.is_empty() {
             return false;
         }
         ENDED.with_borrow_mut(|ended| ended.append(&mut letters.ended));
+        let mut to_end = std::mem::take(&mut letters.to_end);
         let mut to_submit = std::mem::take(&mut letters.to_submit);
         drop(letters);
+        while let Some(bio) = to_end.pop() {
+            submit::ended(bio);
+        }
         while let Some(bio) = to_submit.pop() {
             submit::resubmit(bio);
         }

@@ -238,7 +238,7 @@ impl Bio {
         self.own_mut().spans = table;
     }
 
-    pub(super) fn record(&self, status: Status) {
+    pub(crate) fn record(&self, status: Status) {
         if !status.is_ok() {
             // The first error sticks, and success never overwrites one.
             let _ = self.head().status.compare_exchange(

@@ -294,3 +294,24 @@ fn the_front_door_reads_and_writes_any_bytes_of_a_device_that_ends_bios_elsewher
     door.flush().unwrap();
     assert!(*medium.lock().unwrap() == model);
 }
+
+#[test]
+fn more_bios_than_the_reserve_are_parked_and_all_come_through() {
+    // Elements beyond the reserve serve some of the parked bios: their frees must wake the others too.
+    let source = Starving::new(heap());
+    let slow = Arc::new(Slow(Mutex::new(BioList::new()), Geometry::plain(Sectors(1 << 20))));
+    let dev: DeviceRef = Splitter::over(slow.clone(), 4, 2, &(source.clone() as Source));
+    let (set, send, receive) = teller();
+    discard(&set, &send, 0, 8).submit(&dev);
+    discard(&set, &send, 8, 8).submit(&dev);
+    source.refuse(Refuse::Always);
+    for bio in 2..32 {
+        discard(&set, &send, 8 * bio, 8).submit(&dev);
+    }
+    source.refuse(Refuse::Never);
+    loop {
+        let Some(bio) = slow.0.lock().unwrap().pop() else { break };
+        bio.complete(Status::Ok);
+    }
+    assert_eq!(receive.try_iter().count(), 32);
+}

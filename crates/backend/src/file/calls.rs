@@ -1,0 +1,119 @@
+//! The engine that waits: each call is a system call of the calling thread.
+#![allow(unsafe_code)]
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::fs::{FallocateFlags, fallocate, fdatasync};
+use udm_block::bio::INLINE_SPANS;
+use udm_block::{Bio, Op, SpanIter, Status};
+
+use super::image::Image;
+use super::transfer::{Call, Next, Way};
+
+/// Runs of memory as the system takes them.
+pub(super) type Vectors = [libc::iovec; INLINE_SPANS];
+pub(super) const NO_VECTORS: Vectors =
+    [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; INLINE_SPANS];
+
+/// Does all that `bio` asks for: how it ends.
+pub(super) fn run(image: &Image, bio: &Bio) -> Status {
+    if image.is_gone() || (bio.op().is_write() && !image.is_whole()) {
+        return Status::Offline;
+    }
+    let mut transfer = image.transfer(bio);
+    let mut next = transfer.begin();
+    loop {
+        match next {
+            Next::Call(call) => next = transfer.answer(make(image, bio, call)),
+            Next::Shrank => return image.shrank(),
+            Next::End(status) => return checked(image, bio.op(), status),
+        }
+    }
+}
+
+/// A flush is not acknowledged for a file that became shorter.
+pub(super) fn checked(image: &Image, op: Op, status: Status) -> Status {
+    if op == Op::Flush && status.is_ok() && !image.is_whole() { Status::Offline } else { status }
+}
+
+/// Fills `vectors` with the runs of `data`: how many there are.
+pub(super) fn fill(vectors: &mut Vectors, data: SpanIter<'_>) -> usize {
+    let mut count = 0;
+    for (vector, run) in vectors.iter_mut().zip(data) {
+        *vector = libc::iovec { iov_base: run.as_ptr().cast(), iov_len: run.len() };
+        count += 1;
+    }
+    count
+}
+
+fn make(image: &Image, bio: &Bio, call: Call) -> Result<usize, i32> {
+    let mut vectors = NO_VECTORS;
+    let done = |result: rustix::io::Result<()>| result.map(|()| 0).map_err(rustix::io::Errno::raw_os_error);
+    let keep = FallocateFlags::KEEP_SIZE;
+    match call {
+        Call::Sync => done(fdatasync(&image.buffered)),
+        Call::Punch { at, len } => {
+            done(fallocate(&image.buffered, keep | FallocateFlags::PUNCH_HOLE, at, len))
+        }
+        Call::Zero { at, len } => {
+            done(fallocate(&image.buffered, keep | FallocateFlags::ZERO_RANGE, at, len))
+        }
+        Call::Read { way, at, skip, .. } => {
+            let count = fill(&mut vectors, bio.data().after(skip));
+            read(image.fd(way), &vectors[..count], at)
+        }
+        Call::Write { way: Way::Bounce, at, skip, durable, .. } => {
+            write_bounced(image.fd(Way::Bounce), bio.data().after(skip), at, durable)
+        }
+        Call::Write { way, at, skip, durable, .. } => {
+            let count = fill(&mut vectors, bio.data().after(skip));
+            write(image.fd(way), &vectors[..count], at, durable)
+        }
+    }
+}
+
+/// How much is copied and written at once where a write's own memory is not aligned, in bytes.
+const BOUNCE: usize = 64 << 10;
+
+/// Aligned for any device.
+#[repr(align(4096))]
+struct Bounce(MaybeUninit<[u8; BOUNCE]>);
+
+/// Writes the first bytes of `data` from aligned memory. It is of the stack: a write never fails for want of memory.
+fn write_bounced(fd: BorrowedFd<'_>, data: SpanIter<'_>, at: u64, durable: bool) -> Result<usize, i32> {
+    let mut bounce = Bounce(MaybeUninit::uninit());
+    let len = data.len().min(BOUNCE);
+    let begin = bounce.0.as_mut_ptr().cast::<u8>();
+    let mut filled = 0;
+    for run in data.first(len) {
+        // SAFETY: the runs add up to `len`, which the buffer has room for; nobody else knows the buffer.
+        unsafe { std::ptr::copy_nonoverlapping(run.as_ptr(), begin.add(filled), run.len()) };
+        filled += run.len();
+    }
+    write(fd, &[libc::iovec { iov_base: begin.cast(), iov_len: len }], at, durable)
+}
+
+fn read(fd: BorrowedFd<'_>, vectors: &[libc::iovec], at: u64) -> Result<usize, i32> {
+    // SAFETY: the vectors are runs of a bio, whose memory is valid and may be written until the bio ends, which it
+    // does not before this returns.
+    let bytes = unsafe { libc::preadv(fd.as_raw_fd(), vectors.as_ptr(), vectors.len() as i32, at as i64) };
+    answer(bytes)
+}
+
+fn write(fd: BorrowedFd<'_>, vectors: &[libc::iovec], at: u64, durable: bool) -> Result<usize, i32> {
+    let (fd, list, count) = (fd.as_raw_fd(), vectors.as_ptr(), vectors.len() as i32);
+    // SAFETY: the vectors are runs of a bio or a buffer of the caller's: valid until this returns.
+    let bytes = unsafe {
+        if durable {
+            libc::pwritev2(fd, list, count, at as i64, libc::RWF_DSYNC)
+        } else {
+            libc::pwritev(fd, list, count, at as i64)
+        }
+    };
+    answer(bytes)
+}
+
+fn answer(bytes: isize) -> Result<usize, i32> {
+    usize::try_from(bytes).map_err(|_| std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+}

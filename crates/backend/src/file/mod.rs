@@ -1,0 +1,132 @@
+//! Files and block devices as devices.
+//!
+//! * [`open()`](open::open): what may be opened, what is promised of it, and the lock on it.
+//! * `direct`: whether the page cache is passed by.
+//! * `image`: an open file, shared by all engines.
+//! * `transfer`: what calls a bio takes, and what their answers mean. All engines share it.
+//! * `uring`: the engine of queue threads, a ring for each.
+//! * `threads`: the engine of queue threads where there is no ring.
+//! * `calls`: the engine of all other threads, which may wait: plain system calls.
+//! * `backlog`: the files that an engine has bios of.
+
+mod backlog;
+mod calls;
+mod direct;
+mod image;
+mod open;
+mod threads;
+mod transfer;
+mod uring;
+
+pub use open::open;
+
+use std::sync::Arc;
+
+use udm_block::{Bio, Device, Geometry, queue};
+
+use crate::OpenError;
+use image::Image;
+
+/// How a file is to be opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileOptions {
+    /// Whether nothing is to be written.
+    pub read_only: bool,
+    /// What the system's page cache is used for.
+    pub cache: Cache,
+    /// What drives the I/O of queue threads.
+    pub engine: EngineChoice,
+    /// The smallest unit that the user of the device will transfer, in bytes: 512, 1024, 2048 or 4096. A device whose
+    /// own blocks are larger offers those.
+    pub block_size: u32,
+    /// Whether other processes are kept from the file by a lock (`flock`): from writing it, and unless `read_only`
+    /// from reading it too.
+    pub lock: bool,
+}
+
+impl Default for FileOptions {
+    fn default() -> Self {
+        Self { read_only: false, cache: Cache::Auto, engine: EngineChoice::Auto, block_size: 512, lock: true }
+    }
+}
+
+impl FileOptions {
+    /// The block size, if it is one.
+    pub(crate) fn checked_block_size(&self) -> Result<u32, OpenError> {
+        let size = self.block_size;
+        if size.is_power_of_two() && (512..=4096).contains(&size) {
+            Ok(size)
+        } else {
+            Err(OpenError::BlockSize(size))
+        }
+    }
+}
+
+/// What the system's page cache is used for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Cache {
+    /// It is passed by (`O_DIRECT`) where the file can do that for every block of the device.
+    #[default]
+    Auto,
+    /// It is passed by; where that is not possible, the file is not opened. Where the file asks for larger blocks than
+    /// [`FileOptions::block_size`], the device has those.
+    None,
+    /// Everything goes through it: a write is acknowledged when it is in memory, and a flush makes it durable.
+    Writeback,
+}
+
+/// What drives the I/O of queue threads. Other threads always wait for their calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum EngineChoice {
+    /// `io_uring` where the kernel permits it and the environment does not say `UDM_IO_URING=0`, else threads.
+    #[default]
+    Auto,
+    /// `io_uring`; where there is none, the file is not opened.
+    Uring,
+    /// A small pool of threads.
+    Threads,
+}
+
+/// A regular file or a block device.
+///
+/// Reads and writes that overlap and are under way at once are in no order, as on a disk.
+pub struct FileDevice {
+    image: Arc<Image>,
+    geometry: Geometry,
+    uring: bool,
+    /// How the way past the page cache was chosen, for people.
+    cache_choice: String,
+}
+
+impl FileDevice {
+    /// What was chosen, for people: `/path: io_uring, O_DIRECT (512-byte alignment)`.
+    pub fn describe(&self) -> String {
+        let engine = if self.uring { "io_uring" } else { "threads" };
+        format!("{}: {engine}, {}", self.image.path.display(), self.cache_choice)
+    }
+
+    /// Whether the page cache is passed by.
+    pub fn is_direct(&self) -> bool {
+        self.image.direct.is_some()
+    }
+}
+
+impl Device for FileDevice {
+    fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    fn submit(&self, bio: Bio) {
+        if queue::is_queue_thread() && !uring::is_leaving() {
+            match self.uring.then(uring::here).flatten() {
+                Some(ring) => ring.put(&self.image, bio),
+                None => threads::put(&self.image, bio),
+            }
+        } else {
+            // A thread that is no queue thread may wait; and one that is about to be none has nobody who would come
+            // back for the answer.
+            let status = calls::run(&self.image, &bio);
+            bio.complete(status);
+        }
+    }
+}

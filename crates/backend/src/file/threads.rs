@@ -1,0 +1,88 @@
+//! The engine of threads: for where the kernel has no `io_uring` or does not permit it.
+//!
+//! One small pool serves all files of the process. Its threads begin when they are first needed, and stay. A bio is
+//! completed on the thread of the pool; its pad's `end_io` brings it home.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use udm_block::Bio;
+
+use super::backlog::Backlog;
+use super::calls;
+use super::image::Image;
+
+/// How many threads there may be.
+const THREADS_MAX: usize = 8;
+
+static POOL: Pool =
+    Pool { state: Mutex::new(State { backlog: Backlog::new(), idle: 0, threads: 0 }), work: Condvar::new() };
+
+struct Pool {
+    state: Mutex<State>,
+    work: Condvar,
+}
+
+struct State {
+    backlog: Backlog,
+    /// How many threads wait for work.
+    idle: usize,
+    threads: usize,
+}
+
+/// Hands `bio`, which is for `image`, to the pool.
+pub(super) fn put(image: &Arc<Image>, bio: Bio) {
+    let mut state = POOL.lock();
+    state.backlog.put(image, bio);
+    let lacks = state.backlog.waiting() > state.idle && state.threads < THREADS_MAX;
+    if !lacks {
+        drop(state);
+        return POOL.work.notify_one();
+    }
+    state.threads += 1;
+    drop(state);
+    // not on the I/O path: a thread is begun a few times in the life of the process.
+    if thread::Builder::new().name("udm-file".to_owned()).spawn(|| POOL.serve()).is_err() {
+        let mut state = POOL.lock();
+        state.threads -= 1;
+        if state.threads == 0 {
+            // The system gives no thread at all: this one does the work, late but surely.
+            while POOL.serve_one(state) {
+                state = POOL.lock();
+            }
+        }
+    }
+}
+
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn serve(&self) {
+        loop {
+            let mut state = self.lock();
+            state.idle += 1;
+            while state.backlog.waiting() == 0 {
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            state.idle -= 1;
+            self.serve_one(state);
+        }
+    }
+
+    /// Does one bio that waits: whether there was one.
+    fn serve_one(&self, mut state: MutexGuard<'_, State>) -> bool {
+        let Some((ticket, bio)) = state.backlog.take() else { return false };
+        let image = Arc::clone(state.backlog.image(ticket));
+        drop(state);
+        let status = calls::run(&image, &bio);
+        drop(image);
+        // The file is let go of before the bio ends, so that whoever hears of the end can close it and open it again;
+        // and outside the lock, since it may close.
+        let last = self.lock().backlog.leave(ticket);
+        drop(last);
+        udm_block::queue::complete_at_home(bio, status);
+        true
+    }
+}

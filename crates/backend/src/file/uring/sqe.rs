@@ -1,0 +1,62 @@
+//! A call as an entry of the submission queue.
+#![allow(unsafe_code)]
+
+use std::os::fd::AsRawFd;
+
+use io_uring::{IoUring, opcode, squeue, types};
+use udm_block::Bio;
+
+use crate::file::calls::{self, Vectors};
+use crate::file::image::Image;
+use crate::file::transfer::Call;
+
+/// `fallocate`'s mode for giving blocks back.
+const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+/// `fallocate`'s mode for zeros that keep their blocks.
+const ZERO: i32 = libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_KEEP_SIZE;
+
+/// The entry for `call`. It has the addresses of the bio's memory and of `vectors`, which must stay until its answer
+/// came.
+pub(super) fn entry(image: &Image, bio: &Bio, call: Call, vectors: &mut Vectors) -> squeue::Entry {
+    let buffered = || types::Fd(image.buffered.as_raw_fd());
+    match call {
+        Call::Sync => opcode::Fsync::new(buffered()).flags(types::FsyncFlags::DATASYNC).build(),
+        Call::Punch { at, len } => opcode::Fallocate::new(buffered(), len).offset(at).mode(PUNCH).build(),
+        Call::Zero { at, len } => opcode::Fallocate::new(buffered(), len).offset(at).mode(ZERO).build(),
+        Call::Read { way, at, skip, .. } => {
+            let fd = types::Fd(image.fd(way).as_raw_fd());
+            match calls::fill(vectors, bio.data().after(skip)) {
+                1 => opcode::Read::new(fd, vectors[0].iov_base.cast(), vectors[0].iov_len as u32)
+                    .offset(at)
+                    .build(),
+                count => opcode::Readv::new(fd, vectors.as_ptr(), count as u32).offset(at).build(),
+            }
+        }
+        Call::Write { way, at, skip, durable, .. } => {
+            let fd = types::Fd(image.fd(way).as_raw_fd());
+            let flags = if durable { libc::RWF_DSYNC } else { 0 };
+            match calls::fill(vectors, bio.data().after(skip)) {
+                1 => opcode::Write::new(fd, vectors[0].iov_base.cast(), vectors[0].iov_len as u32)
+                    .offset(at)
+                    .rw_flags(flags)
+                    .build(),
+                count => {
+                    opcode::Writev::new(fd, vectors.as_ptr(), count as u32).offset(at).rw_flags(flags).build()
+                }
+            }
+        }
+    }
+}
+
+/// Puts `entry` into the submission queue.
+///
+/// # Panics
+/// When the queue is full: it has room for one entry of each slot, and a slot has one at a time.
+///
+/// # Safety
+/// What `entry` refers to stays valid, and its descriptor open, until the answer came.
+pub(super) unsafe fn push(ring: &mut IoUring, entry: &squeue::Entry) {
+    // SAFETY: by the caller's promise.
+    let pushed = unsafe { ring.submission().push(entry) };
+    assert!(pushed.is_ok(), "the submission queue has room for every slot");
+}

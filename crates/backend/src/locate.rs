@@ -1,0 +1,129 @@
+//! What the name of a device in a table or on the command line means.
+//!
+//! `ram:SIZE` is a device in memory, `null:SIZE` one that keeps nothing, anything else a path. A file whose name begins
+//! like one of those is reached as `./ram:...`.
+
+use std::sync::Arc;
+
+use udm_block::{DeviceRef, SECTOR_SIZE, Sectors};
+
+use crate::file::{self, FileOptions};
+use crate::{Null, OpenError, Ram};
+
+/// Opens the device that `name` means. Of `options`, a device that is no file takes `read_only` and `block_size`.
+///
+/// # Errors
+/// When the name cannot be understood, or the device cannot be opened.
+pub fn open_named(name: &str, options: &FileOptions) -> Result<DeviceRef, OpenError> {
+    let fail = |why: String| OpenError::Name { name: name.to_owned(), why };
+    if name.is_empty() {
+        return Err(fail("a name is missing; a path, ram:SIZE or null:SIZE would do".to_owned()));
+    }
+    let Some((scheme, rest)) = name.split_once(':') else {
+        return Ok(Arc::new(file::open(name, options)?));
+    };
+    let block = options.checked_block_size()?;
+    match scheme {
+        "ram" => {
+            let size = device_size(rest, block).map_err(fail)?;
+            Ok(Arc::new(Ram::new(size)?.offering(block, options.read_only)))
+        }
+        "null" => {
+            let size = device_size(rest, block).map_err(fail)?;
+            Ok(Arc::new(Null::new(size).offering(block, options.read_only)))
+        }
+        "nbd" | "nbds" | "nbd+unix" | "nbds+unix" if rest.starts_with("//") => {
+            Err(fail("udm does not attach to an NBD server yet".to_owned()))
+        }
+        _ => Ok(Arc::new(file::open(name, options)?)),
+    }
+}
+
+/// The size of a device, in whole blocks and at least one.
+fn device_size(text: &str, block: u32) -> Result<Sectors, String> {
+    let bytes = parse_size(text)?;
+    if bytes == 0 || !bytes.is_multiple_of(u64::from(block)) {
+        return Err(format!("{bytes} bytes are not a positive number of blocks of {block}"));
+    }
+    debug_assert!(block as usize >= SECTOR_SIZE, "blocks are whole sectors");
+    Ok(Sectors::in_bytes(bytes))
+}
+
+/// The bytes that `text` says: a number, and K, M, G, T or P behind it for powers of 1024 (`4096`, `64M`). The letter
+/// may be small, and `iB` may follow it.
+///
+/// # Errors
+/// A sentence that says what was found and what would do.
+///
+/// ```
+/// assert_eq!(udm_backend::locate::parse_size("3K"), Ok(3072));
+/// ```
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let would_do = "a number of bytes would do, or one with K, M, G, T or P behind it, such as 64M";
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let power = match unit.strip_suffix("iB").filter(|letter| !letter.is_empty()).unwrap_or(unit) {
+        "" => 0,
+        "K" | "k" => 1,
+        "M" | "m" => 2,
+        "G" | "g" => 3,
+        "T" | "t" => 4,
+        "P" | "p" => 5,
+        _ => return Err(format!("\"{text}\" is no size; {would_do}")),
+    };
+    if number.is_empty() {
+        return Err(format!("\"{text}\" is no size; {would_do}"));
+    }
+    let too_large = || format!("{text} is more than the 2^64 bytes that a device can have");
+    let number: u64 = number.parse().map_err(|_| too_large())?;
+    number.checked_mul(1 << (10 * power)).ok_or_else(too_large)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error_of(name: &str) -> String {
+        open_named(name, &FileOptions::default()).err().expect(name).to_string()
+    }
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        for (text, bytes) in
+            [("0", 0), ("512", 512), ("1k", 1024), ("2M", 2 << 20), ("3GiB", 3 << 30), ("16T", 16 << 40)]
+        {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "M", "iB", "1iB", "-1", "+1", "1.5G", "1 M", "1MB", "0x10", "1MM", "٣"] {
+            let error = parse_size(text).expect_err(text);
+            assert!(error.contains("such as 64M"), "{error}");
+        }
+        for text in ["18446744073709551616", "16384P"] {
+            assert!(parse_size(text).unwrap_err().contains("2^64"), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_mean_devices() {
+        let options = FileOptions { read_only: true, block_size: 4096, ..FileOptions::default() };
+        for name in ["ram:1M", "null:1M"] {
+            let dev = open_named(name, &options).unwrap();
+            let geometry = dev.geometry();
+            let seen = (geometry.size, geometry.logical_block, geometry.read_only);
+            assert_eq!(seen, (Sectors(2048), 4096, true), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_says_what_would_do() {
+        assert!(error_of("ram:").contains("\"\" is no size"));
+        assert!(error_of("ram:1000").contains("blocks of 512"));
+        assert!(error_of("null:0").contains("positive"));
+        assert!(error_of("").contains("a path"));
+        for name in ["nbd://localhost", "nbd+unix:///?socket=/s"] {
+            assert!(error_of(name).contains("does not attach to an NBD server yet"));
+        }
+        assert!(error_of("nbd:file").contains("cannot be opened"));
+        assert!(error_of("no:such/file").contains("truncate -s SIZE"));
+    }
+}

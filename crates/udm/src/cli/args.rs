@@ -1,0 +1,355 @@
+//! The arguments of every command.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use udm_backend::locate::parse_size;
+use udm_backend::{Cache, EngineChoice};
+use udm_dm::targets::crypt::CipherChoice;
+use udm_export::nbd::address::Address;
+
+use zeroize::Zeroizing;
+
+use super::Failure;
+use crate::device::{DeviceOptions, open_image, open_table};
+use udm_block::DeviceRef;
+
+/// The device mapper in userspace: encrypted volumes without root, kernel module or device-mapper.
+#[derive(Parser, Debug)]
+#[command(
+    name = "udm",
+    version,
+    about,
+    max_term_width = 100,
+    after_help = "\
+Begin with:  udm quickstart
+
+Exit status: 0 done, 1 the work failed, 2 the request was wrong.
+Messages go to stderr, data to stdout."
+)]
+pub struct Cli {
+    /// Print results and errors as JSON, for programs
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say more of what happens (twice: everything)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Make a small encrypted volume, serve it, check it, and show what to do next
+    Quickstart(QuickstartArgs),
+    /// Serve devices to clients
+    Serve(ServeArgs),
+    /// Read from a device without serving it
+    Read(ReadArgs),
+    /// Write to a device without serving it
+    Write(WriteArgs),
+    /// Check or print a table
+    Table(TableCommandArgs),
+    /// List the cipher drivers of this machine
+    Ciphers,
+    /// Hold whole-bio encryption against per-sector encryption, byte for byte
+    Verify(VerifyArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Print or write the manual pages
+    Man(ManArgs),
+}
+
+/// A table.
+#[derive(Args, Debug, Clone, Default)]
+pub struct TableArgs {
+    /// A table in dmsetup's syntax. A key in it can be seen by every user of the machine: rather use --table-file
+    #[arg(long, value_name = "LINES")]
+    pub table: Option<String>,
+    /// A file with a table in dmsetup's syntax; - is stdin
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "table")]
+    pub table_file: Option<PathBuf>,
+}
+
+/// How a device is opened.
+#[derive(Args, Debug, Clone)]
+pub struct OpenArgs {
+    /// Whether files go through the page cache: auto goes past it where the file system and the sector size allow
+    #[arg(long, value_name = "MODE", default_value = "auto")]
+    pub cache: CacheArg,
+    /// How files are read and written: auto takes `io_uring` where the kernel allows it
+    #[arg(long, value_name = "ENGINE", default_value = "auto")]
+    pub engine: EngineArg,
+    /// The cipher driver, by its name in `udm ciphers`
+    #[arg(long, value_name = "NAME")]
+    pub driver: Option<String>,
+}
+
+/// A device.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Device")]
+pub struct DeviceArgs {
+    /// raw:PATH for the bytes of a file or block device, or an image with a LUKS header (which a later release opens)
+    #[arg(value_name = "DEVICE", value_hint = ValueHint::FilePath)]
+    pub device: Option<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
+    pub table: TableArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
+    pub open: OpenArgs,
+}
+
+/// The choices of `--cache`, in qemu-nbd's words.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheArg {
+    /// Past the page cache where that works
+    Auto,
+    /// Past the page cache (`O_DIRECT`)
+    None,
+    /// Through the page cache
+    Writeback,
+}
+
+/// The choices of `--engine`.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineArg {
+    /// The best that the kernel allows
+    Auto,
+    /// A ring for each thread
+    IoUring,
+    /// A few threads that wait in the kernel
+    Threads,
+}
+
+/// Arguments of `quickstart`.
+#[derive(Args, Debug)]
+pub struct QuickstartArgs {
+    /// The size of the volume
+    #[arg(long, value_name = "BYTES", default_value = "256M", value_parser = parse_size)]
+    pub size: u64,
+}
+
+/// Arguments of `serve`.
+#[derive(Args, Debug)]
+#[command(after_long_help = MEMORY_HELP, after_help = "More with --help.")]
+pub struct ServeArgs {
+    /// Where to listen for NBD clients: a path, unix:PATH, PORT (on the loopback), or HOST:PORT. May be repeated
+    #[arg(long, value_name = "ADDRESS", required = true)]
+    pub nbd: Vec<Address>,
+    /// raw:PATH for the bytes of a file or block device, or an image with a LUKS header (which a later release opens).
+    /// NAME=DEVICE serves it under another name than its file's
+    #[arg(value_name = "DEVICE", value_hint = ValueHint::FilePath)]
+    pub devices: Vec<String>,
+    /// A table in dmsetup's syntax, or NAME=TABLE. May be repeated. A key in it can be seen by every user of the
+    /// machine: rather use --table-file
+    #[arg(long, value_name = "LINES")]
+    pub table: Vec<String>,
+    /// A file with a table in dmsetup's syntax, or NAME=FILE; - is stdin. May be repeated
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub table_file: Vec<String>,
+    /// Refuse writes
+    #[arg(short, long)]
+    pub read_only: bool,
+    /// How many clients there may be at once
+    #[arg(long, value_name = "N", default_value_t = udm_export::nbd::server::MAX_CONNECTIONS)]
+    pub max_connections: usize,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
+    pub open: OpenArgs,
+}
+
+/// What `serve --help` promises of memory.
+const MEMORY_HELP: &str = "\
+Memory: besides about 16 MiB for the program itself, at most 8 MiB for each connected client and 16 MiB for each crypt \
+row of the tables, whatever the clients do. A client may have 128 requests under way, of at most 4 MiB each; those that \
+find no memory wait.
+
+A client is told to use `udm`'s exports with several connections at once: a flush on one of them covers what all of \
+them wrote.
+
+SIGINT and SIGTERM stop the server: it finishes and answers the requests that it took, flushes the devices, and ends \
+with status 0. A second signal ends it at once.
+
+Examples:
+  udm serve --table-file volume.table --nbd /run/user/1000/volume.sock
+  udm serve one=raw:one.img two=raw:two.img --nbd 10809
+  qemu-img convert -n plain.img 'nbd+unix:///volume?socket=/run/user/1000/volume.sock'";
+
+/// Arguments of `read`.
+#[derive(Args, Debug)]
+#[command(after_help = "Example: udm read --table-file volume.table --offset 1M --length 4K | hexdump -C")]
+pub struct ReadArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
+    pub device: DeviceArgs,
+    /// Where to begin, in bytes (with K, M, G, T or P behind it for powers of 1024)
+    #[arg(long, value_name = "BYTES", default_value = "0", value_parser = parse_size)]
+    pub offset: u64,
+    /// How much to read; without it, up to the end
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    pub length: Option<u64>,
+    /// The file to write to, in place of stdout
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+}
+
+/// Arguments of `write`.
+#[derive(Args, Debug)]
+#[command(after_help = "Example: udm write --table-file volume.table --offset 0 --input filesystem.img")]
+pub struct WriteArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
+    pub device: DeviceArgs,
+    /// Where to begin, in bytes (with K, M, G, T or P behind it for powers of 1024)
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    pub offset: u64,
+    /// The file to read from, in place of stdin
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub input: Option<PathBuf>,
+}
+
+/// Arguments of `table`.
+#[derive(Args, Debug)]
+pub struct TableCommandArgs {
+    /// What to do with it
+    #[command(subcommand)]
+    pub command: TableCommand,
+}
+
+/// What can be done with a table.
+#[derive(Subcommand, Debug)]
+pub enum TableCommand {
+    /// Say whether a table is right, and what is wrong with it
+    Check(TableCheckArgs),
+    /// Print a table as `dmsetup table` would
+    Show(TableShowArgs),
+}
+
+/// Arguments of `table check`.
+#[derive(Args, Debug)]
+pub struct TableCheckArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
+    pub table: TableArgs,
+    /// Open the devices too, for reading, to see whether they fit
+    #[arg(long)]
+    pub open: bool,
+}
+
+/// Arguments of `table show`.
+#[derive(Args, Debug)]
+pub struct TableShowArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
+    pub table: TableArgs,
+    /// Print keys; without it they are zeros
+    #[arg(long)]
+    pub showkeys: bool,
+}
+
+/// Arguments of `verify`.
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
+    pub device: DeviceArgs,
+    /// How much to look at from the beginning; without it, everything
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    pub length: Option<u64>,
+}
+
+/// Arguments of `completions`.
+#[derive(Args, Debug)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Args, Debug)]
+pub struct ManArgs {
+    /// Write a page for each command into this directory, in place of udm(1) to stdout
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub directory: Option<PathBuf>,
+}
+
+impl TableArgs {
+    /// The table's text, when one was given.
+    pub(crate) fn text(&self) -> Result<Option<Zeroizing<String>>, Failure> {
+        match (&self.table, &self.table_file) {
+            (Some(text), _) => Ok(Some(Zeroizing::new(text.clone()))),
+            (None, Some(path)) => read_table(path).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// The table's text.
+    pub(crate) fn required(&self) -> Result<Zeroizing<String>, Failure> {
+        self.text()?
+            .ok_or_else(|| Failure::request("no table was given: use --table-file FILE, or --table LINES"))
+    }
+}
+
+/// The longest table that is read, in bytes.
+const LONGEST_TABLE: usize = 1 << 20;
+
+/// The text of a table's file. It may hold a key, so no copy of it stays in memory.
+pub(crate) fn read_table(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let fail = |why: &dyn std::fmt::Display| {
+        Failure::request(format!("{}: cannot read the table: {why}", path.display()))
+    };
+    // Room for the longest at once: a buffer that grows leaves copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(LONGEST_TABLE + 1));
+    let most = LONGEST_TABLE as u64 + 1;
+    let read = if path.as_os_str() == "-" {
+        std::io::stdin().take(most).read_to_string(&mut text)
+    } else {
+        File::open(path).and_then(|file| file.take(most).read_to_string(&mut text))
+    };
+    match read {
+        Ok(len) if len > LONGEST_TABLE => Err(fail(&"it is longer than 1 MiB; is it the right file?")),
+        Ok(_) => Ok(text),
+        Err(error) => Err(fail(&error)),
+    }
+}
+
+impl OpenArgs {
+    /// As options of the library.
+    pub(crate) fn options(&self, read_only: bool) -> DeviceOptions {
+        DeviceOptions {
+            read_only,
+            cache: match self.cache {
+                CacheArg::Auto => Cache::Auto,
+                CacheArg::None => Cache::None,
+                CacheArg::Writeback => Cache::Writeback,
+            },
+            engine: match self.engine {
+                EngineArg::Auto => EngineChoice::Auto,
+                EngineArg::IoUring => EngineChoice::Uring,
+                EngineArg::Threads => EngineChoice::Threads,
+            },
+            cipher: CipherChoice { driver: self.driver.clone(), ..CipherChoice::default() },
+        }
+    }
+}
+
+impl DeviceArgs {
+    /// Opens the one device that was named.
+    pub(crate) fn open(&self, read_only: bool) -> Result<DeviceRef, Failure> {
+        let options = self.open.options(read_only);
+        match (&self.device, self.table.text()?) {
+            (Some(name), None) => Ok(open_image(name, &options)?),
+            (None, Some(text)) => Ok(open_table(&text, &options)?),
+            (None, None) => Err(Failure::request("no device was given: use --table-file FILE, or raw:PATH")),
+            (Some(_), Some(_)) => Err(Failure::request("both a device and a table were given: one would do")),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The command line: what can be asked for, and how an answer or a failure is told.
+//!
+//! Exit status: 0 done, 1 the work failed, 2 the request was wrong. Data goes to stdout, messages to stderr.
+
+mod args;
+mod failure;
+
+pub(crate) use args::read_table;
+pub use args::*;
+pub use failure::Failure;
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::commands;
+
+/// Runs the program that `udm` is.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_log(cli.verbose, cli.quiet);
+    match run(cli.command, cli.json) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.tell(cli.json);
+            failure.code()
+        }
+    }
+}
+
+fn run(command: Command, json: bool) -> Result<(), Failure> {
+    match command {
+        Command::Quickstart(args) => commands::quickstart::run(&args, json),
+        Command::Serve(args) => commands::serve::run(&args, json),
+        Command::Read(args) => commands::read::run(&args),
+        Command::Write(args) => commands::write::run(&args, json),
+        Command::Table(args) => commands::table::run(&args, json),
+        Command::Ciphers => commands::ciphers::run(json),
+        Command::Verify(args) => commands::verify::run(&args, json),
+        Command::Completions(args) => commands::manual::completions(args.shell),
+        Command::Man(args) => commands::manual::man(args.directory.as_deref()),
+    }
+}
+
+/// Messages of the library go to stderr. `UDM_LOG` names levels for parts of it (`udm_export=debug`).
+fn start_log(verbose: u8, quiet: bool) {
+    let level = match (quiet, verbose) {
+        (true, _) => "error",
+        (false, 0) => "info",
+        (false, 1) => "debug",
+        (false, _) => "trace",
+    };
+    let filter = EnvFilter::try_from_env("UDM_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .without_time()
+        .init();
+}
+
+/// Prints a line of data. A reader that has gone away ends the program's work, not its manners.
+pub(crate) fn print(line: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::work(format!("stdout: {error}")))
+}
+
+/// A number of bytes for a person: `1.5 MiB`.
+pub(crate) fn human(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let power = UNITS.len().min((bytes.max(1).ilog2() / 10) as usize + 1) - 1;
+    let number = bytes as f64 / (1u64 << (10 * power)) as f64;
+    if bytes.is_multiple_of(1 << (10 * power)) {
+        format!("{number:.0} {}", UNITS[power])
+    } else {
+        format!("{number:.1} {}", UNITS[power])
+    }
+}

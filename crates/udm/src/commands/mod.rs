@@ -1,0 +1,10 @@
+//! The commands, a file each.
+
+pub(crate) mod ciphers;
+pub(crate) mod manual;
+pub(crate) mod quickstart;
+pub(crate) mod read;
+pub(crate) mod serve;
+pub(crate) mod table;
+pub(crate) mod verify;
+pub(crate) mod write;

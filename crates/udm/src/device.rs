@@ -1,0 +1,125 @@
+//! From what a person names to a device: a table, or a raw file.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use udm_backend::{Cache, EngineChoice, FileOptions, OpenError, open_named};
+use udm_block::DeviceRef;
+use udm_block::memory::{Heap, Source};
+use udm_dm::load::{LoadError, Lookup, load};
+use udm_dm::table::{Table, TableError};
+use udm_dm::targets::crypt::{CipherChoice, Requests};
+
+/// How devices are opened.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceOptions {
+    /// Nothing is written.
+    pub read_only: bool,
+    /// Whether files go through the page cache.
+    pub cache: Cache,
+    /// How files are read and written.
+    pub engine: EngineChoice,
+    /// Which cipher driver is used, and how.
+    pub cipher: CipherChoice,
+}
+
+/// Why a device could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// The table is wrong, or what it names does not fit.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// There is no memory.
+    #[error(transparent)]
+    NoReserve(#[from] udm_block::mempool::NoReserve),
+    /// A file or device.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A LUKS image, which this release does not open.
+    #[error(
+        "{0} is a LUKS image, and udm does not read LUKS headers yet: open it with a table (--table-file) whose key is \
+         the volume key"
+    )]
+    Luks(String),
+    /// A file that says nothing about itself.
+    #[error("{0} has no LUKS header: name it raw:{0} to take its bytes as they are, or use --table-file")]
+    NoHeader(String),
+}
+
+impl DeviceError {
+    /// Whether the request was wrong, as opposed to the work having failed.
+    pub fn is_request(&self) -> bool {
+        !matches!(self, Self::NoReserve(_))
+    }
+}
+
+impl From<LoadError> for DeviceError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Table(error) => error.into(),
+            LoadError::NoReserve(error) => error.into(),
+        }
+    }
+}
+
+/// Finds what a table names among files, block devices, `ram:` and `null:`.
+pub struct Files<'a>(pub &'a DeviceOptions);
+
+impl Lookup for Files<'_> {
+    fn device(&self, name: &str, block_size: u32) -> Result<DeviceRef, String> {
+        open_named(name, &self.0.file_options(block_size)).map_err(|error| error.to_string())
+    }
+}
+
+impl DeviceOptions {
+    /// For a file whose user transfers multiples of `block_size` bytes.
+    fn file_options(&self, block_size: u32) -> FileOptions {
+        FileOptions {
+            read_only: self.read_only,
+            cache: self.cache,
+            engine: self.engine,
+            block_size,
+            ..FileOptions::default()
+        }
+    }
+
+    /// The same with another way to give sectors to the cipher.
+    #[must_use]
+    pub fn with_requests(mut self, requests: Requests) -> Self {
+        self.cipher.requests = requests;
+        self
+    }
+}
+
+/// The device that a table in dmsetup's syntax describes.
+///
+/// # Errors
+/// When the table is wrong, what it names cannot be opened, or there is no memory.
+pub fn open_table(text: &str, options: &DeviceOptions) -> Result<DeviceRef, DeviceError> {
+    let source: Source = Arc::new(Heap);
+    Ok(load(&Table::parse(text)?, &Files(options), &options.cipher, &source)?.into())
+}
+
+/// The device that `name` is: `raw:PATH` for the bytes of a file or block device, else an image with a header.
+///
+/// # Errors
+/// When it cannot be opened, or is not of a kind that udm reads.
+pub fn open_image(name: &str, options: &DeviceOptions) -> Result<DeviceRef, DeviceError> {
+    if let Some(path) = name.strip_prefix("raw:") {
+        return Ok(open_named(path, &options.file_options(512))?);
+    }
+    let is_luks = has_luks_magic(Path::new(name));
+    // A file that is not there, or may not be read, says so in the words of the back end.
+    if !is_luks {
+        open_named(name, &FileOptions { read_only: true, ..FileOptions::default() })?;
+    }
+    Err(if is_luks { DeviceError::Luks(name.into()) } else { DeviceError::NoHeader(name.into()) })
+}
+
+/// Whether a file begins as LUKS1 and LUKS2 do (LUKS2 On-Disk Format Specification, section 2.1).
+fn has_luks_magic(path: &Path) -> bool {
+    let mut magic = [0; 6];
+    File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"LUKS\xba\xbe"
+}

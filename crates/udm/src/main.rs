@@ -1,0 +1,7 @@
+//! The command `udm`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    udm::cli::main()
+}
