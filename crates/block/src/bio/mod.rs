@@ -46,6 +46,8 @@ struct Own {
     len: usize,
     /// Bytes of the first run that are not part of it.
     skip: usize,
+    /// Sector, length and skip as its owner handed it on: drivers below move it and split its front off.
+    handed_on: (Sector, usize, usize),
     /// Its runs: its own, or those of the bio that it is a piece or a clone of.
     spans: *const [Span<'static>],
     memory: Memory,
@@ -77,6 +79,7 @@ impl Own {
             sector: Sector(0),
             len: 0,
             skip: 0,
+            handed_on: (Sector(0), 0, 0),
             spans: NO_SPANS,
             memory: Memory::Elsewhere,
             dev,
@@ -200,7 +203,9 @@ impl Bio {
 
     /// A completion came: when it was the last one, its set is told, and this right to it ends.
     pub(crate) fn tell(self) {
-        if let Some(bio) = self.arrive() {
+        if let Some(mut bio) = self.arrive() {
+            let own = bio.own_mut();
+            (own.sector, own.len, own.skip) = own.handed_on;
             bio.call_end_io();
         }
     }
@@ -312,6 +317,14 @@ impl<P: Pad> PadBio<P> {
     /// Makes a bio that ended ready to be handed on again.
     pub fn rearm(&mut self) {
         self.forget_status();
+    }
+
+    /// The bio without its pad, to be handed on. When it ends, place and data are again what they are now, whatever
+    /// drivers below did to it.
+    pub fn into_bio(mut self) -> Bio {
+        let own = self.own_mut();
+        own.handed_on = (own.sector, own.len, own.skip);
+        self.hand_on()
     }
 
     /// Submits it to `dev`.

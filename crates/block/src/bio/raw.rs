@@ -161,8 +161,8 @@ impl<P: Pad> PadBio<P> {
         unsafe { (&mut *block::<P>(self.0).as_ref().pad.get(), &mut *(&raw mut self.0).cast::<Bio>()) }
     }
 
-    /// The bio without its pad, to be handed on.
-    pub fn into_bio(self) -> Bio {
+    /// Gives up the right to the pad until the bio has ended.
+    pub(super) fn hand_on(self) -> Bio {
         Bio(ManuallyDrop::new(self).0)
     }
 
