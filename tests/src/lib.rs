@@ -1,1 +1,6 @@
-//! Judges.
+//! Whole-program tests: the program `udm` against programs that others wrote. Here is what the tests share.
+
+pub mod judge;
+pub mod mutate;
+pub mod program;
+pub mod volume;

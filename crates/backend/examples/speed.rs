@@ -1,6 +1,7 @@
 //! Measures a file through each cache mode and engine: `cargo run --release --example speed -- PATH [SIZE]`.
 //!
-//! The file is made if it is not there. Each figure is the median of five runs, which take turns between the modes.
+//! The file is made if it is not there. With a third argument, `cold`, it is thrown out of the page cache before each
+//! column of reads. Each figure is the median of five runs, which take turns between the modes.
 
 use std::error::Error;
 use std::fs::File;
@@ -9,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use rustix::fs::{Advice, fadvise};
 use udm_backend::file::{self, Cache, EngineChoice, FileOptions};
 use udm_backend::locate::parse_size;
 use udm_block::blocking::Blocking;
@@ -22,6 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let path = args.next().ok_or("a path is missing")?;
     let size = parse_size(&args.next().unwrap_or_else(|| "512M".to_owned()))?;
     fill(Path::new(&path), size)?;
+    let cold = args.next().is_some_and(|word| word == "cold").then(|| File::open(&path)).transpose()?;
     let modes = [
         (Cache::Auto, EngineChoice::Auto),
         (Cache::Writeback, EngineChoice::Auto),
@@ -36,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             if figures.is_empty() {
                 println!("{}", dev.describe());
             }
-            figures.push(measure(&Blocking::new(Arc::new(dev))?, size)?);
+            figures.push(measure(&Blocking::new(Arc::new(dev))?, size, cold.as_ref())?);
         }
     }
     println!("{:24} seq write  seq read    256K w    256K r      4K w      4K r", "MB/s; 4K: thousand I/O/s");
@@ -57,14 +60,15 @@ fn fill(path: &Path, size: u64) -> std::io::Result<()> {
         return Ok(());
     }
     let mut file = File::create(path)?;
+    let chunk = vec![0x5A; 1 << 20];
     for _ in 0..size >> 20 {
-        file.write_all(&[0x5A; 1 << 20])?;
+        file.write_all(&chunk)?;
     }
     file.sync_all()
 }
 
 /// MB/s in sequence, MB/s of 256 KiB at random, thousands of 4 KiB a second at random; writes include a flush.
-fn measure(front: &Blocking, size: u64) -> Result<[f64; 6], Box<dyn Error>> {
+fn measure(front: &Blocking, size: u64, cold: Option<&File>) -> Result<[f64; 6], Box<dyn Error>> {
     let mut large = vec![7; 8 << 20];
     let timed = |work: &mut dyn FnMut() -> Result<(), udm_block::Status>| {
         let start = Instant::now();
@@ -75,6 +79,8 @@ fn measure(front: &Blocking, size: u64) -> Result<[f64; 6], Box<dyn Error>> {
         places().try_for_each(|at| front.write_at(at, &large))?;
         front.flush()
     })?;
+    let forget = || cold.map_or(Ok(()), |file| fadvise(file, 0, None, Advice::DontNeed));
+    forget()?;
     let seq_read = timed(&mut || places().try_for_each(|at| front.read_at(at, &mut large)))?;
     let mut seed = 42;
     let mut random = |len: usize| splitmix64(&mut seed) % (size / len as u64) * len as u64;
@@ -85,6 +91,7 @@ fn measure(front: &Blocking, size: u64) -> Result<[f64; 6], Box<dyn Error>> {
             (0..count).try_for_each(|_| front.write_at(random(len), &buffer))?;
             front.flush()
         })?;
+        forget()?;
         let read = timed(&mut || (0..count).try_for_each(|_| front.read_at(random(len), &mut buffer)))?;
         figures[column] = count as f64 * unit / write;
         figures[column + 1] = count as f64 * unit / read;

@@ -126,7 +126,9 @@ fn random_bios(engine: Engine, cache: Cache, seed: u64) {
             let (index, status) = client.wait();
             assert_eq!(status, Status::Ok, "{what}: {:?}", jobs[index].op);
         }
-        jobs.iter().for_each(|job| job.judge(&mut model, &what));
+        for job in &jobs {
+            job.judge(&mut model, &what);
+        }
     }
     assert_eq!(client.one(Op::Flush, Flags::NONE, 0, 0, None), Status::Ok);
     drop((client, dev));

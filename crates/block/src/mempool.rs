@@ -144,6 +144,15 @@ impl<E: Element> Mempool<E> {
         Some(Lent { element: ManuallyDrop::new(element), pool: self.0 })
     }
 
+    /// Wakes the bio that is parked the longest, where the reserve has an element for it: for a caller that may have been
+    /// woken for that element, and then was served by another pool, whose frees nobody here hears of.
+    #[inline]
+    pub fn pass_on(&self) {
+        if self.inner().parked.load(Ordering::Relaxed) != 0 {
+            self.inner().wake_for_reserve();
+        }
+    }
+
     /// The size of an element in bytes.
     pub fn element_size(&self) -> usize {
         self.inner().options.layout.size()
@@ -245,6 +254,19 @@ impl<E: Element> Inner<E> {
             self.keep(element);
         }
         // The pool may be gone from here on, unless the parked bio keeps it.
+        if let Some(bio) = parked {
+            submit::resubmit(bio);
+        }
+    }
+
+    #[cold]
+    fn wake_for_reserve(&self) {
+        let mut shared = self.lock();
+        let parked = if shared.reserve.is_empty() { None } else { shared.parked.pop() };
+        if parked.is_some() {
+            self.parked.fetch_sub(1, Ordering::Relaxed);
+        }
+        drop(shared);
         if let Some(bio) = parked {
             submit::resubmit(bio);
         }

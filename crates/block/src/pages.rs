@@ -97,7 +97,13 @@ impl PagePool {
         });
         match normal {
             None if how != Alloc::NoRetry => self.largest_class().alloc(how),
-            other => other,
+            // Bios are parked on the largest class. Who was woken there and got a smaller buffer leaves that one's
+            // reserve to the next.
+            Some(pages) => {
+                self.largest_class().pass_on();
+                Some(pages)
+            }
+            None => None,
         }
         .map(Pages)
     }

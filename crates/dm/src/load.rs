@@ -9,10 +9,10 @@ use udm_block::mempool::NoReserve;
 use udm_block::{Bytes, DeviceRef, Sector};
 
 use crate::mapped::{MappedDevice, MappedRow};
-use crate::table::{Fault, Row, Table, TableError, TableErrorKind, TargetSpec, reason, shown};
-use crate::targets::Target;
+use crate::table::{Fault, Place, Row, Table, TableError, TableErrorKind, TargetSpec, reason, shown};
 use crate::targets::crypt::params::{CryptSpec, KeySpec};
 use crate::targets::crypt::{CipherChoice, Converter, Crypt};
+use crate::targets::{Reserves, Target};
 use crate::targets::{error::Error, linear::Linear, zero::Zero};
 
 /// Finds the devices that a table names.
@@ -46,15 +46,29 @@ pub fn load(
     cipher: &CipherChoice,
     source: &Source,
 ) -> Result<MappedDevice, LoadError> {
+    load_with(table, lookup, cipher, source, Reserves::default())
+}
+
+/// The same with other reserves.
+///
+/// # Errors
+/// Those of [`load`].
+pub fn load_with(
+    table: &Table,
+    lookup: &dyn Lookup,
+    cipher: &CipherChoice,
+    source: &Source,
+    reserves: Reserves,
+) -> Result<MappedDevice, LoadError> {
     let devices = open_all(table, lookup)?;
     let mut rows = Vec::with_capacity(table.rows.len());
     for row in &table.rows {
         let lower = row.device().map(|(name, _)| DeviceRef::clone(&devices[name]));
-        let target = target(row, lower, cipher, source)?;
+        let target = target(row, lower, cipher, source, reserves)?;
         check_blocks(row, target.as_ref())?;
         rows.push(MappedRow { start: row.start, end: row.end(), target });
     }
-    Ok(MappedDevice::new(rows, source)?)
+    Ok(MappedDevice::new(rows, source, reserves)?)
 }
 
 /// Opens each device that the rows name once, for the smallest block that any of them transfers.
@@ -68,7 +82,7 @@ fn open_all<'a>(table: &'a Table, lookup: &dyn Lookup) -> Result<HashMap<&'a str
             let device = lookup.device(name, block).map_err(|why| {
                 let hint = "name a file, a block device, ram:SIZE or null:SIZE";
                 let message = format!("device {}: {why}", shown(name));
-                device_error(row, TableErrorKind::Device, message, shown(name), hint)
+                device_error(row.places().device.as_ref(), row, message, shown(name), hint)
             })?;
             devices.insert(name, device);
         }
@@ -93,10 +107,13 @@ fn check_size(row: &Row, name: &str, start: Sector, device: &DeviceRef) -> Resul
     }
     let message = format!("{} sectors from sector {start} of {} leave the device", row.length, shown(name));
     let found = format!("a device of {size} sectors");
-    let fits = size.0.saturating_sub(start.0);
-    let hint =
-        if fits == 0 { "begin within the device".into() } else { format!("at most {fits} sectors fit") };
-    Err(device_error(row, TableErrorKind::Device, message, found, hint))
+    let places = row.places();
+    Err(match size.0.saturating_sub(start.0) {
+        0 => device_error(places.device_start.as_ref(), row, message, found, "begin within the device"),
+        fits => {
+            device_error(Some(&places.length), row, message, found, format!("at most {fits} sectors fit"))
+        }
+    })
 }
 
 /// Whether the row lies on the blocks of what it maps to.
@@ -104,13 +121,17 @@ fn check_blocks(row: &Row, target: &dyn Target) -> Result<(), TableError> {
     let block = target.geometry().logical_block;
     let on_blocks = |sectors: u64| Bytes(sectors * 512).0.is_multiple_of(u64::from(block));
     let start = row.device().map_or(0, |(_, start)| start.0);
-    for (what, sectors) in [("start", row.start.0), ("length", row.length.0), ("place on the device", start)]
-    {
+    let places = row.places();
+    for (what, sectors, place) in [
+        ("start", row.start.0, Some(&places.start)),
+        ("length", row.length.0, Some(&places.length)),
+        ("place on the device", start, places.device_start.as_ref()),
+    ] {
         if !on_blocks(sectors) {
             let message = format!("the row's {what} is not a multiple of the block size, {block} bytes");
             let found = format!("{sectors} sectors");
             let hint = format!("use a multiple of {} sectors", block / 512);
-            return Err(device_error(row, TableErrorKind::Device, message, found, hint));
+            return Err(device_error(place, row, message, found, hint));
         }
     }
     Ok(())
@@ -122,6 +143,7 @@ fn target(
     lower: Option<DeviceRef>,
     cipher: &CipherChoice,
     source: &Source,
+    reserves: Reserves,
 ) -> Result<Box<dyn Target>, LoadError> {
     let lower = || lower.expect("open_all opened the device of every row that names one");
     Ok(match &row.target {
@@ -130,7 +152,7 @@ fn target(
         TargetSpec::Linear { start, .. } => Box::new(Linear::new(lower(), *start)),
         TargetSpec::Crypt(spec) => {
             let converter = converter(row, spec, cipher)?;
-            Box::new(Crypt::new(spec, converter, lower(), source)?)
+            Box::new(Crypt::new(spec, converter, lower(), source, reserves)?)
         }
     })
 }
@@ -154,17 +176,16 @@ fn converter(row: &Row, spec: &CryptSpec, cipher: &CipherChoice) -> Result<Conve
     })
 }
 
-/// An error at the device's word of a row.
+/// An error at this place of a row, or at the row's start where the row has no such word.
 fn device_error(
+    place: Option<&Place>,
     row: &Row,
-    kind: TableErrorKind,
     message: String,
     found: String,
     hint: impl Into<String>,
 ) -> TableError {
-    let places = row.places();
-    let place = places.device.clone().unwrap_or_else(|| places.start.clone());
-    TableError::new(place, Fault::new(kind, message, found, hint))
+    let place = place.unwrap_or(&row.places().start).clone();
+    TableError::new(place, Fault::new(TableErrorKind::Device, message, found, hint))
 }
 
 /// The device as others refer to it.

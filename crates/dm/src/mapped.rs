@@ -12,7 +12,7 @@ use udm_block::{
     Status,
 };
 
-use crate::targets::Target;
+use crate::targets::{Reserves, Target};
 
 /// A row of a table at work: the sectors from `start` up to `end`.
 pub struct MappedRow {
@@ -40,13 +40,14 @@ impl MappedDevice {
     ///
     /// # Panics
     /// When there is no row.
-    pub fn new(rows: Vec<MappedRow>, source: &Source) -> Result<Self, NoReserve> {
+    pub fn new(rows: Vec<MappedRow>, source: &Source, reserves: Reserves) -> Result<Self, NoReserve> {
         let geometry = stacked_geometry(&rows);
         let rows: Arc<[MappedRow]> = rows.into();
         // A piece waits for what lies below it alone, and a walk is one flush after another: neither waits for
         // another of its set.
-        let pieces = BioSetOptions::named("dm pieces");
-        let flushes = BioSetOptions { reserve: 4, limit: 64, magazine: 4, name: "dm flushes" };
+        let pieces = BioSetOptions { reserve: reserves.bios, ..BioSetOptions::named("dm pieces") };
+        let reserve = reserves.bios.min(4);
+        let flushes = BioSetOptions { reserve, limit: 64, magazine: 4, name: "dm flushes" };
         Ok(Self {
             pieces: BioSet::new(&pieces, source, ())?,
             flushes: BioSet::new(&flushes, source, Arc::clone(&rows))?,
@@ -55,7 +56,7 @@ impl MappedDevice {
         })
     }
 
-    /// The row that `sector` is in. The caller's bio is within the device, which has no gap.
+    /// The row that `sector` is in. The caller's bio is within the device, which has no gap, and has at least a sector.
     fn row(&self, sector: Sector) -> &MappedRow {
         &self.rows[self.rows.partition_point(|row| row.end <= sector)]
     }
@@ -87,6 +88,16 @@ fn stacked_geometry(rows: &[MappedRow]) -> Geometry {
     })
 }
 
+impl std::fmt::Debug for MappedDevice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rows: Vec<_> = self.rows.iter().map(|row| row.start..row.end).collect();
+        f.debug_struct("MappedDevice")
+            .field("rows", &rows)
+            .field("geometry", &self.geometry)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Device for MappedDevice {
     fn geometry(&self) -> &Geometry {
         &self.geometry
@@ -95,9 +106,14 @@ impl Device for MappedDevice {
     fn submit(&self, bio: Bio) {
         let flushes = bio.op() == Op::Flush || bio.flags().has(Flags::PREFLUSH);
         match &*self.rows {
-            // One row is flushed by the bio itself: the target passes the wish on.
-            [row] if flushes && row.target.has_cache() => {}
+            // One row is flushed by the bio itself: the target passes the wish on. A flush has no place.
+            [row] if bio.op() == Op::Flush && row.target.has_cache() => {
+                return row.target.map(bio, Sector(0));
+            }
+            [row] if flushes && row.target.has_cache() && !bio.is_empty() => {}
             _ if flushes => return self.flush_all(bio),
+            // It may stand behind the last sector, where there is no row.
+            _ if bio.is_empty() => return bio.complete(Status::Ok),
             _ => {}
         }
         let row = self.row(bio.sector());

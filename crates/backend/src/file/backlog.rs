@@ -114,3 +114,70 @@ impl Backlog {
         (Ticket(index), self.entries[index].get_or_insert_with(fresh))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::sync::atomic::AtomicBool;
+    use udm_block::memory::{Heap, Source};
+    use udm_block::{Alloc, BioSet, BioSetOptions, Flags, Op, Pad, PadBio, Sector, Status};
+
+    struct Nothing;
+    impl Pad for Nothing {
+        type Context = ();
+        fn end_io(bio: PadBio<Self>) {
+            drop(bio);
+        }
+    }
+
+    fn image() -> Arc<Image> {
+        Arc::new(Image {
+            path: "null".into(),
+            buffered: File::open("/dev/null").unwrap().into(),
+            direct: None,
+            can_shrink_below: None,
+            gone: AtomicBool::new(false),
+        })
+    }
+
+    #[test]
+    fn files_have_turns_and_their_bios_stay_in_order() {
+        let heap: Source = Arc::new(Heap);
+        let set = BioSet::<Nothing>::new(&BioSetOptions::named("test"), &heap, ()).unwrap();
+        let mut backlog = Backlog::new();
+        let (one, two) = (image(), image());
+        for (image, sector) in [(&one, 1), (&one, 2), (&one, 3), (&two, 4)] {
+            let mut bio = set.alloc(Nothing, Alloc::NoWait).ok().unwrap();
+            bio.prepare(Op::Read, Flags::NONE, Sector(sector));
+            backlog.put(image, bio.into_bio());
+        }
+        let mut tickets = Vec::new();
+        for sector in [1, 4, 2, 3] {
+            let (ticket, bio) = backlog.take().unwrap();
+            assert_eq!(bio.sector(), Sector(sector));
+            assert!(Arc::ptr_eq(backlog.image(ticket), if sector == 4 { &two } else { &one }));
+            bio.complete(Status::Ok);
+            tickets.push(ticket);
+        }
+        assert!(backlog.take().is_none() && backlog.waiting() == 0);
+        // The file is kept until its last bio leaves, and by nobody then.
+        assert!(backlog.leave(tickets[1]).is_some_and(|image| Arc::ptr_eq(&image, &two)));
+        assert!(backlog.leave(tickets[0]).is_none());
+        assert!(backlog.leave(tickets[2]).is_none());
+        assert_eq!(Arc::strong_count(&one), 2);
+        drop(backlog.leave(tickets[3]));
+        assert_eq!(Arc::strong_count(&one), 1);
+    }
+
+    #[test]
+    fn a_file_is_measured_once_for_what_is_sent_together() {
+        let mut backlog = Backlog::new();
+        let ticket = backlog.enter(&image());
+        assert!(backlog.is_unmeasured(ticket));
+        assert!(!backlog.is_unmeasured(ticket));
+        backlog.sent();
+        assert!(backlog.is_unmeasured(ticket));
+        drop(backlog.leave(ticket));
+    }
+}

@@ -9,9 +9,10 @@
 //! direct write of another sector *of the same page* are under way at once, the page may be filled before the direct
 //! write reaches the disk and be written back after it, with the old bytes of its sector. (The kernel then logs "Page
 //! cache invalidation failure on direct I/O".) Two clients that write neighbouring sectors would lose data, without
-//! having done anything wrong. So on a file with a direct descriptor **no write goes through the page cache**: one
+//! having done anything wrong: two threads that did so on a loop device lost 5 of 128,000 sectors. So on a file with a direct descriptor **no write goes through the page cache**: one
 //! whose memory is not aligned is copied to memory that is, on a thread that may wait; and the device's blocks are at
-//! least as large as the alignment, so that places and lengths always fit. Reads may go either way: a page that was
+//! least as large as the alignment, so that places and lengths always fit. (One exception: where the kernel refuses even
+//! that, it refuses the neighbours too.) Reads may go either way: a page that was
 //! only read is clean, and a direct write throws it away.
 
 use std::os::fd::OwnedFd;
@@ -82,25 +83,36 @@ fn find(
     if !is_same_file(&fd, buffered) {
         return Err("the path changed while it was opened".to_owned());
     }
-    let alignment = match told(&fd) {
-        Some(told) => told,
+    match told(&fd) {
+        Told::Needs(alignment) => Ok((fd, alignment)),
         // An old kernel, or a file system that does not tell. One in memory takes the flag and ignores it.
-        None if is_in_memory(&fd) => return Err("the file is in memory".to_owned()),
-        None if takes_a_read_of(&fd, block) => Some(Alignment { place: block, memory: PAGE_SIZE as u32 }),
-        None => None,
-    };
-    alignment.map(|alignment| (fd, alignment)).ok_or_else(none)
+        Told::Nothing if is_in_memory(&fd) => Err("the file is in memory".to_owned()),
+        Told::Nothing if takes_a_read_of(&fd, block) => {
+            Ok((fd, Alignment { place: block, memory: PAGE_SIZE as u32 }))
+        }
+        Told::Impossible | Told::Nothing => Err(none()),
+    }
 }
 
-/// What the kernel tells of direct transfers (`STATX_DIOALIGN`, Linux 6.1): `None` if nothing, `Some(None)` if that
-/// there are none.
-fn told(fd: &OwnedFd) -> Option<Option<Alignment>> {
-    let stat = statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN).ok()?;
-    if stat.stx_mask & StatxFlags::DIOALIGN.bits() == 0 {
-        return None;
+/// What the kernel tells of direct transfers.
+enum Told {
+    Nothing,
+    Impossible,
+    Needs(Alignment),
+}
+
+/// Asks the kernel (`STATX_DIOALIGN`, Linux 6.1).
+fn told(fd: &OwnedFd) -> Told {
+    match statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN) {
+        Ok(stat) if stat.stx_mask & StatxFlags::DIOALIGN.bits() != 0 => {
+            let (place, memory) = (stat.stx_dio_offset_align, stat.stx_dio_mem_align);
+            if place == 0 || memory == 0 {
+                return Told::Impossible;
+            }
+            Told::Needs(Alignment { place: place.max(512), memory })
+        }
+        _ => Told::Nothing,
     }
-    let (place, memory) = (stat.stx_dio_offset_align, stat.stx_dio_mem_align);
-    Some((place > 0 && memory > 0).then(|| Alignment { place: place.max(512), memory }))
 }
 
 fn is_same_file(one: &OwnedFd, other: &OwnedFd) -> bool {

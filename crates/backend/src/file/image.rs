@@ -45,11 +45,7 @@ impl Image {
         let aligned = bio
             .data()
             .all(|run| run.as_ptr().addr().is_multiple_of(address) && run.len().is_multiple_of(length));
-        match bio.op() {
-            _ if aligned => Way::Direct,
-            Op::Write => Way::Bounce,
-            _ => Way::Buffered,
-        }
+        way_of(bio.op(), aligned)
     }
 
     /// The descriptor for this way.
@@ -96,9 +92,36 @@ impl Image {
     }
 }
 
+/// Which way the bytes of an operation go, where there is a way past the page cache.
+fn way_of(op: Op, aligned: bool) -> Way {
+    match op {
+        _ if aligned => Way::Direct,
+        Op::Write => Way::Bounce,
+        _ => Way::Buffered,
+    }
+}
+
 /// An engine of the kernel may hold the descriptor a moment longer than we: the lock is let go of by name.
 impl Drop for Image {
     fn drop(&mut self) {
         let _ = flock(&self.buffered, FlockOperation::Unlock);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The whole-program twin of this needs a block device, and so rights: see `direct` for what was lost there.
+    #[test]
+    fn no_write_goes_through_the_page_cache_beside_direct_ones() {
+        for (op, aligned, way) in [
+            (Op::Read, true, Way::Direct),
+            (Op::Read, false, Way::Buffered),
+            (Op::Write, true, Way::Direct),
+            (Op::Write, false, Way::Bounce),
+        ] {
+            assert_eq!(way_of(op, aligned), way, "{op:?}, aligned: {aligned}");
+        }
     }
 }

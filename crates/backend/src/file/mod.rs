@@ -52,7 +52,7 @@ impl Default for FileOptions {
 
 impl FileOptions {
     /// The block size, if it is one.
-    pub(crate) fn checked_block_size(&self) -> Result<u32, OpenError> {
+    pub(crate) fn checked_block_size(self) -> Result<u32, OpenError> {
         let size = self.block_size;
         if size.is_power_of_two() && (512..=4096).contains(&size) {
             Ok(size)

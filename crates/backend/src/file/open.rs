@@ -75,9 +75,8 @@ fn fail(path: &Path, what: &'static str, error: Errno) -> OpenError {
 
 fn wants_uring(engine: EngineChoice) -> Result<bool, OpenError> {
     match (engine, uring::available()) {
-        (EngineChoice::Threads, _) => Ok(false),
+        (EngineChoice::Threads, _) | (EngineChoice::Auto, Err(_)) => Ok(false),
         (_, Ok(())) => Ok(true),
-        (EngineChoice::Auto, Err(_)) => Ok(false),
         (EngineChoice::Uring, Err(why)) => Err(OpenError::NoUring { why: why.to_owned() }),
     }
 }

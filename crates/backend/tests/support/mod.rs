@@ -1,5 +1,6 @@
 //! Bios with memory of any cut, on a thread of either kind.
 #![allow(unsafe_code, dead_code)]
+#![allow(clippy::needless_pass_by_value, reason = "a buffer that is lent is lent whole")]
 
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -70,7 +71,7 @@ impl Buffer {
 }
 
 /// The pad: which bio it is, and who is told on a thread that is no queue thread.
-pub struct Tag(usize, Option<Sender<(usize, Status)>>);
+pub struct Tag(usize, Option<Sender<Ended>>);
 
 impl Pad for Tag {
     type Context = ();
@@ -83,12 +84,15 @@ impl Pad for Tag {
     }
 }
 
+/// A bio that ended, by its tag.
+type Ended = (usize, Status);
+
 /// A thread that submits bios to a device and waits for them.
 pub struct Client {
     dev: DeviceRef,
     set: BioSet<Tag>,
     queue: Option<Queue>,
-    channel: (Sender<(usize, Status)>, Receiver<(usize, Status)>),
+    channel: (Sender<Ended>, Receiver<Ended>),
 }
 
 impl Client {
@@ -133,7 +137,7 @@ impl Client {
     }
 
     /// The next bio that has ended.
-    pub fn wait(&self) -> (usize, Status) {
+    pub fn wait(&self) -> Ended {
         let Some(queue) = &self.queue else {
             return self.channel.1.try_recv().expect("a thread that is no queue thread has waited already");
         };

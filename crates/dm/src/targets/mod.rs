@@ -7,6 +7,23 @@ pub mod zero;
 
 use udm_block::{Bio, Bytes, Geometry, Op, Sector};
 
+/// How much each pool of a mapped device has at hand from the start, for when normal memory has none. One of each is
+/// enough for every I/O to finish; with more, more of them are under way at once then.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reserves {
+    /// Bios, in each set of them.
+    pub bios: usize,
+    /// Buffers for what is written, of [`crypt::LONGEST`] bytes, in each crypt target.
+    pub buffers: usize,
+}
+
+impl Default for Reserves {
+    /// What the kernel's dm-crypt has: 64 bios, and 256 pages.
+    fn default() -> Self {
+        Self { bios: 64, buffers: 4 }
+    }
+}
+
 /// One row of a mapped device at work (the kernel's `struct target_type`).
 pub trait Target: Send + Sync {
     /// Limits and abilities; the size does not count, the row has one.

@@ -74,7 +74,10 @@ impl Memory {
         let mut end = 0;
         let mut bytes = Vec::with_capacity(self.arena.len());
         for &(start, len) in &self.runs {
-            assert!(self.arena[end..start].iter().all(|byte| *byte == GUARD), "memory beside a run was written");
+            assert!(
+                self.arena[end..start].iter().all(|byte| *byte == GUARD),
+                "memory beside a run was written"
+            );
             end = start + len;
             bytes.extend_from_slice(&self.arena[start..end]);
         }
@@ -183,10 +186,11 @@ impl Client {
     /// Reads `len` bytes, cut in this way.
     pub fn read(&mut self, sector: u64, len: usize, cut: Cut, unit: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(len);
-        let noise = stream(sector ^ 0x6e6f_6973_65, len);
+        let noise = stream(!sector, len);
         for runs in cut.bios(unit, len) {
             let (at, size) = (bytes.len(), runs.iter().sum::<usize>());
-            let ended = self.one(Op::Read, Flags::NONE, sector + at as u64 / 512, &runs, &noise[at..at + size]);
+            let ended =
+                self.one(Op::Read, Flags::NONE, sector + at as u64 / 512, &runs, &noise[at..at + size]);
             assert_eq!(ended.status, Status::Ok);
             bytes.extend(ended.bytes);
         }

@@ -21,8 +21,16 @@ pub const WHOLE: Cut = Cut { name: "whole", units: &[0], runs: |_| [usize::MAX; 
 pub const CUTS: [Cut; 8] = [
     WHOLE,
     Cut { name: "sector by sector", units: &[1], runs: |_| [usize::MAX; 7] },
-    Cut { name: "a byte before borders", units: &[4, 2, 3], runs: |unit| [unit - 1, unit, 1, unit - 1, 1, unit, 3] },
-    Cut { name: "a byte after borders", units: &[3, 0], runs: |unit| [unit + 1, unit - 2, 2, unit, unit - 2, 2, 1] },
+    Cut {
+        name: "a byte before borders",
+        units: &[4, 2, 3],
+        runs: |unit| [unit - 1, unit, 1, unit - 1, 1, unit, 3],
+    },
+    Cut {
+        name: "a byte after borders",
+        units: &[3, 0],
+        runs: |unit| [unit + 1, unit - 2, 2, unit, unit - 2, 2, 1],
+    },
     Cut { name: "single bytes first", units: &[1, 2], runs: |_| [1; 7] },
     Cut { name: "single bytes last", units: &[2, 1], runs: |unit| [unit - 6, 1, 1, 1, 1, 1, 1] },
     Cut { name: "threes", units: &[1, 5], runs: |unit| [3, 3, unit - 3, 3, 3, unit - 3, 3] },

@@ -58,20 +58,23 @@ pub fn try_map(
 pub fn drivers(algorithm: Algorithm) -> Vec<&'static str> {
     let used = |standing| matches!(standing, Standing::First | Standing::Behind(_));
     let lines = Registry::global().list().into_iter();
-    lines.filter(|line| line.algorithm == algorithm && used(line.standing)).map(|line| line.info.name).collect()
+    lines
+        .filter(|line| line.algorithm == algorithm && used(line.standing))
+        .map(|line| line.info.name)
+        .collect()
 }
 
 /// `len` bytes of the stream that `seed` begins: words of splitmix64, little-endian.
 pub fn stream(mut seed: u64, len: usize) -> Vec<u8> {
-    let mut bytes: Vec<u8> =
-        (0..len.div_ceil(8)).flat_map(|_| splitmix64(&mut seed).to_le_bytes()).collect();
+    let mut bytes: Vec<u8> = (0..len.div_ceil(8)).flat_map(|_| splitmix64(&mut seed).to_le_bytes()).collect();
     bytes.truncate(len);
     bytes
 }
 
 /// `bytes` in hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Dice that a seed decides.

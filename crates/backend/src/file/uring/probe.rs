@@ -8,7 +8,10 @@ use io_uring::{IoUring, Probe, opcode};
 /// Whether there is `io_uring` here: found out once. Else why not, in words.
 pub(in crate::file) fn available() -> Result<(), &'static str> {
     static FOUND: OnceLock<Result<(), String>> = OnceLock::new();
-    FOUND.get_or_init(find).as_ref().map(|()| ()).map_err(String::as_str)
+    match FOUND.get_or_init(find) {
+        Ok(()) => Ok(()),
+        Err(why) => Err(why),
+    }
 }
 
 fn find() -> Result<(), String> {
@@ -41,8 +44,10 @@ fn find() -> Result<(), String> {
 
 /// A ring with room for `entries`, as modern as the kernel has it.
 pub(super) fn make(entries: u32) -> io::Result<IoUring> {
-    // One thread alone uses a ring, and it takes what has ended when it asks for it: the kernel then need not
-    // interrupt the thread for each (Linux 6.1).
+    // One thread alone uses a ring (Linux 6.0), and need not be interrupted while it runs for what has ended: it comes
+    // by often (5.19). Not deferred until it asks (`IORING_SETUP_DEFER_TASKRUN`), though that saves a little more: what
+    // is deferred wakes a thread that waits in `io_uring_enter`, and not always one that waits for the ring in `poll`,
+    // as a queue thread does (seen on Linux 6.18: the thread slept for ever).
     let newest = IoUring::builder()
         .setup_submit_all()
         .setup_single_issuer()
@@ -54,7 +59,6 @@ pub(super) fn make(entries: u32) -> io::Result<IoUring> {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
         made => return made,
     }
-    // From Linux 5.19 on: at least not at once.
     match IoUring::builder().setup_coop_taskrun().setup_taskrun_flag().dontfork().build(entries) {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
         made => return made,

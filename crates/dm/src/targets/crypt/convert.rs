@@ -19,6 +19,19 @@ pub struct Converter {
     requests: Requests,
 }
 
+/// Without its keys, as [`Skcipher`]'s is.
+impl std::fmt::Debug for Converter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Converter")
+            .field("keys", &self.keys.len())
+            .field("cipher", &self.keys[0].cipher)
+            .field("iv", &self.iv)
+            .field("iv_offset", &self.iv_offset)
+            .field("requests", &self.requests)
+            .finish_non_exhaustive()
+    }
+}
+
 /// One key of a volume, and the cipher of its IVs where the mode has one.
 struct VolumeKey {
     cipher: Skcipher,

@@ -22,20 +22,16 @@ use udm_block::{
 use udm_crypto::registry::{Choice, Registry};
 use udm_crypto::{Algorithm, Direction, KeyError, Skcipher};
 
-use super::Target;
+use super::{Reserves, Target};
 use params::CryptSpec;
 
 /// The longest read or write in bytes that is one clone: what a core's second-level cache holds twice (the kernel's
 /// `max_read_size` and `max_write_size` are half of it). Longer bios are split, and their parts overlap in time.
 pub const LONGEST: usize = 256 << 10;
 
-/// How many buffers of [`LONGEST`] a crypt target always has for writes, in bytes (the kernel has 256 pages).
-const RESERVE: usize = 4 * LONGEST;
-/// How much more it may take from normal memory, in bytes.
-const LIMIT: usize = 12 << 20;
-
-/// The most memory that one crypt target takes for the data of writes, in bytes.
-pub const MEMORY: usize = RESERVE + LIMIT;
+/// The most memory that one crypt target takes for the data of writes, in bytes: the buffers that it always has
+/// ([`Reserves`]) are a part of it.
+pub const MEMORY: usize = 13 << 20;
 
 /// How sectors are given to the cipher.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -74,6 +70,17 @@ pub struct Crypt {
     pages: PagePool,
 }
 
+impl std::fmt::Debug for Crypt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Crypt")
+            .field("converter", self.clones.context())
+            .field("start", &self.start)
+            .field("sector_size", &self.sector_size)
+            .field("allow_discards", &self.allow_discards)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The pad of a clone.
 struct Clone {
     /// The first sector, counted from the target's start.
@@ -92,19 +99,21 @@ impl Crypt {
         converter: Converter,
         lower: DeviceRef,
         source: &Source,
+        reserves: Reserves,
     ) -> Result<Self, NoReserve> {
+        let clones = BioSetOptions { reserve: reserves.bios, ..BioSetOptions::named("crypt clones") };
         let pages = PagePoolOptions {
             name: "crypt pages",
             largest: LONGEST,
-            reserve: RESERVE / LONGEST,
-            limit: LIMIT,
+            reserve: reserves.buffers,
+            limit: MEMORY.saturating_sub(reserves.buffers * LONGEST),
         };
         Ok(Self {
             lower,
             start: spec.start,
             sector_size: spec.options.sector_size,
             allow_discards: spec.options.allow_discards,
-            clones: BioSet::new(&BioSetOptions::named("crypt clones"), source, converter)?,
+            clones: BioSet::new(&clones, source, converter)?,
             pages: PagePool::new(pages, source)?,
         })
     }
@@ -186,9 +195,10 @@ impl Pad for Clone {
             drop(clone);
             return bio.complete(status);
         }
-        if status.is_ok() {
-            let decrypted =
-                clone.context().convert(Direction::Decrypt, clone.data(), clone.data(), clone.pad().sector.0);
+        if let (true, Some(bio)) = (status.is_ok(), clone.parent()) {
+            // The client's bio has the whole range still. The clone has what is left of it after devices below split.
+            let (data, sector) = (bio.data(), clone.pad().sector.0);
+            let decrypted = clone.context().convert(Direction::Decrypt, data, data, sector);
             status = decrypted.map_or(Status::IoErr, |()| Status::Ok);
         }
         if let Some(bio) = clone.take_parent() {

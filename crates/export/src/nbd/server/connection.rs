@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use super::export::{Export, LONGEST};
 use super::input::{Input, Received};
 use super::replies::Replies;
 use super::request::{Pending, Work, work};
+use super::socket;
 use crate::nbd::wire::{Command, ErrorNumber, Request, WireError};
 
 /// How many requests of a client are under way or wait to be answered at once.
@@ -28,8 +30,9 @@ pub const DEPTH: usize = 128;
 pub const MEMORY: usize = 2 * LONGEST as usize;
 /// The longest write whose data is skipped to be answered with an error; a longer one ends the connection.
 const LONGEST_SKIPPED: u32 = 64 << 20;
-/// How long a client that reads nothing may hold up the server's end.
-const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether the last replies have arrived; the system tells nobody.
+const SEE_OFF_INTERVAL: Duration = Duration::from_millis(2);
 
 /// How a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +49,9 @@ pub(super) enum Hangup {
     /// The server stops.
     #[error("the server is shutting down")]
     Stopped,
+    /// A panic on this thread.
+    #[error("a fault of the server ended the connection")]
+    Fault,
     /// The client breaks the protocol.
     #[error("{0}")]
     Wire(#[from] WireError),
@@ -87,12 +93,13 @@ pub(super) struct Connection<'a> {
     queue: &'a Queue,
     export: &'a Export,
     stop: &'a AtomicBool,
-    bios: BioSet<Pending>,
-    pages: PagePool,
     input: Input,
+    under_way: usize,
+    // What holds bios comes before the pools that these go home to: fields are dropped in this order.
     next: Next,
     replies: Replies,
-    under_way: usize,
+    bios: BioSet<Pending>,
+    pages: PagePool,
 }
 
 impl<'a> Connection<'a> {
@@ -115,34 +122,76 @@ impl<'a> Connection<'a> {
             queue,
             export,
             stop,
-            bios: BioSet::new(&bios, source, ())?,
-            pages: PagePool::new(pages, source)?,
             input,
+            under_way: 0,
             next: Next::Header,
             replies: Replies::new(DEPTH),
-            under_way: 0,
+            bios: BioSet::new(&bios, source, ())?,
+            pages: PagePool::new(pages, source)?,
         })
     }
 
-    /// Serves the client until it goes. No request of it is under way then.
-    pub(super) fn run(mut self) -> Hangup {
-        let hangup = self.serve();
+    /// Serves the client until it goes. No request of it is under way then. When there is nothing left to wait for but
+    /// that it reads its last replies, it has `patience` for them.
+    pub(super) fn run(mut self, patience: Duration) -> Hangup {
+        let hangup = catch_unwind(AssertUnwindSafe(|| self.serve())).unwrap_or(Hangup::Fault);
         // What the client has not read by now it may still read, unless it is gone.
-        let mut deadline = match hangup {
-            Hangup::Clean | Hangup::Closed | Hangup::Stopped => Some(Instant::now() + PATIENCE),
-            _ => None,
-        };
-        while self.under_way > 0 || !self.replies.is_empty() {
+        let reads = matches!(hangup, Hangup::Clean | Hangup::Closed | Hangup::Stopped);
+        let mut deadline = reads.then(|| Instant::now() + patience);
+        loop {
+            // A bio of ours that came home later would come to the next client of this queue's slot: whatever happens,
+            // all are waited for. A device with a fault gives up the bio that it has the fault with.
+            let drained = catch_unwind(AssertUnwindSafe(|| self.drain(&mut deadline, patience)));
+            if drained.is_ok() {
+                break;
+            }
+        }
+        if let (Hangup::Stopped, Some(end)) = (&hangup, deadline) {
+            self.see_off(end);
+        }
+        hangup
+    }
+
+    /// Waits until `end` for the last replies to arrive. When a TCP socket is closed with bytes that nobody has read, the
+    /// system throws away what is on its way to the client, so these are taken meanwhile.
+    fn see_off(&mut self, end: Instant) {
+        while socket::is_sending(self.socket) && Instant::now() < end {
+            let client = &mut [Interest::new(self.socket, PollFlags::IN)];
+            let goes_on = match self.input.receive(self.socket) {
+                Ok(Received::Some) => {
+                    self.input.skip(usize::MAX);
+                    true
+                }
+                Ok(Received::Later) => self.queue.wait(client, Some(SEE_OFF_INTERVAL)).is_ok(),
+                Ok(Received::End) | Err(_) => false,
+            };
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// Waits for what is under way, and sends the replies until `deadline`; none of them without one.
+    fn drain(&mut self, deadline: &mut Option<Instant>, patience: Duration) {
+        loop {
+            if self.under_way > 0 && deadline.is_some() {
+                // The time that the device takes is not the client's.
+                *deadline = Some(Instant::now() + patience);
+            }
             self.collect();
-            if deadline.is_none_or(|end| Instant::now() > end) || self.replies.send(self.socket).is_err() {
-                deadline = None;
+            let may_send = deadline.is_some_and(|end| Instant::now() < end);
+            if !may_send || self.replies.send(self.socket).is_err() {
+                *deadline = None;
                 self.replies.clear();
             }
-            if self.wait(false, Some(PATIENCE)).is_err() {
+            if self.under_way == 0 && self.replies.is_empty() {
+                return;
+            }
+            let left = deadline.filter(|_| self.under_way == 0).map(|end| end.duration_since(Instant::now()));
+            if self.wait(false, left).is_err() {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
-        hangup
     }
 
     fn serve(&mut self) -> Hangup {

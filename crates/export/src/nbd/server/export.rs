@@ -8,7 +8,7 @@ use udm_block::{DeviceRef, Geometry, SECTOR_SIZE};
 use crate::nbd::negotiate::ExportInfo;
 use crate::nbd::wire::{BlockSizes, TransmissionFlags};
 
-/// The longest read or write that a client may ask for, in bytes.
+/// The longest read or write that a client may ask for, in bytes, unless the device takes less at once.
 pub const LONGEST: u32 = 4 << 20;
 /// What a client does well to ask for at least, in bytes.
 const PREFERRED: u32 = 4096;
@@ -38,11 +38,9 @@ impl Export {
         let size = geometry.size.0 * SECTOR_SIZE as u64;
         let mut info = ExportInfo::new(name, size, flags(&geometry, read_only));
         info.description = description.into();
-        info.block_sizes = BlockSizes {
-            min: geometry.logical_block,
-            preferred: geometry.logical_block.max(PREFERRED),
-            max: LONGEST,
-        };
+        let min = geometry.logical_block;
+        let max = LONGEST.min(geometry.max_transfer / min * min);
+        info.block_sizes = BlockSizes { min, preferred: PREFERRED.min(max).max(min), max };
         let with_zeroes = WriteZeroes::over(DeviceRef::clone(&device), source)?;
         Ok(Self { info, device, with_zeroes })
     }

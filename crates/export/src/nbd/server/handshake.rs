@@ -11,9 +11,6 @@ use super::input::{Input, Received};
 use super::socket::Gather;
 use crate::nbd::negotiate::{Chosen, ExportInfo, GREETING, Negotiation, NegotiationError, Progress};
 
-/// How long a client may take for all of it.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// How a handshake failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HandshakeError {
@@ -24,7 +21,7 @@ pub(super) enum HandshakeError {
     #[error("the client left in the middle of the handshake")]
     Left,
     /// The client is too slow.
-    #[error("the client took more than {} seconds for the handshake", PATIENCE.as_secs())]
+    #[error("the client took too long for the handshake")]
     Slow,
     /// The server stops.
     #[error("the server is shutting down")]
@@ -34,67 +31,63 @@ pub(super) enum HandshakeError {
     Io(#[from] io::Error),
 }
 
+/// What ends the handshake before its time: the clock, or the server's end.
+pub(super) struct Deadline<'a> {
+    pub(super) queue: &'a Queue,
+    pub(super) stop: &'a AtomicBool,
+    pub(super) at: Instant,
+}
+
 /// Agrees with the client on an export; `None` when it ended the session in peace. What the client sent beyond the
 /// handshake stays in `input`.
 pub(super) fn handshake(
     socket: BorrowedFd<'_>,
-    queue: &Queue,
+    end: &Deadline<'_>,
     exports: &[ExportInfo],
     input: &mut Input,
-    stop: &AtomicBool,
 ) -> Result<Option<Chosen>, HandshakeError> {
-    let deadline = Instant::now() + PATIENCE;
     let mut negotiation = Negotiation::new(exports);
     let mut out = GREETING.to_vec();
     loop {
-        send(socket, queue, &mut out, deadline)?;
+        send(socket, end, &mut out)?;
         let taken = match negotiation.input(input.bytes(), &mut out) {
             Ok(taken) => taken,
             Err(error) => {
                 // The reason is worth a try; whether the client hears it is its own affair.
-                let _ = send(socket, queue, &mut out, deadline);
+                let _ = send(socket, end, &mut out);
                 return Err(error.into());
             }
         };
         input.consume(taken.consumed);
         match taken.progress {
-            Progress::Continue if taken.consumed > 0 || !out.is_empty() => {}
+            // A client that sends without a pause is held to the deadline too.
+            Progress::Continue if taken.consumed > 0 || !out.is_empty() => end.left().map(drop)?,
             Progress::Continue => match input.receive(socket)? {
                 Received::Some => {}
-                Received::Later => wait(socket, queue, PollFlags::IN, deadline)?,
+                Received::Later => end.wait(socket, PollFlags::IN)?,
                 Received::End => return Err(HandshakeError::Left),
             },
             Progress::Transmission(chosen) => {
-                send(socket, queue, &mut out, deadline)?;
+                send(socket, end, &mut out)?;
                 return Ok(Some(chosen));
             }
             Progress::Closed => {
-                send(socket, queue, &mut out, deadline)?;
+                send(socket, end, &mut out)?;
                 return Ok(None);
             }
-        }
-        if stop.load(Ordering::Relaxed) {
-            return Err(HandshakeError::Stopped);
         }
     }
 }
 
 /// Sends all of `out`, and empties it.
-fn send(
-    socket: BorrowedFd<'_>,
-    queue: &Queue,
-    out: &mut Vec<u8>,
-    deadline: Instant,
-) -> Result<(), HandshakeError> {
+fn send(socket: BorrowedFd<'_>, end: &Deadline<'_>, out: &mut Vec<u8>) -> Result<(), HandshakeError> {
     let mut sent = 0;
     while sent < out.len() {
         let mut gather = Gather::new();
         gather.push_bytes(&out[sent..], &mut 0);
         match gather.send(socket) {
             Ok(now) => sent += now,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                wait(socket, queue, PollFlags::OUT, deadline)?;
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => end.wait(socket, PollFlags::OUT)?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error.into()),
         }
@@ -103,12 +96,18 @@ fn send(
     Ok(())
 }
 
-fn wait(
-    socket: BorrowedFd<'_>,
-    queue: &Queue,
-    events: PollFlags,
-    deadline: Instant,
-) -> Result<(), HandshakeError> {
-    let left = deadline.checked_duration_since(Instant::now()).ok_or(HandshakeError::Slow)?;
-    Ok(queue.wait(&mut [Interest::new(socket, events)], Some(left))?)
+impl Deadline<'_> {
+    /// The time that is left.
+    fn left(&self) -> Result<Duration, HandshakeError> {
+        if self.stop.load(Ordering::SeqCst) {
+            return Err(HandshakeError::Stopped);
+        }
+        self.at.checked_duration_since(Instant::now()).ok_or(HandshakeError::Slow)
+    }
+
+    /// Waits for `events`. The server's end is looked for before the wait: this thread is in the list of those that
+    /// a stop wakes, so a stop that comes later ends the wait.
+    fn wait(&self, socket: BorrowedFd<'_>, events: PollFlags) -> Result<(), HandshakeError> {
+        Ok(self.queue.wait(&mut [Interest::new(socket, events)], Some(self.left()?))?)
+    }
 }

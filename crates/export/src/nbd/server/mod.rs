@@ -27,9 +27,10 @@ pub use listen::ListenError;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, eventfd, poll};
 use udm_block::memory::{Heap, Source};
@@ -38,7 +39,7 @@ use udm_block::queue::{Home, PollFlags, Queue};
 use super::address::Address;
 use super::negotiate::{ExportInfo, ExportInfoError, check_exports};
 use connection::{Connection, Hangup};
-use handshake::{HandshakeError, handshake};
+use handshake::{Deadline, HandshakeError, handshake};
 use input::Input;
 use listen::Listener;
 
@@ -75,9 +76,21 @@ struct Shared {
     infos: Vec<ExportInfo>,
     source: Source,
     max_connections: usize,
+    patience: Patience,
     stop: AtomicBool,
     bell: OwnedFd,
     clients: Mutex<Vec<Home>>,
+    /// How many clients have a seat.
+    seats_taken: AtomicUsize,
+}
+
+/// How long a client may keep a thread that is done with it, or not yet.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// For all of the handshake.
+    handshake: Duration,
+    /// To read the last replies, once the device has ended its requests.
+    goodbye: Duration,
 }
 
 impl Server {
@@ -98,9 +111,11 @@ impl Server {
             infos,
             source: Arc::new(Heap),
             max_connections: max_connections.min(udm_block::queue::MAX_QUEUES - 8),
+            patience: Patience { handshake: Duration::from_secs(30), goodbye: Duration::from_secs(5) },
             stop: AtomicBool::new(false),
             bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(io::Error::from)?,
             clients: Mutex::new(Vec::new()),
+            seats_taken: AtomicUsize::new(0),
         };
         Ok(Self { listeners, shared: Arc::new(shared) })
     }
@@ -155,12 +170,12 @@ impl Server {
         }
         for listener in &self.listeners {
             match listener.accept() {
-                Ok(Some((client, peer))) => threads.extend(self.start(client, peer, threads.len())),
+                Ok(Some((client, peer))) => threads.extend(self.start(client, peer)),
                 Ok(None) => {}
                 Err(error) => {
                     // No descriptor or no memory is left: a client that leaves makes room.
                     tracing::warn!(%error, "cannot accept a client");
-                    thread::sleep(std::time::Duration::from_millis(100));
+                    thread::sleep(Duration::from_millis(100));
                 }
             }
         }
@@ -168,14 +183,19 @@ impl Server {
     }
 
     /// Starts the thread of a client, unless there are too many.
-    fn start(&self, client: OwnedFd, peer: String, clients: usize) -> Option<JoinHandle<()>> {
-        if clients >= self.shared.max_connections {
-            tracing::warn!(peer, "hung up on a client: {clients} are connected, and no more are allowed");
+    fn start(&self, client: OwnedFd, peer: String) -> Option<JoinHandle<()>> {
+        let Some(seat) = Seat::take(&self.shared) else {
+            let most = self.shared.max_connections;
+            tracing::warn!(peer, "hung up on a client: {most} are connected, and no more are allowed");
             return None;
-        }
-        let shared = Arc::clone(&self.shared);
-        let thread =
-            thread::Builder::new().name("udm-nbd".into()).spawn(move || shared.serve(&client, &peer));
+        };
+        let serve = move || {
+            seat.0.serve(&client, &peer);
+            // Who sees that we hung up may come again at once, and finds the seat free.
+            drop(seat);
+            drop(client);
+        };
+        let thread = thread::Builder::new().name("udm-nbd".into()).spawn(serve);
         thread.inspect_err(|error| tracing::warn!(%error, "cannot start a thread for a client")).ok()
     }
 }
@@ -211,19 +231,40 @@ impl Shared {
         let queue = Queue::enter()?;
         let registered = Registered::new(self, queue.home());
         let mut input = Input::new();
-        let chosen = match handshake(client.as_fd(), &queue, &self.infos, &mut input, &self.stop) {
+        let end = Deadline { queue: &queue, stop: &self.stop, at: Instant::now() + self.patience.handshake };
+        let chosen = match handshake(client.as_fd(), &end, &self.infos, &mut input) {
             Ok(Some(chosen)) => &self.exports[chosen.export],
             Ok(None) | Err(HandshakeError::Stopped) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         tracing::info!(peer, export = chosen.name(), "a client connected");
         let connection = Connection::new(client.as_fd(), &queue, chosen, &self.stop, input, &self.source)?;
-        match connection.run() {
+        match connection.run(self.patience.goodbye) {
             hangup @ (Hangup::Clean | Hangup::Closed | Hangup::Stopped) => tracing::info!(peer, "{hangup}"),
             hangup => return Err(hangup.into()),
         }
         drop(registered);
         Ok(())
+    }
+}
+
+/// One of the places for clients, from the moment that one is accepted.
+struct Seat(Arc<Shared>);
+
+impl Seat {
+    /// A seat, if one is free. The thread that accepts is the only one that takes any.
+    fn take(shared: &Arc<Shared>) -> Option<Self> {
+        if shared.seats_taken.load(Ordering::SeqCst) >= shared.max_connections {
+            return None;
+        }
+        shared.seats_taken.fetch_add(1, Ordering::SeqCst);
+        Some(Self(Arc::clone(shared)))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.seats_taken.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -3,7 +3,7 @@
 use udm_block::queue;
 use udm_block::{Bytes, Flags, Op, Pad, PadBio, SECTOR_SIZE, Sector};
 
-use super::export::{Export, LONGEST};
+use super::export::Export;
 use crate::nbd::wire::{Command, CommandFlags, ErrorNumber, Request};
 
 /// The pad of a client's bio: how to answer it.
@@ -83,7 +83,7 @@ fn check_range(request: &Request, op: Op, export: &Export) -> Result<(), ErrorNu
     if request.length == 0 || !on_blocks {
         return Err(ErrorNumber::Inval);
     }
-    if op.has_data() && request.length > LONGEST {
+    if op.has_data() && request.length > export.info.block_sizes.max {
         return Err(if op == Op::Read { ErrorNumber::Overflow } else { ErrorNumber::Inval });
     }
     Ok(())

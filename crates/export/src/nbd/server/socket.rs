@@ -1,4 +1,5 @@
-//! The two calls that move bytes between a socket and memory that is reached by address.
+//! The two calls that move bytes between a socket and memory that is reached by address, and one that asks what became
+//! of them.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -17,6 +18,17 @@ pub(super) fn receive(socket: BorrowedFd<'_>, to: Span<'_>) -> io::Result<usize>
     // SAFETY: the run is memory of this length that may be written.
     let got = unsafe { libc::recv(socket.as_raw_fd(), to.as_ptr().cast(), to.len(), libc::MSG_DONTWAIT) };
     usize::try_from(got).map_err(|_| io::Error::last_os_error())
+}
+
+/// Whether bytes that were sent over TCP have not arrived yet. Those sent over a Unix socket arrive at once.
+pub(super) fn is_sending(socket: BorrowedFd<'_>) -> bool {
+    if rustix::net::sockopt::socket_domain(socket) == Ok(rustix::net::AddressFamily::UNIX) {
+        return false;
+    }
+    let mut unsent: libc::c_int = 0;
+    // SAFETY: the call writes one integer, and that is there.
+    let asked = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut unsent) };
+    asked == 0 && unsent > 0
 }
 
 /// Runs of memory that are sent by one call.

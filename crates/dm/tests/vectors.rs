@@ -1,0 +1,336 @@
+//! The whole data path held against what a real kernel's dm-crypt wrote: every vector of the kind `crypt` in
+//! `vectors/`, of which `vectors/README.md` is the description.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use support::client::Client;
+use support::cut::{CUTS, WHOLE};
+use support::disk::Ram;
+use support::{BOTH, assert_same, drivers, hex, stream, try_map};
+use udm_block::DeviceRef;
+use udm_dm::load::LoadError;
+use udm_dm::table::{Table, TableErrorKind, TargetSpec};
+use udm_dm::targets::crypt::{CipherChoice, Requests};
+
+/// How many sectors of the disk lie behind the target's, and must stay as they are.
+const BEHIND: u64 = 8;
+
+/// One configuration of the kernel's.
+struct Case {
+    name: String,
+    /// The cipher word.
+    cipher: String,
+    sector_size: usize,
+    /// Where the target begins on the mapped device, in sectors.
+    map_start: u64,
+    /// Where it begins on the disk, in sectors.
+    dev_offset: u64,
+    runs: Vec<Run>,
+}
+
+/// One device of a configuration.
+struct Run {
+    /// The table, over a disk of the name `disk`.
+    table: String,
+    sectors: u64,
+    plaintext: Vec<u8>,
+    ciphertext: Vec<u8>,
+    /// The sectors that were written.
+    written: Vec<Range<u64>>,
+    /// The sum of what zeros decrypt to.
+    zeros_decrypt: String,
+}
+
+fn vectors() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors")
+}
+
+fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+    value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}"))
+}
+
+fn number(value: &Value, name: &str) -> u64 {
+    value[name].as_u64().unwrap_or_else(|| panic!("no {name} in {value}"))
+}
+
+/// Every configuration, by its name.
+fn cases() -> Vec<Case> {
+    let files = fs::read_dir(vectors()).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+    let values = files.map(|path| serde_json::from_str::<Value>(&fs::read_to_string(path).unwrap()).unwrap());
+    let mut cases: Vec<_> =
+        values.filter(|value| value["kind"] == "crypt").map(|value| case(&value)).collect();
+    cases.sort_by(|a, b| a.name.cmp(&b.name));
+    cases
+}
+
+fn case(value: &Value) -> Case {
+    let bin = fs::read(vectors().join(text(value, "bin"))).unwrap();
+    let runs = value["runs"].as_array().unwrap().iter().map(|run| self::run(value, run, &bin)).collect();
+    Case {
+        name: text(value, "name").to_owned(),
+        cipher: text(value, "cipher").to_owned(),
+        sector_size: number(value, "sector_size") as usize,
+        map_start: number(value, "map_start"),
+        dev_offset: number(value, "dev_offset"),
+        runs,
+    }
+}
+
+fn run(case: &Value, run: &Value, bin: &[u8]) -> Run {
+    let sectors = number(run, "sectors");
+    let plaintext = &run["plaintext"];
+    assert_eq!(text(plaintext, "rule"), "splitmix64");
+    let seed = u64::from_str_radix(text(plaintext, "seed").trim_start_matches("0x"), 16).unwrap();
+    let ciphertext = &bin[number(run, "bin_offset") as usize..][..number(run, "bin_length") as usize];
+    assert_eq!(hex(&Sha256::digest(ciphertext)), text(run, "ciphertext_sha256"));
+    assert_eq!(ciphertext.len() as u64, sectors * 512);
+    let written = match run["written"].as_array() {
+        Some(ranges) => ranges.iter().map(range).collect(),
+        None => std::iter::once(0..sectors).collect(),
+    };
+    let run = Run {
+        table: table(case, text(run, "table")),
+        sectors,
+        plaintext: stream(seed, ciphertext.len()),
+        ciphertext: ciphertext.to_vec(),
+        written,
+        zeros_decrypt: text(run, "zeros_decrypt_sha256").to_owned(),
+    };
+    assert_eq!(hex(&Sha256::digest(&run.plaintext)), text(plaintext, "sha256"));
+    run
+}
+
+/// `[first, count]`
+fn range(pair: &Value) -> Range<u64> {
+    let (first, count) = (pair[0].as_u64().unwrap(), pair[1].as_u64().unwrap());
+    first..first + count
+}
+
+/// The table of a run: with a zero target before it where it does not begin at 0, and with a key from the keyring
+/// written out.
+fn table(case: &Value, line: &str) -> String {
+    let mut words: Vec<_> = line.split(' ').collect();
+    if case.get("key_via").is_some() {
+        assert!(words[4].starts_with(':'), "{line}");
+        words[4] = text(case, "key");
+    }
+    let before = match number(case, "map_start") {
+        0 => String::new(),
+        start => format!("0 {start} zero\n"),
+    };
+    before + &words.join(" ").replace("<dev>", "disk")
+}
+
+/// The configurations that udm has. Of the others the parser says that it does not have them yet.
+fn ours() -> Vec<Case> {
+    cases().into_iter().filter(|case| Table::parse(&case.runs[0].table).is_ok()).collect()
+}
+
+/// The disk of a run, its device, and a client of that; `None` where the driver does not take the key.
+fn device(
+    case: &Case,
+    run: &Run,
+    driver: &str,
+    requests: Requests,
+) -> Option<(std::sync::Arc<Ram>, DeviceRef)> {
+    let disk = Ram::new(case.dev_offset + run.sectors + BEHIND);
+    let choice = CipherChoice { driver: Some(driver.to_owned()), requests };
+    match try_map(&run.table, &[("disk", disk.clone())], &choice) {
+        Ok(device) => Some((disk, device)),
+        Err(LoadError::Table(error)) if error.kind() == TableErrorKind::Key => None,
+        Err(error) => panic!("{}: {error}", case.name),
+    }
+}
+
+/// Calls `each` for every run, driver and kind of request. How many devices each driver served.
+fn for_each_device(
+    mut each: impl FnMut(&Case, &Run, &Ram, &mut Client, &dyn std::fmt::Display),
+) -> BTreeMap<&'static str, usize> {
+    let mut served = BTreeMap::new();
+    for case in &ours() {
+        for run in &case.runs {
+            let table = Table::parse(&run.table).unwrap();
+            let TargetSpec::Crypt(spec) = &table.rows.last().unwrap().target else { panic!("a crypt row") };
+            for driver in drivers(spec.cipher.algorithm) {
+                for requests in BOTH {
+                    let Some((disk, device)) = device(case, run, driver, requests) else { continue };
+                    let what = format!("{} by {driver}, {requests:?}", case.name);
+                    *served.entry(driver).or_insert(0) += 1;
+                    each(case, run, &disk, &mut Client::new(&device), &what);
+                }
+            }
+        }
+    }
+    served
+}
+
+impl Case {
+    /// The bytes of the disk that the target maps.
+    fn on_disk(&self, run: &Run) -> Range<usize> {
+        let start = self.dev_offset as usize * 512;
+        start..start + run.sectors as usize * 512
+    }
+}
+
+/// What udm does not have yet: how the parser names it, and the cipher words of the vectors that have it with how many
+/// vectors there are of each.
+const NOT_YET: [(&str, &str); 20] = [
+    (
+        "adiantum",
+        "capi:adiantum(xchacha12,aes)-plain64 1, capi:adiantum(xchacha20,aes)-plain64 1, \
+         xchacha12,aes-adiantum-plain64 3, xchacha20,aes-adiantum-plain64 3, \
+         xchacha20,aes-adiantum-plain64be 1",
+    ),
+    (
+        "blowfish",
+        "blowfish-cbc-benbi 1, blowfish-cbc-essiv:sha256 1, blowfish-cbc-plain64 1, \
+         blowfish-cbc-tcw 1",
+    ),
+    ("camellia", "camellia-cbc-essiv:sha256 1, camellia-xts-plain64 2"),
+    ("cast5", "cast5-cbc-plain 1, cast5-cbc-plain64 1"),
+    ("cast6", "cast6-cbc-essiv:sha256 1, cast6-xts-plain64 2"),
+    ("cfb", "aes-cfb-plain64 1"),
+    ("chacha20", "capi:chacha20-plain64 1"),
+    ("cipher_null", "cipher_null-ecb 1, cipher_null-ecb-null 1"),
+    ("ctr", "aes-ctr-plain64 3, aes-ctr-plain64be 1, capi:ctr(aes)-plain64 1"),
+    ("des3_ede", "des3_ede-cbc-plain64 1"),
+    ("eboiv", "aes-cbc-eboiv 4, aes-xts-eboiv 4, capi:cbc(aes)-eboiv 1"),
+    ("elephant", "aes-cbc-elephant 10, capi:cbc(aes)-elephant 1"),
+    ("lmk", "aes-cbc-lmk 1, aes:64-cbc-lmk 4, capi:cbc(aes)-lmk 1"),
+    ("lrw", "aes-lrw-benbi 2, aes-lrw-plain64 1"),
+    ("ofb", "aes-ofb-plain64 1"),
+    ("pcbc", "aes-pcbc-plain64 1"),
+    (
+        "serpent",
+        "serpent-cbc-essiv:sha256 1, serpent-cbc-plain64 1, serpent-cbc-tcw 1, serpent-xts-benbi 1, \
+         serpent-xts-plain64 4",
+    ),
+    ("tcw", "aes-cbc-tcw 2, aes-xts-tcw 1, capi:cbc(aes)-tcw 1"),
+    ("twofish", "twofish-cbc-essiv:sha256 1, twofish-cbc-plain 1, twofish-xts-plain64 2"),
+    ("xchacha20", "capi:xchacha20-plain64 1"),
+];
+
+#[test]
+fn every_vector_is_of_ours_or_of_a_mode_that_is_not_there_yet() {
+    let (mut taken, mut refused) = (BTreeMap::new(), BTreeMap::<_, BTreeMap<_, usize>>::new());
+    for case in cases() {
+        let answers: Vec<_> = case.runs.iter().map(|run| Table::parse(&run.table)).collect();
+        match &answers[0] {
+            Ok(_) => {
+                assert!(answers.iter().all(Result::is_ok), "{}", case.name);
+                let count = taken.entry(case.cipher).or_insert((0, 0));
+                *count = (count.0 + 1, count.1 + case.runs.len());
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), TableErrorKind::Missing, "{}: {error}", case.name);
+                let missing = error.found().trim_matches('"').to_owned();
+                *refused.entry(missing).or_default().entry(case.cipher).or_default() += 1;
+            }
+        }
+    }
+    println!("{:<36}{:>6}{:>6}", "cipher", "cases", "runs");
+    for (cipher, (cases, runs)) in &taken {
+        println!("{cipher:<36}{cases:>6}{runs:>6}");
+    }
+    let sum = taken.values().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+    println!("{:<36}{:>6}{:>6}", "all", sum.0, sum.1);
+    assert_eq!(sum, (83, 275), "the vectors that udm takes");
+    let refused = refused.iter().map(|(missing, ciphers)| {
+        let ciphers: Vec<_> = ciphers.iter().map(|(cipher, count)| format!("{cipher} {count}")).collect();
+        (missing.as_str(), ciphers.join(", "))
+    });
+    let refused: Vec<_> = refused.collect();
+    println!("not there yet: {refused:#?}");
+    assert_eq!(refused, NOT_YET.map(|(missing, ciphers)| (missing, ciphers.to_owned())));
+}
+
+/// Oracle: the disk of the kernel's device, byte for byte. Every write goes through whole-bio and per-sector requests,
+/// every driver, and memory cut in every way.
+#[test]
+fn what_is_written_is_what_the_kernel_writes() {
+    let mut transfers = 0;
+    let served = for_each_device(|case, run, disk, client, what| {
+        let mut expected = vec![0x5a; disk.bytes().len()];
+        expected[case.on_disk(run)].fill(0);
+        let before = expected.clone();
+        expected[case.on_disk(run)].copy_from_slice(&run.ciphertext);
+        for cut in CUTS {
+            disk.bytes().copy_from_slice(&before);
+            for part in &run.written {
+                let bytes = &run.plaintext[part.start as usize * 512..part.end as usize * 512];
+                client.write(case.map_start + part.start, bytes, cut, case.sector_size);
+            }
+            assert_same(&disk.bytes(), &expected, &format_args!("{what}, {}", cut.name));
+            transfers += 1;
+        }
+    });
+    println!("{transfers} transfers; devices by driver: {served:?}");
+    assert!(served["portable"] > 500 && served["aws-lc"] > 400, "{served:?}");
+}
+
+/// Oracle: the plaintext that the kernel encrypted.
+#[test]
+fn what_the_kernel_wrote_is_read_back() {
+    let served = for_each_device(|case, run, disk, client, what| {
+        disk.bytes()[case.on_disk(run)].copy_from_slice(&run.ciphertext);
+        for cut in CUTS {
+            for part in &run.written {
+                let expected = &run.plaintext[part.start as usize * 512..part.end as usize * 512];
+                let read = client.read(case.map_start + part.start, expected.len(), cut, case.sector_size);
+                assert_same(&read, expected, &format_args!("{what}, {}", cut.name));
+            }
+        }
+    });
+    assert!(served["portable"] > 500 && served["aws-lc"] > 400, "{served:?}");
+}
+
+/// Oracle: what the kernel's device read as before anything was written.
+#[test]
+fn zeros_decrypt_as_the_kernel_decrypts_them() {
+    for_each_device(|case, run, _, client, what| {
+        let read = client.read(case.map_start, run.plaintext.len(), WHOLE, case.sector_size);
+        assert_eq!(hex(&Sha256::digest(read)), run.zeros_decrypt, "{what}");
+    });
+}
+
+/// The bad twin of the above: the comparison sees one bit of the ciphertext, in the sector that has it and no other,
+/// and a sector number that is off by one.
+#[test]
+fn a_wrong_bit_and_a_wrong_iv_offset_are_found() {
+    let cases = ours();
+    for name in ["aes256-xts-plain64", "aes256-cbc-essiv_sha256", "aes256-xts-benbi-ss4096-large"] {
+        let case = cases.iter().find(|case| case.name == name).unwrap_or_else(|| panic!("{name}"));
+        let run = &case.runs[0];
+        let unit = case.sector_size;
+        let read = |table: &str, ciphertext: &[u8]| {
+            let disk = Ram::new(run.sectors);
+            disk.bytes().copy_from_slice(ciphertext);
+            let device = try_map(table, &[("disk", disk.clone())], &CipherChoice::default()).unwrap();
+            Client::new(&device).read(0, run.plaintext.len(), WHOLE, unit)
+        };
+        let same = |bytes: Vec<u8>| -> Vec<bool> {
+            bytes
+                .chunks(unit)
+                .zip(run.plaintext.chunks(unit))
+                .map(|(got, expected)| got == expected)
+                .collect()
+        };
+        let all = run.plaintext.len() / unit;
+        assert_eq!(same(read(&run.table, &run.ciphertext)), vec![true; all]);
+        let mut flipped = run.ciphertext.clone();
+        flipped[unit + 77] ^= 0x10;
+        let sound: Vec<_> = (0..all).map(|number| number != 1).collect();
+        assert_eq!(same(read(&run.table, &flipped)), sound);
+        let next = run.table.replace(" 0 disk", &format!(" {} disk", unit / 512));
+        assert_ne!(next, run.table);
+        assert_eq!(same(read(&next, &run.ciphertext)), vec![false; all]);
+    }
+}

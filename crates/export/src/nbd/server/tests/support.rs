@@ -1,0 +1,308 @@
+//! What the tests share: devices in memory that end their bios in several ways, servers over them, and raw clients.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use udm_block::memory::splitmix64;
+use udm_block::{Bio, Device, DeviceRef, Flags, Geometry, Op, SECTOR_SIZE, Sectors, Status};
+
+use super::super::*;
+use crate::nbd::client::Client;
+use crate::nbd::wire::{Command, CommandFlags, ErrorNumber, Request, SimpleReply};
+
+/// How a device ends its bios.
+pub(super) enum Manner {
+    /// On the spot.
+    Inline,
+    /// From another thread, later, and out of order.
+    Later(Mutex<mpsc::Sender<Bio>>),
+    /// When it is told to, and not before.
+    Held(Mutex<Vec<Bio>>),
+    /// On the spot, with this.
+    Fails(Status),
+    /// It has a fault: a read of sector 7 panics.
+    Faulty,
+}
+
+/// What a device was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Asked {
+    pub(super) op: Op,
+    pub(super) flags: Flags,
+    pub(super) offset: u64,
+    pub(super) len: u64,
+}
+
+/// The bytes of a device, and what it was asked for.
+#[derive(Default)]
+pub(super) struct Store {
+    pub(super) bytes: Mutex<Vec<u8>>,
+    pub(super) log: Mutex<Vec<Asked>>,
+    /// The kernel's number of the thread that asked last.
+    pub(super) thread: AtomicUsize,
+}
+
+/// A device in memory.
+pub(super) struct Ram {
+    geometry: Geometry,
+    pub(super) store: Arc<Store>,
+    manner: Manner,
+}
+
+/// A device with every ability, of so many bytes.
+pub(super) fn able(size: usize) -> Geometry {
+    let plain = Geometry::plain(Sectors::in_bytes(size as u64));
+    Geometry { discard: true, write_zeroes: true, ..plain }
+}
+
+/// Ends bios in a shuffled order, each batch `delay` after its first.
+fn end_later(receiver: &mpsc::Receiver<Bio>, store: &Store, delay: Duration, mut seed: u64) {
+    while let Ok(first) = receiver.recv() {
+        thread::sleep(delay);
+        let mut batch: Vec<_> = [first].into_iter().chain(receiver.try_iter()).collect();
+        while !batch.is_empty() {
+            let at = (splitmix64(&mut seed) % batch.len() as u64) as usize;
+            store.carry_out(batch.swap_remove(at));
+        }
+    }
+}
+
+impl Ram {
+    pub(super) fn new(geometry: Geometry, manner: Manner) -> Arc<Self> {
+        let size = geometry.size.bytes().0 as usize;
+        let store = Store { bytes: Mutex::new(vec![0; size]), ..Store::default() };
+        Arc::new(Self { geometry, store: Arc::new(store), manner })
+    }
+
+    /// A device that ends its bios from another thread.
+    pub(super) fn later(geometry: Geometry, delay: Duration, seed: u64) -> Arc<Self> {
+        println!("seed {seed}");
+        let (sender, receiver) = mpsc::channel();
+        let ram = Self::new(geometry, Manner::Later(Mutex::new(sender)));
+        let store = Arc::clone(&ram.store);
+        thread::spawn(move || end_later(&receiver, &store, delay, seed));
+        ram
+    }
+
+    pub(super) fn held(geometry: Geometry) -> Arc<Self> {
+        Self::new(geometry, Manner::Held(Mutex::default()))
+    }
+
+    /// How many bios wait to be told.
+    pub(super) fn waiting(&self) -> usize {
+        match &self.manner {
+            Manner::Held(held) => held.lock().unwrap().len(),
+            _ => 0,
+        }
+    }
+
+    /// Ends what it holds, last one first.
+    pub(super) fn release(&self) {
+        let Manner::Held(held) = &self.manner else { return };
+        let bios = std::mem::take(&mut *held.lock().unwrap());
+        bios.into_iter().rev().for_each(|bio| self.store.carry_out(bio));
+    }
+
+    pub(super) fn log(&self) -> Vec<Asked> {
+        self.store.log.lock().unwrap().clone()
+    }
+
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.store.bytes.lock().unwrap().clone()
+    }
+
+    /// How long the thread that asked last has had a processor.
+    pub(super) fn time_of_thread(&self) -> Duration {
+        let thread = self.store.thread.load(Ordering::SeqCst);
+        let text = std::fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).unwrap();
+        Duration::from_nanos(text.split_whitespace().next().unwrap().parse().unwrap())
+    }
+}
+
+impl Store {
+    fn carry_out(&self, bio: Bio) {
+        let mut bytes = self.bytes.lock().unwrap();
+        let start = bio.sector().0 as usize * SECTOR_SIZE;
+        let range = start..start + bio.len().0 as usize;
+        match bio.op() {
+            Op::Read => bio.data().write(&bytes[range]),
+            Op::Write => bio.data().read(&mut bytes[range]),
+            Op::Discard | Op::WriteZeroes => bytes[range].fill(0),
+            Op::Flush => {}
+        }
+        drop(bytes);
+        bio.complete(Status::Ok);
+    }
+}
+
+impl Device for Ram {
+    fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    fn submit(&self, bio: Bio) {
+        let offset = bio.sector().0 * SECTOR_SIZE as u64;
+        let asked = Asked { op: bio.op(), flags: bio.flags(), offset, len: bio.len().0 };
+        self.store.log.lock().unwrap().push(asked);
+        let thread = rustix::thread::gettid().as_raw_nonzero().get() as usize;
+        self.store.thread.store(thread, Ordering::SeqCst);
+        match &self.manner {
+            Manner::Later(sender) => sender.lock().unwrap().send(bio).unwrap(),
+            Manner::Held(held) => held.lock().unwrap().push(bio),
+            Manner::Fails(status) => bio.complete(*status),
+            Manner::Faulty if bio.op() == Op::Read && bio.sector().0 == 7 => panic!("a fault, on purpose"),
+            Manner::Inline | Manner::Faulty => self.store.carry_out(bio),
+        }
+    }
+}
+
+/// A server that runs.
+pub(super) struct Running {
+    pub(super) address: Address,
+    pub(super) shared: Arc<Shared>,
+    pub(super) path: PathBuf,
+    thread: Option<JoinHandle<io::Result<()>>>,
+    _dir: tempfile::TempDir,
+}
+
+pub(super) fn export(name: &str, device: &Arc<Ram>) -> Export {
+    let device: DeviceRef = Arc::clone(device) as DeviceRef;
+    Export::new(name, "", device, false, &heap()).unwrap()
+}
+
+pub(super) fn heap() -> Source {
+    Arc::new(Heap)
+}
+
+impl Running {
+    /// Serves one device on a Unix socket.
+    pub(super) fn over(device: &Arc<Ram>) -> Self {
+        Self::with(vec![export("disk", device)], |_| {})
+    }
+
+    /// Serves `exports` on a Unix socket, with `change`.
+    pub(super) fn with(exports: Vec<Export>, change: impl FnOnce(&mut Shared)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        Self::at(Address::Unix(path.clone()), dir, path, exports, change)
+    }
+
+    /// Serves one device on TCP.
+    pub(super) fn tcp(device: &Arc<Ram>) -> Self {
+        let address = Address::Tcp { host: "127.0.0.1".into(), port: 0 };
+        let dir = tempfile::tempdir().unwrap();
+        Self::at(address, dir, PathBuf::new(), vec![export("disk", device)], |_| {})
+    }
+
+    fn at(
+        address: Address,
+        dir: tempfile::TempDir,
+        path: PathBuf,
+        exports: Vec<Export>,
+        change: impl FnOnce(&mut Shared),
+    ) -> Self {
+        let mut server = Server::bind(&[address], exports, MAX_CONNECTIONS).unwrap();
+        change(Arc::get_mut(&mut server.shared).unwrap());
+        let address = server.addresses().unwrap().remove(0);
+        let shared = Arc::clone(&server.shared);
+        let thread = thread::spawn(move || server.run());
+        Self { address, shared, path, thread: Some(thread), _dir: dir }
+    }
+
+    pub(super) fn client(&self) -> Client {
+        Client::connect(&self.address, "disk").unwrap()
+    }
+
+    /// A socket that is connected, and has done nothing.
+    pub(super) fn socket(&self) -> UnixStream {
+        let socket = UnixStream::connect(&self.path).unwrap();
+        socket.set_read_timeout(Some(PATIENT)).unwrap();
+        socket.set_write_timeout(Some(PATIENT)).unwrap();
+        socket
+    }
+
+    /// A socket in the transmission phase.
+    pub(super) fn raw(&self) -> UnixStream {
+        let mut socket = self.socket();
+        shake_hands(&mut socket);
+        socket
+    }
+
+    /// Has it stop, and waits for it: how long that took.
+    pub(super) fn stop(&mut self) -> Duration {
+        let began = Instant::now();
+        Stopper(Arc::clone(&self.shared)).stop();
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap().unwrap();
+        }
+        began.elapsed()
+    }
+
+    /// Waits until no client is connected.
+    pub(super) fn wait_until_empty(&self) {
+        until("all clients have left", || self.shared.clients().is_empty());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            self.stop();
+        }
+    }
+}
+
+/// How long a test waits before it fails.
+pub(super) const PATIENT: Duration = Duration::from_secs(10);
+
+pub(super) fn until(what: &str, is: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is() {
+        assert!(began.elapsed() < PATIENT, "waited too long until {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Chooses the default export by `NBD_OPT_EXPORT_NAME`, by hand.
+pub(super) fn shake_hands(socket: &mut (impl Read + Write)) {
+    socket.read_exact(&mut [0; 18]).unwrap();
+    socket.write_all(b"\0\0\0\x03IHAVEOPT\0\0\0\x01\0\0\0\0").unwrap();
+    socket.read_exact(&mut [0; 10]).unwrap();
+}
+
+pub(super) fn request(command: Command, cookie: u64, offset: u64, length: u32) -> Request {
+    Request { flags: CommandFlags::NONE, command, cookie, offset, length }
+}
+
+/// The next reply's cookie and error.
+pub(super) fn reply(socket: &mut impl Read) -> (u64, Option<ErrorNumber>) {
+    let mut header = [0; SimpleReply::SIZE];
+    socket.read_exact(&mut header).unwrap();
+    let reply = SimpleReply::decode(&header).unwrap();
+    (reply.cookie, reply.error)
+}
+
+/// Whether the server has hung up, and said nothing before.
+pub(super) fn is_hung_up(socket: &mut impl Read) -> bool {
+    match socket.read(&mut [0; 1]) {
+        Ok(got) => got == 0,
+        Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+    }
+}
+
+/// Bytes that depend on the seed.
+pub(super) fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed;
+    let mut bytes: Vec<u8> =
+        (0..len.div_ceil(8)).flat_map(|_| splitmix64(&mut state).to_le_bytes()).collect();
+    bytes.truncate(len);
+    bytes
+}
+
+pub(super) fn dice(seed: &mut u64, sides: u64) -> u64 {
+    splitmix64(seed) % sides
+}
