@@ -3,6 +3,7 @@
 //! A buffer is one run, as long as a bio of the pool's user can be, so that a bio takes all of its memory at once:
 //! two half-filled bios cannot wait for each other (the kernel takes page after page, and needs a lock and a second
 //! pass for that), and a cipher or a ring sees one run.
+#![allow(unsafe_code)]
 
 use std::alloc::Layout;
 use std::sync::Arc;
@@ -133,7 +134,6 @@ impl Pages {
     ///
     /// # Panics
     /// Where it is shorter.
-    #[expect(unsafe_code, reason = "the run borrows the buffer that it is of")]
     pub fn span(&self, len: Bytes) -> Span<'_> {
         // SAFETY: the chunk is valid memory of this length for as long as the buffer is borrowed, and is reached
         // through spans alone.

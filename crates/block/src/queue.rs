@@ -230,9 +230,10 @@ impl Queue {
     /// For more `fds` than it has room for.
     pub fn wait(&self, fds: &mut [Interest<'_>], timeout: Option<Duration>) -> io::Result<()> {
         let engines = ENGINES.with_borrow(Rc::clone);
-        for engine in engines.iter() {
-            engine.kick();
-            engine.reap();
+        engines.iter().for_each(|engine| engine.kick());
+        if engines.iter().map(|engine| engine.reap()).sum::<usize>() > 0 {
+            // What ended may have put more to any of them.
+            engines.iter().for_each(|engine| engine.kick());
         }
         let inbox = self.home.inbox();
         inbox.sleeps.store(true, Ordering::SeqCst);
@@ -307,7 +308,8 @@ impl Queue {
 /// A queue thread leaves when none of its bios is out; what was still delivered to it is dropped, and so is loud.
 impl Drop for Queue {
     fn drop(&mut self) {
-        ENGINES.set(Rc::from([]));
+        // Outside the borrow: an engine that waits for what is in flight ends bios, and these may come here again.
+        drop(ENGINES.replace(Rc::from([])));
         HERE.set(None);
         self.home.inbox().taken.store(false, Ordering::Release);
     }

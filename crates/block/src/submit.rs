@@ -125,13 +125,17 @@ fn check(geometry: &Geometry, bio: &Bio) -> Result<(), Status> {
 /// A completion of `bio` came: ends it when that was the last one. What its `end_io` ends waits until that has
 /// returned.
 pub(crate) fn ended(bio: Bio) {
-    if ENDING.get() {
-        return ENDED.with_borrow_mut(|ended| ended.push(bio));
+    let mut bio = Some(bio);
+    if ENDING.get() && ENDED.try_with(|ended| ended.borrow_mut().push(bio.take().expect("put once"))).is_ok()
+    {
+        return;
     }
+    // A thread that is ending has no list any more: what its lists have lost is ended all the same.
+    let Some(bio) = bio else { return };
     ENDING.set(true);
     let running = Running(&ENDING);
     bio.tell();
-    while let Some(bio) = ENDED.with_borrow_mut(BioList::pop) {
+    while let Ok(Some(bio)) = ENDED.try_with(|ended| ended.borrow_mut().pop()) {
         bio.tell();
     }
     drop(running);

@@ -1,9 +1,9 @@
 //! One I/O: operation, flags, place, data, and who is told at the end (the kernel's `struct bio`).
 //!
-//! * [`raw`](self): `Bio`, the handle; `PadBio`, the owner's view of it with the pad; where they live in memory.
-//! * [`set`]: `BioSet`, the pool that bios come from.
-//! * [`split`]: pieces of a bio, and how a bio ends when its last piece has.
-//! * [`list`]: a queue of bios through their own links.
+//! * `raw`: `Bio`, the handle; `PadBio`, the owner's view of it with the pad; where they live in memory.
+//! * `set`: `BioSet`, the pool that bios come from.
+//! * `split`: pieces of a bio, and how a bio ends when its last piece has.
+//! * `list`: a queue of bios through their own links.
 
 mod list;
 mod raw;
@@ -144,7 +144,7 @@ impl Bio {
         if !own.op.has_data() {
             return SpanIter::new(&[]);
         }
-        SpanIter::with_len(raw_spans(own), own.skip, own.len)
+        SpanIter::with_len(self.runs(), own.skip, own.len)
     }
 
     /// Marks it for good: optional memory was refused once, so it goes on with what its pad holds and never asks
@@ -211,16 +211,6 @@ impl Bio {
     }
 }
 
-#[expect(
-    unsafe_code,
-    reason = "the one place where runs get the lifetime of the bio that keeps their memory"
-)]
-fn raw_spans(own: &Own) -> &[Span<'_>] {
-    // SAFETY: the runs are in this bio's block or in that of a parent, which lives until this bio has ended; none is
-    // written while a bio refers to it, and their memory is kept in the same way (`Memory`, or a promise).
-    unsafe { &*own.spans }
-}
-
 impl<P: Pad> PadBio<P> {
     /// Says what it asks for. It has no data yet.
     pub fn prepare(&mut self, op: Op, flags: Flags, sector: Sector) {
@@ -231,21 +221,6 @@ impl<P: Pad> PadBio<P> {
     /// Sets a range of `len` bytes without memory: for a discard, or zeros.
     pub fn set_range(&mut self, len: Bytes) {
         self.own_mut().len = len.0 as usize;
-    }
-
-    /// Gives it the first `len` bytes of `pages` for its data.
-    ///
-    /// # Panics
-    /// Where `pages` are shorter.
-    pub fn set_pages(&mut self, pages: Pages, len: Bytes) {
-        let span = pages.span(len);
-        #[expect(unsafe_code, reason = "the pages are kept beside the run that refers to them")]
-        // SAFETY: the pages do not move, and are kept in this bio until it is freed or takes them back.
-        unsafe {
-            self.set_spans(&[span]);
-        }
-        let own = self.own_mut();
-        (own.memory, own.skip, own.len) = (Memory::Pages(pages), 0, len.0 as usize);
     }
 
     /// Takes its pages back; its data is empty then.
@@ -261,19 +236,6 @@ impl<P: Pad> PadBio<P> {
                 None
             }
         }
-    }
-
-    /// Gives it memory that somebody else keeps, such as a guest's. A parent that waits inside stays there.
-    ///
-    /// # Safety
-    /// The memory of `spans` stays valid until the bio has ended.
-    #[expect(unsafe_code, reason = "the promise is the caller's")]
-    pub unsafe fn set_foreign(&mut self, spans: &[Span<'_>]) {
-        // SAFETY: by the caller's promise; a `PadBio` that has not been handed on has no pieces.
-        unsafe { self.set_spans(spans) };
-        let own = self.own_mut();
-        own.skip = 0;
-        own.len = raw_spans(own).iter().map(Span::len).sum();
     }
 
     /// Makes it a clone of `parent` (the kernel's `bio_alloc_clone`): the same operation, flags, range and memory.

@@ -11,12 +11,14 @@ use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit, offset_of};
 use std::ptr::NonNull;
 
-use super::{Op, Own, Pad, Status};
+use super::{Memory, Op, Own, Pad, Status};
 use crate::device::DeviceRef;
 use crate::memory::Chunk;
 use crate::mempool::{Element, Lent};
+use crate::pages::Pages;
 use crate::span::Span;
 use crate::sync::{AtomicU8, AtomicU32, Ordering, fence};
+use crate::units::Bytes;
 
 /// How many runs of memory a bio can have.
 pub const INLINE_SPANS: usize = 8;
@@ -84,6 +86,10 @@ pub(super) struct ChainRef(NonNull<Head>);
 // SAFETY: it touches the atomic part of the head alone.
 unsafe impl Send for ChainRef {}
 
+/// Tells the driver of its bio's end.
+///
+/// # Safety
+/// The head is of a set with pad `P`, and the only right to it is given up.
 unsafe fn end_io<P: Pad>(head: NonNull<Head>) {
     P::end_io(PadBio(head, PhantomData));
 }
@@ -95,6 +101,10 @@ fn block<P: Pad>(head: NonNull<Head>) -> NonNull<Block<P>> {
     unsafe { head.byte_sub(offset_of!(Block<P>, head)).cast() }
 }
 
+/// Drops what the bio holds and brings its block home.
+///
+/// # Safety
+/// As for `end_io`.
 unsafe fn free<P: Pad>(head: NonNull<Head>) {
     let block = block::<P>(head);
     // SAFETY: the caller gives up the only right to the bio; pad, own part and way home are live until here and are
@@ -180,6 +190,34 @@ impl<P: Pad> PadBio<P> {
     }
 }
 
+impl<P: Pad> PadBio<P> {
+    /// Gives it the first `len` bytes of `pages` for its data.
+    ///
+    /// # Panics
+    /// Where `pages` are shorter.
+    pub fn set_pages(&mut self, pages: Pages, len: Bytes) {
+        let span = pages.span(len);
+        // SAFETY: the pages do not move, and are kept in this bio until it is freed or takes them back.
+        unsafe {
+            self.set_spans(&[span]);
+        }
+        let own = self.own_mut();
+        (own.memory, own.skip, own.len) = (Memory::Pages(pages), 0, len.0 as usize);
+    }
+
+    /// Gives it memory that somebody else keeps, such as a guest's. A parent that waits inside stays there.
+    ///
+    /// # Safety
+    /// The memory of `spans` stays valid until the bio has ended.
+    pub unsafe fn set_foreign(&mut self, spans: &[Span<'_>]) {
+        // SAFETY: by the caller's promise; a `PadBio` that has not been handed on has no pieces.
+        unsafe { self.set_spans(spans) };
+        let len = self.runs().iter().map(Span::len).sum();
+        let own = self.own_mut();
+        (own.skip, own.len) = (0, len);
+    }
+}
+
 impl<P: Pad> std::ops::Deref for PadBio<P> {
     type Target = Bio;
     fn deref(&self) -> &Bio {
@@ -236,6 +274,13 @@ impl Bio {
         // SAFETY: the block does not move, and the runs are initialised and not written again.
         let table = unsafe { std::slice::from_raw_parts(place, spans.len()) };
         self.own_mut().spans = table;
+    }
+
+    /// Its runs, whole: `skip` and `len` say what of them it is about.
+    pub(super) fn runs(&self) -> &[Span<'_>] {
+        // SAFETY: the runs are in this bio's block or in that of a parent, which lives until this bio has ended; none
+        // is written while a bio refers to it, and their memory is kept in the same way (`Memory`, or a promise).
+        unsafe { &*self.own().spans }
     }
 
     pub(crate) fn record(&self, status: Status) {

@@ -1,4 +1,5 @@
 //! Bios in a stack of small devices: order, splits, chains, errors, and pools that run dry.
+#![allow(unsafe_code)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -100,7 +101,6 @@ fn discard(set: &BioSet<Tell>, send: &Sender<(u64, Status)>, sector: u64, sector
     let mut bio = set.alloc(Tell(send.clone()), Alloc::NoWait).ok().unwrap();
     bio.prepare(Op::Write, Flags::NONE, Sector(sector));
     // SAFETY: no device of these tests touches the data.
-    #[expect(unsafe_code, reason = "a range without memory, for devices that do not look at it")]
     unsafe {
         let run = Span::from_raw(std::ptr::NonNull::dangling(), Sectors(sectors).bytes().0 as usize);
         bio.set_foreign(&[run]);
