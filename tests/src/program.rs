@@ -102,9 +102,17 @@ impl Served {
     ///
     /// # Panics
     /// When it does not end.
-    pub fn stop(mut self) -> (Option<i32>, Duration) {
+    pub fn stop(self) -> (Option<i32>, Duration) {
+        self.end_by(Signal::TERM)
+    }
+
+    /// Ends it with a signal: its exit status, and how long it took.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn end_by(mut self, signal: Signal) -> (Option<i32>, Duration) {
         let begin = Instant::now();
-        self.signal(Signal::TERM);
+        self.signal(signal);
         let status = self.child.wait().expect("a process that ends");
         (status.code(), begin.elapsed())
     }

@@ -73,8 +73,13 @@ impl Blocking {
     pub fn new(dev: DeviceRef) -> Result<Self, BlockingError> {
         let source: Source = Arc::new(Heap);
         let bios = BioSetOptions { name: "front door", reserve: DEPTH, limit: 0, magazine: 0 };
-        let pages =
-            PagePoolOptions { name: "front door", largest: CHUNK, reserve: DEPTH, limit: DEPTH * CHUNK };
+        let pages = PagePoolOptions {
+            name: "front door",
+            largest: CHUNK,
+            reserve: DEPTH,
+            limit: DEPTH * CHUNK,
+            magazine: DEPTH * CHUNK,
+        };
         Ok(Self {
             dev,
             queue: Queue::enter()?,

@@ -9,6 +9,8 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
 
 /// The size of a page in bytes; every buffer for data begins at a multiple of it.
@@ -32,17 +34,39 @@ pub unsafe trait MemorySource: Send + Sync {
     unsafe fn free(&self, addr: NonNull<u8>, layout: Layout);
 }
 
-/// The process's heap.
+/// The process's own memory: small pieces from the heap, large ones mapped, so that what is freed goes back to the
+/// system at once, and a reserve that is never used takes no memory.
 pub struct Heap;
 
-// SAFETY: the global allocator keeps the promise; layouts of size zero are never asked for (see `Chunk::new`).
+/// From which size on memory is mapped, in bytes.
+const MAPPED: usize = 64 << 10;
+
+/// Whether memory of this layout is mapped. A checker that knows no system calls gets it from the heap.
+fn is_mapped(layout: Layout) -> bool {
+    layout.size() >= MAPPED && layout.align() <= PAGE_SIZE && !cfg!(miri)
+}
+
+// SAFETY: the global allocator and the system keep the promise; layouts of size zero are never asked for (see
+// `Chunk::new`); a mapping begins at a page border and is zeroed.
 unsafe impl MemorySource for Heap {
     fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+        if is_mapped(layout) {
+            let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+            // SAFETY: a new mapping at no address in particular touches nothing that is there.
+            let mapped = unsafe { mmap_anonymous(std::ptr::null_mut(), layout.size(), access, flags) };
+            return NonNull::new(mapped.ok()?.cast());
+        }
         // SAFETY: the layout's size is not zero.
         NonNull::new(unsafe { alloc_zeroed(layout) })
     }
 
     unsafe fn free(&self, addr: NonNull<u8>, layout: Layout) {
+        if is_mapped(layout) {
+            // SAFETY: by the caller's promise this is a whole mapping that `allocate` made, and nobody uses it.
+            let unmapped = unsafe { munmap(addr.as_ptr().cast(), layout.size()) };
+            debug_assert!(unmapped.is_ok(), "a mapping of ours cannot be unmapped");
+            return;
+        }
         // SAFETY: by the caller's promise.
         unsafe { dealloc(addr.as_ptr(), layout) }
     }

@@ -132,16 +132,30 @@ impl<E: Element> Mempool<E> {
     /// An element, by the rule of this module; `None` only where `how` allows it.
     #[inline]
     pub fn alloc(&self, how: Alloc) -> Option<Lent<E>> {
-        let inner = self.inner();
-        let element = match inner.magazines.pop() {
-            Some(element) => element,
-            None => match inner.take_normal() {
-                Some(element) => element,
-                None if how == Alloc::NoRetry => return None,
-                None => inner.take_reserve(how)?,
-            },
-        };
-        Some(Lent { element: ManuallyDrop::new(element), pool: self.0 })
+        if let Some(kept) = self.alloc_kept() {
+            return Some(kept);
+        }
+        match self.inner().take_normal() {
+            Some(element) => Some(self.lend(element)),
+            None if how == Alloc::NoRetry => None,
+            None => self.alloc_reserve(how),
+        }
+    }
+
+    /// An element that this thread keeps.
+    #[inline]
+    pub fn alloc_kept(&self) -> Option<Lent<E>> {
+        self.inner().magazines.pop().map(|element| self.lend(element))
+    }
+
+    /// An element of the reserve, or what `how` says where there is none.
+    pub fn alloc_reserve(&self, how: Alloc) -> Option<Lent<E>> {
+        self.inner().take_reserve(how).map(|element| self.lend(element))
+    }
+
+    #[inline]
+    fn lend(&self, element: E) -> Lent<E> {
+        Lent { element: ManuallyDrop::new(element), pool: self.0 }
     }
 
     /// Wakes the bio that is parked the longest, where the reserve has an element for it: for a caller that may have been
@@ -175,13 +189,14 @@ impl<E: Element> Mempool<E> {
         }
     }
 
-    /// Drops what this thread's magazine holds, so that its memory can serve something else.
-    pub fn trim(&self) {
+    /// Drops an element that this thread keeps, so that its memory can serve something else: whether there was one.
+    pub fn evict(&self) -> bool {
         let inner = self.inner();
-        while let Some(element) = inner.magazines.pop() {
+        let kept = inner.magazines.pop();
+        if kept.is_some() {
             inner.extra.fetch_sub(1, Ordering::Relaxed);
-            drop(element);
         }
+        kept.is_some()
     }
 }
 

@@ -25,6 +25,9 @@ pub struct PagePoolOptions {
     pub reserve: usize,
     /// How much it may take from normal memory beyond the reserve.
     pub limit: usize,
+    /// How much a thread may keep for itself in free buffers of one size: all of the limit where one thread uses the
+    /// pool, and then it never gives memory back that it will want again.
+    pub magazine: usize,
 }
 
 /// A pool of buffers of several sizes, each four times the one before.
@@ -45,9 +48,6 @@ impl Element for Chunk {
     }
 }
 
-/// How much a thread may keep for itself in buffers of one size, in bytes.
-const MAGAZINE: usize = 1 << 20;
-
 impl PagePool {
     /// A pool that takes its memory from `source`.
     ///
@@ -67,7 +67,7 @@ impl PagePool {
                 name: options.name,
                 layout: Layout::from_size_align(size, PAGE_SIZE).expect("a power of two of pages"),
                 reserve: if size == largest { options.reserve } else { 0 },
-                magazine: (MAGAZINE / size).clamp(2, 64),
+                magazine: (options.magazine / size).clamp(1, 1024),
             };
             Mempool::new(pool, source, Arc::clone(&normal) as Source, ())
         });
@@ -90,23 +90,40 @@ impl PagePool {
     /// When `len` exceeds [`PagePool::largest`].
     pub fn alloc(&self, len: Bytes, how: Alloc) -> Option<Pages> {
         assert!(len <= self.largest(), "a buffer of {len} bytes from a pool of at most {}", self.largest());
-        let fits = self.classes.iter().find(|class| class.element_size() as u64 >= len.0)?;
-        let normal = fits.alloc(Alloc::NoRetry).or_else(|| {
-            // What this thread keeps in other sizes may be what the limit lacks.
-            self.classes.iter().for_each(Mempool::trim);
-            fits.alloc(Alloc::NoRetry)
-        });
+        let fits = self.classes.iter().position(|class| class.element_size() as u64 >= len.0)?;
+        let (smaller, (fits, larger)) = (&self.classes[..fits], self.classes[fits..].split_first()?);
+        let normal = fits
+            .alloc(Alloc::NoRetry)
+            // A larger buffer that this thread keeps costs nothing.
+            .or_else(|| larger.iter().find_map(Mempool::alloc_kept));
         match normal {
-            None if how != Alloc::NoRetry => self.largest_class().alloc(how),
-            // Bios are parked on the largest class. Who was woken there and got a smaller buffer leaves that one's
-            // reserve to the next.
             Some(pages) => {
+                // Bios are parked on the largest class. Who was woken there and got another buffer leaves that one's
+                // reserve to the next.
                 self.largest_class().pass_on();
                 Some(pages)
             }
-            None => None,
+            None if how == Alloc::NoRetry => None,
+            None => self
+                .largest_class()
+                .alloc_reserve(Alloc::NoWait)
+                .or_else(|| Self::evict(smaller, fits))
+                .or_else(|| if how == Alloc::Wait { self.largest_class().alloc_reserve(how) } else { None }),
         }
         .map(Pages)
+    }
+
+    /// Gives up what this thread keeps in smaller buffers, one by one, until the limit has room for one that fits.
+    #[cold]
+    fn evict(smaller: &[Mempool<Chunk>], fits: &Mempool<Chunk>) -> Option<Lent<Chunk>> {
+        smaller.iter().find_map(|class| {
+            while class.evict() {
+                if let Some(pages) = fits.alloc(Alloc::NoRetry) {
+                    return Some(pages);
+                }
+            }
+            None
+        })
     }
 
     /// Leaves `bio`, which found no buffer here, to the next free: see [`Mempool::park`].

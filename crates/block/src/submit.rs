@@ -73,9 +73,18 @@ fn run_list(mut dev: *const ()) {
 
 /// One driver call.
 fn call(dev: &DeviceRef, bio: Bio) {
-    let before = CALLED.replace(Some(std::ptr::from_ref(dev)));
+    let called = Called(CALLED.replace(Some(std::ptr::from_ref(dev))));
     dev.submit(bio);
-    CALLED.set(before);
+    drop(called);
+}
+
+/// Puts back what was called before, also when a driver panics.
+struct Called(Option<*const DeviceRef>);
+
+impl Drop for Called {
+    fn drop(&mut self) {
+        CALLED.set(self.0);
+    }
 }
 
 /// Remembers in a bio that its driver holds back the device whose driver is being called, for [`resubmit`].
@@ -147,5 +156,11 @@ struct Running(&'static std::thread::LocalKey<Cell<bool>>);
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.set(false);
+        if std::thread::panicking() {
+            // Nobody else would come for what the driver had submitted and what had ended: their owners hear of it.
+            for list in [&FRESH, &ENDED] {
+                drop(list.try_with(RefCell::take));
+            }
+        }
     }
 }

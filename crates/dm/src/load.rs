@@ -20,7 +20,7 @@ pub trait Lookup {
     /// The device of this name, whose user transfers multiples of `block_size` bytes.
     ///
     /// # Errors
-    /// What a person should read: what is wrong with it, and what would do.
+    /// What a person should read: what is wrong with it, and behind "; " what would do.
     fn device(&self, name: &str, block_size: u32) -> Result<DeviceRef, String>;
 }
 
@@ -80,7 +80,9 @@ fn open_all<'a>(table: &'a Table, lookup: &dyn Lookup) -> Result<HashMap<&'a str
             let users = table.rows.iter().filter(|row| row.device().is_some_and(|(other, _)| other == name));
             let block = users.map(block_size).min().unwrap_or(512);
             let device = lookup.device(name, block).map_err(|why| {
-                let hint = "name a file, a block device, ram:SIZE or null:SIZE";
+                let (why, hint) = why
+                    .split_once("; ")
+                    .unwrap_or((&why, "name a file, a block device, ram:SIZE or null:SIZE"));
                 let message = format!("device {}: {why}", shown(name));
                 device_error(row.places().device.as_ref(), row, message, shown(name), hint)
             })?;

@@ -15,6 +15,8 @@ use udm_dm::load::{LoadError, Lookup, load};
 use udm_dm::table::Table;
 use udm_dm::targets::crypt::{CipherChoice, Requests};
 
+#[allow(unused_imports, reason = "each test program uses a part of it")]
+pub use model::hex;
 pub use udm_block::memory::splitmix64;
 
 /// Both ways in which sectors are given to the cipher.
@@ -69,12 +71,6 @@ pub fn stream(mut seed: u64, len: usize) -> Vec<u8> {
     let mut bytes: Vec<u8> = (0..len.div_ceil(8)).flat_map(|_| splitmix64(&mut seed).to_le_bytes()).collect();
     bytes.truncate(len);
     bytes
-}
-
-/// `bytes` in hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Dice that a seed decides.

@@ -148,7 +148,7 @@ impl Volume {
             Iv::Essiv(hash) => format!("aes{count}-{mode}-essiv:{hash}"),
             Iv::EssivOfPlain(hash) => format!("capi:essiv({mode}(aes),{hash})-plain"),
         };
-        let key = super::hex(&self.keys.concat());
+        let key = hex(&self.keys.concat());
         let offset = self.iv_offset;
         let options = if self.large { "2 iv_large_sectors" } else { "1" };
         format!("0 {sectors} crypt {cipher} {key} {offset} disk 0 {options} sector_size:{}", self.sector_size)
@@ -281,4 +281,10 @@ fn xts(key: &Key, encrypt: bool, iv: [u8; 16], blocks: impl Iterator<Item = [u8;
         result
     };
     blocks.flat_map(one).collect()
+}
+
+/// `bytes` in hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

@@ -29,6 +29,9 @@ use params::CryptSpec;
 /// `max_read_size` and `max_write_size` are half of it). Longer bios are split, and their parts overlap in time.
 pub const LONGEST: usize = 256 << 10;
 
+/// How much of that a thread may keep for itself, in buffers of one size, in bytes.
+const MAGAZINE: usize = 2 << 20;
+
 /// The most memory that one crypt target takes for the data of writes, in bytes: the buffers that it always has
 /// ([`Reserves`]) are a part of it.
 pub const MEMORY: usize = 13 << 20;
@@ -107,6 +110,7 @@ impl Crypt {
             largest: LONGEST,
             reserve: reserves.buffers,
             limit: MEMORY.saturating_sub(reserves.buffers * LONGEST),
+            magazine: MAGAZINE,
         };
         Ok(Self {
             lower,

@@ -115,8 +115,14 @@ impl<'a> Connection<'a> {
         // A client's bio waits for what lies below alone, and there are never more than DEPTH.
         let bios = BioSetOptions { name: "nbd requests", reserve: 1, limit: DEPTH, magazine: DEPTH };
         let longest = LONGEST as usize;
-        let pages =
-            PagePoolOptions { name: "nbd data", largest: longest, reserve: 1, limit: MEMORY - longest };
+        let pages = PagePoolOptions {
+            name: "nbd data",
+            largest: longest,
+            reserve: 1,
+            limit: MEMORY - longest,
+            // This thread is the pool's only user.
+            magazine: MEMORY - longest,
+        };
         Ok(Self {
             socket,
             queue,

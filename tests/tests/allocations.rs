@@ -1,0 +1,102 @@
+//! The served path takes nothing from the heap once a connection runs: counted by the process's own allocator.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use udm::block::memory::{Heap, Source};
+use udm::device::{DeviceOptions, open_table};
+use udm::export::nbd::address::Address;
+use udm::export::nbd::client::Client;
+use udm::export::nbd::server::{Export, Server};
+use udm_tests::volume::{Volume, noise};
+
+/// Counts what every thread but the client's takes.
+struct Counting;
+
+static TAKEN: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static IS_CLIENT: Cell<bool> = const { Cell::new(false) };
+}
+
+// SAFETY: it passes everything on to the system's allocator and counts beside it, without allocating.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if !IS_CLIENT.get() {
+            TAKEN.fetch_add(1, Ordering::Relaxed);
+        }
+        // SAFETY: by the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, addr: *mut u8, layout: Layout) {
+        // SAFETY: by the caller's promise.
+        unsafe { System.dealloc(addr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Writes and reads `rounds` times with 16 requests under way, and flushes: how many requests.
+fn load(client: &mut Client, rounds: u64, data: &[u8]) -> u64 {
+    let (mut requests, mut answer) = (0, Vec::with_capacity(data.len()));
+    for round in 0..rounds {
+        for cookie in 0..16 {
+            let offset = (round * 16 + cookie) % 64 * data.len() as u64;
+            if cookie % 2 == 0 {
+                client.send_write(cookie, offset, data, cookie == 6).unwrap();
+            } else {
+                client.send_read(cookie, offset, data.len() as u32).unwrap();
+            }
+        }
+        for _ in 0..16 {
+            client.receive(&mut answer).unwrap().result.unwrap();
+        }
+        client.flush().unwrap();
+        requests += 17;
+    }
+    requests
+}
+
+#[test]
+fn a_request_of_a_running_connection_allocates_nothing() {
+    IS_CLIENT.set(true);
+    for (engine, table) in
+        [("io_uring where there is one", "aes-xts-plain64"), ("essiv", "aes-cbc-essiv:sha256")]
+    {
+        let volume = Volume::new(64 << 20, table, if table.contains("xts") { 64 } else { 32 }, "", 21);
+        let text = std::fs::read_to_string(&volume.table).unwrap();
+        let source: Source = Arc::new(Heap);
+        let device = open_table(&text, &DeviceOptions::default()).unwrap();
+        let export = Export::new("volume", "", device, false, &source).unwrap();
+        let address = Address::unix(volume.path("sock")).unwrap();
+        let server = Server::bind(std::slice::from_ref(&address), vec![export], 4).unwrap();
+        let stopper = server.stopper();
+        let server = thread::spawn(move || server.run());
+        let mut client = Client::connect(&address, "volume").unwrap();
+        for len in [4096, 64 << 10, 1 << 20] {
+            let data = noise(22, len);
+            let before = TAKEN.load(Ordering::Relaxed);
+            load(&mut client, 32, &data);
+            let warm = TAKEN.load(Ordering::Relaxed);
+            let requests = load(&mut client, 64, &data);
+            let taken = TAKEN.load(Ordering::Relaxed) - warm;
+            println!(
+                "{table}, {engine}, {len} bytes: {} to get warm, {taken} in {requests} requests",
+                warm - before
+            );
+            assert_eq!(taken, 0, "the served path allocates");
+        }
+        // The bad twin: what allocates on a server's thread is counted.
+        let before = TAKEN.load(Ordering::Relaxed);
+        thread::spawn(|| drop(std::hint::black_box(vec![0u8; 100]))).join().unwrap();
+        assert!(TAKEN.load(Ordering::Relaxed) > before, "the allocator does not count");
+        stopper.stop();
+        server.join().unwrap().unwrap();
+    }
+}
