@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
+use udm_tests::judge::judge;
 use udm_tests::mutate::{SplitMix64, mutate};
 use udm_tests::program::{Served, run};
 use udm_tests::volume::{Volume, noise};
@@ -186,4 +187,22 @@ fn a_signal_drains_flushes_and_ends_well_and_a_served_image_is_locked() {
         assert!(took < Duration::from_secs(5), "{took:?}");
         assert!(!volume.path("volume.sock").exists(), "the socket's file is left behind");
     }
+}
+
+#[test]
+fn two_tables_over_one_file_are_served_side_by_side() {
+    let volume = Volume::xts(4 << 20, 36);
+    let image = volume.image.display();
+    let (low, high) = (format!("low=0 4096 linear {image} 0"), format!("high=0 4096 linear {image} 4096"));
+    let socket = volume.path("both.sock");
+    let served = Served::start(["--table", &low, "--table", &high, "--nbd", socket.to_str().unwrap()], 2);
+    for (uri, byte) in served.uris.iter().zip(["0x11", "0x22"]) {
+        judge("qemu-io", ["-f", "raw", "-c", &format!("write -P {byte} 0 2M"), uri]);
+    }
+    assert_eq!(served.stop().0, Some(0));
+    let found = fs::read(&volume.image).unwrap();
+    assert!(
+        found[..2 << 20].iter().all(|byte| *byte == 0x11)
+            && found[2 << 20..].iter().all(|byte| *byte == 0x22)
+    );
 }

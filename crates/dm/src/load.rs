@@ -83,7 +83,8 @@ fn open_all<'a>(table: &'a Table, lookup: &dyn Lookup) -> Result<HashMap<&'a str
                 let (why, hint) = why
                     .split_once("; ")
                     .unwrap_or((&why, "name a file, a block device, ram:SIZE or null:SIZE"));
-                let message = format!("device {}: {why}", shown(name));
+                let named = why.starts_with(name);
+                let message = if named { why.to_owned() } else { format!("device {}: {why}", shown(name)) };
                 device_error(row.places().device.as_ref(), row, message, shown(name), hint)
             })?;
             devices.insert(name, device);

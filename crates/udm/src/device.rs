@@ -1,5 +1,7 @@
 //! From what a person names to a device: a table, or a raw file.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -64,12 +66,41 @@ impl From<LoadError> for DeviceError {
     }
 }
 
-/// Finds what a table names among files, block devices, `ram:` and `null:`.
-pub struct Files<'a>(pub &'a DeviceOptions);
+/// Finds what tables name among files, block devices, `ram:` and `null:`. A file that several tables name is opened
+/// once: it is locked against others, and they are none.
+pub struct Files<'a> {
+    options: &'a DeviceOptions,
+    opened: RefCell<HashMap<String, DeviceRef>>,
+}
+
+impl<'a> Files<'a> {
+    /// Opens files as `options` say.
+    pub fn new(options: &'a DeviceOptions) -> Self {
+        Self { options, opened: RefCell::default() }
+    }
+
+    /// The device that a table in dmsetup's syntax describes.
+    ///
+    /// # Errors
+    /// When the table is wrong, what it names cannot be opened, or there is no memory.
+    pub fn open_table(&self, text: &str) -> Result<DeviceRef, DeviceError> {
+        let source: Source = Arc::new(Heap);
+        Ok(load(&Table::parse(text)?, self, &self.options.cipher, &source)?.into())
+    }
+}
 
 impl Lookup for Files<'_> {
     fn device(&self, name: &str, block_size: u32) -> Result<DeviceRef, String> {
-        open_named(name, &self.0.file_options(block_size)).map_err(|error| error.to_string())
+        let mut opened = self.opened.borrow_mut();
+        // Two tables with scratch memory of one size do not mean the same memory.
+        let is_own = name.starts_with("ram:") || name.starts_with("null:");
+        if let Some(device) = opened.get(name).filter(|_| !is_own) {
+            return Ok(DeviceRef::clone(device));
+        }
+        let device =
+            open_named(name, &self.options.file_options(block_size)).map_err(|error| error.to_string())?;
+        opened.insert(name.to_owned(), DeviceRef::clone(&device));
+        Ok(device)
     }
 }
 
@@ -98,8 +129,7 @@ impl DeviceOptions {
 /// # Errors
 /// When the table is wrong, what it names cannot be opened, or there is no memory.
 pub fn open_table(text: &str, options: &DeviceOptions) -> Result<DeviceRef, DeviceError> {
-    let source: Source = Arc::new(Heap);
-    Ok(load(&Table::parse(text)?, &Files(options), &options.cipher, &source)?.into())
+    Files::new(options).open_table(text)
 }
 
 /// The device that `name` is: `raw:PATH` for the bytes of a file or block device, else an image with a header.

@@ -181,7 +181,7 @@ with status 0. A second signal ends it at once.
 Examples:
   udm serve --table-file volume.table --nbd /run/user/1000/volume.sock
   udm serve one=raw:one.img two=raw:two.img --nbd 10809
-  qemu-img convert -n plain.img 'nbd+unix:///volume?socket=/run/user/1000/volume.sock'";
+  qemu-img convert -n -f raw -O raw plain.img 'nbd+unix:///volume?socket=/run/user/1000/volume.sock'";
 
 /// Arguments of `read`.
 #[derive(Args, Debug)]

@@ -13,7 +13,7 @@ use udm_export::nbd::address::Address;
 use udm_export::nbd::server::{Export, Server, Stopper};
 
 use crate::cli::{Failure, ServeArgs, human, print, read_table};
-use crate::device::{DeviceOptions, open_image, open_table};
+use crate::device::{Files, open_image};
 
 /// A device under the name that clients know it by.
 struct Named {
@@ -41,6 +41,7 @@ pub(crate) fn run(args: &ServeArgs, json: bool) -> Result<(), Failure> {
 /// Opens what was named, with a name for each.
 fn open_all(args: &ServeArgs) -> Result<Vec<Named>, Failure> {
     let options = args.open.options(args.read_only);
+    let files = Files::new(&options);
     let mut all = Vec::new();
     for given in &args.devices {
         let (name, device) = split_name(given);
@@ -52,13 +53,13 @@ fn open_all(args: &ServeArgs) -> Result<Vec<Named>, Failure> {
     }
     for given in &args.table {
         let (name, table) = split_name(given);
-        all.push(open_named_table(name, "volume", table, &options)?);
+        all.push(open_named_table(name, "volume", table, &files)?);
     }
     for given in &args.table_file {
         let (name, path) = split_name(given);
         let stem = file_name(path).split('.').next().filter(|stem| !stem.is_empty()).map(str::to_owned);
         let text = read_table(path.as_ref())?;
-        all.push(open_named_table(name, stem.as_deref().unwrap_or("volume"), &text, &options)?);
+        all.push(open_named_table(name, stem.as_deref().unwrap_or("volume"), &text, &files)?);
     }
     if all.is_empty() {
         return Err(Failure::request("no device was given: use --table-file FILE, or raw:PATH"));
@@ -70,9 +71,9 @@ fn open_named_table(
     name: Option<String>,
     default: &str,
     text: &str,
-    options: &DeviceOptions,
+    files: &Files<'_>,
 ) -> Result<Named, Failure> {
-    Ok(Named { name: name.unwrap_or_else(|| default.into()), device: open_table(text, options)? })
+    Ok(Named { name: name.unwrap_or_else(|| default.into()), device: files.open_table(text)? })
 }
 
 /// `NAME=REST`, where NAME could not be the beginning of a path or a table.

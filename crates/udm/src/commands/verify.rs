@@ -4,11 +4,12 @@ use serde_json::json;
 use udm_block::blocking::Blocking;
 use udm_dm::load::Lookup;
 use udm_dm::table::{Row, Table, TargetSpec};
+use udm_dm::targets::crypt::CipherChoice;
 use udm_dm::targets::crypt::params::CryptSpec;
 
 use crate::cli::{Failure, VerifyArgs, human, print};
 use crate::compare::{Comparison, Outcome};
-use crate::device::{DeviceOptions, Files, open_table};
+use crate::device::Files;
 
 /// How much is compared at once, in bytes: what stays in a core's second-level cache.
 const CHUNK: u64 = 128 << 10;
@@ -18,7 +19,8 @@ pub(crate) fn run(args: &VerifyArgs, json: bool) -> Result<(), Failure> {
     let nothing = "there is nothing to verify: a table with a crypt row is needed (--table-file FILE)";
     let Some(text) = args.device.table.text()? else { return Err(Failure::request(nothing)) };
     // Checks everything that only the opened devices can tell, with its own messages.
-    drop(open_table(&text, &options)?);
+    let files = Files::new(&options);
+    drop(files.open_table(&text)?);
     let table = Table::parse(&text)?;
     let mut left = args.length.unwrap_or(u64::MAX);
     let mut rows = 0;
@@ -26,7 +28,7 @@ pub(crate) fn run(args: &VerifyArgs, json: bool) -> Result<(), Failure> {
         if let TargetSpec::Crypt(spec) = &row.target {
             let length = row.length.bytes().0.min(left) / spec.options.sector_size as u64;
             let length = length * spec.options.sector_size as u64;
-            verify_row(row, spec, length, &options, json)?;
+            verify_row(row, spec, length, &files, &options.cipher, json)?;
             rows += 1;
         }
         left = left.saturating_sub(row.length.bytes().0);
@@ -39,13 +41,13 @@ fn verify_row(
     row: &Row,
     spec: &CryptSpec,
     length: u64,
-    options: &DeviceOptions,
+    files: &Files<'_>,
+    cipher: &CipherChoice,
     json: bool,
 ) -> Result<(), Failure> {
-    let lower =
-        Files(options).device(&spec.device, spec.options.sector_size as u32).map_err(Failure::request)?;
+    let lower = files.device(&spec.device, spec.options.sector_size as u32).map_err(Failure::request)?;
     let lower = Blocking::new(lower).map_err(Failure::work)?;
-    let mut comparison = Comparison::new(spec, &options.cipher).map_err(Failure::request)?;
+    let mut comparison = Comparison::new(spec, cipher).map_err(Failure::request)?;
     let mut chunk = vec![0; CHUNK.min(length) as usize];
     let mut done = 0;
     while done < length {
