@@ -1,20 +1,15 @@
 //! `error`: fails every I/O (the kernel's `dm-target.c`, `io_err_target`).
 
-use udm_block::{Bio, Geometry, Sector, Sectors, Status};
+use udm_block::{Bio, Geometry, Sector, Status};
 
-use super::Target;
+use super::{Target, bottomless};
 
 /// Ends every bio with an I/O error.
 pub struct Error;
 
 impl Target for Error {
     fn geometry(&self) -> Geometry {
-        Geometry {
-            discard: true,
-            write_zeroes: true,
-            write_cache: false,
-            ..Geometry::plain(Sectors(u64::MAX))
-        }
+        bottomless()
     }
 
     fn map(&self, bio: Bio, _sector: Sector) {

@@ -1,20 +1,15 @@
 //! `zero`: reads as zeros, and forgets what is written (the kernel's `dm-zero.c`).
 
-use udm_block::{Bio, Geometry, Op, Sector, Sectors, Status};
+use udm_block::{Bio, Geometry, Op, Sector, Status};
 
-use super::Target;
+use super::{Target, bottomless};
 
 /// Ends every bio at once.
 pub struct Zero;
 
 impl Target for Zero {
     fn geometry(&self) -> Geometry {
-        Geometry {
-            discard: true,
-            write_zeroes: true,
-            write_cache: false,
-            ..Geometry::plain(Sectors(u64::MAX))
-        }
+        bottomless()
     }
 
     fn map(&self, bio: Bio, _sector: Sector) {
