@@ -212,20 +212,30 @@ impl Bio {
 }
 
 impl<P: Pad> PadBio<P> {
+    /// Sends it to another place.
+    pub fn set_sector(&mut self, sector: Sector) {
+        self.bio_mut().set_sector(sector);
+    }
+
+    /// Gives it to a queue thread: see [`Bio::set_home`].
+    pub fn set_home(&mut self, home: Home) {
+        self.bio_mut().set_home(home);
+    }
+
     /// Says what it asks for. It has no data yet.
     pub fn prepare(&mut self, op: Op, flags: Flags, sector: Sector) {
-        let own = self.own_mut();
+        let own = self.bio_mut().own_mut();
         (own.op, own.flags, own.sector) = (op, flags, sector);
     }
 
     /// Sets a range of `len` bytes without memory: for a discard, or zeros.
     pub fn set_range(&mut self, len: Bytes) {
-        self.own_mut().len = len.0 as usize;
+        self.bio_mut().own_mut().len = len.0 as usize;
     }
 
     /// Takes its pages back; its data is empty then.
     pub fn take_pages(&mut self) -> Option<Pages> {
-        let own = self.own_mut();
+        let own = self.bio_mut().own_mut();
         match std::mem::replace(&mut own.memory, Memory::Elsewhere) {
             Memory::Pages(pages) => {
                 (own.spans, own.skip, own.len) = (NO_SPANS, 0, 0);
@@ -241,15 +251,16 @@ impl<P: Pad> PadBio<P> {
     /// Makes it a clone of `parent` (the kernel's `bio_alloc_clone`): the same operation, flags, range and memory.
     /// The parent waits inside until [`PadBio::take_parent`].
     pub fn clone_of(&mut self, parent: Bio) {
-        self.borrow_front(&parent, parent.own().len);
-        self.own_mut().home = parent.own().home;
-        self.own_mut().memory = Memory::Parent(parent);
+        self.bio_mut().borrow_front(&parent, parent.own().len);
+        self.bio_mut().own_mut().home = parent.own().home;
+        self.bio_mut().own_mut().memory = Memory::Parent(parent);
     }
 
-    /// Keeps `parent` inside without borrowing its memory.
+    /// Keeps `parent` inside without borrowing its memory. It has no data then.
     pub fn set_parent(&mut self, parent: Bio) {
-        let own = self.own_mut();
+        let own = self.bio_mut().own_mut();
         own.home = parent.own().home;
+        (own.spans, own.skip, own.len) = (NO_SPANS, 0, 0);
         own.memory = Memory::Parent(parent);
     }
 
@@ -263,7 +274,7 @@ impl<P: Pad> PadBio<P> {
 
     /// Takes the bio out that waits inside; the clone has no data then.
     pub fn take_parent(&mut self) -> Option<Bio> {
-        let own = self.own_mut();
+        let own = self.bio_mut().own_mut();
         match std::mem::replace(&mut own.memory, Memory::Elsewhere) {
             Memory::Parent(parent) => {
                 (own.spans, own.skip, own.len) = (NO_SPANS, 0, 0);
@@ -278,13 +289,13 @@ impl<P: Pad> PadBio<P> {
 
     /// Makes a bio that ended ready to be handed on again.
     pub fn rearm(&mut self) {
-        self.forget_status();
+        self.bio_mut().forget_status();
     }
 
     /// The bio without its pad, to be handed on. When it ends, place and data are again what they are now, whatever
     /// drivers below did to it.
     pub fn into_bio(mut self) -> Bio {
-        let own = self.own_mut();
+        let own = self.bio_mut().own_mut();
         own.handed_on = (own.sector, own.len, own.skip);
         self.hand_on()
     }

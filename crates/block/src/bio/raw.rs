@@ -164,11 +164,11 @@ impl<P: Pad> PadBio<P> {
         unsafe { (*block::<P>(self.0).as_ref().lent.get()).context() }
     }
 
-    /// Pad and bio at once.
-    pub fn parts(&mut self) -> (&mut P, &mut Bio) {
-        // SAFETY: as in `pad`; pad and own part are different fields. `Bio` has the layout of the pointer in `self`
-        // (it is transparent over it), and borrowing it keeps the handle where it is.
-        unsafe { (&mut *block::<P>(self.0).as_ref().pad.get(), &mut *(&raw mut self.0).cast::<Bio>()) }
+    /// The bio without its pad. For this module alone: whoever else had it could put another bio in its place.
+    pub(super) fn bio_mut(&mut self) -> &mut Bio {
+        // SAFETY: `Bio` has the layout of the pointer in `self` (it is transparent over it), and borrowing it keeps the
+        // handle where it is.
+        unsafe { &mut *(&raw mut self.0).cast::<Bio>() }
     }
 
     /// Gives up the right to the pad until the bio has ended.
@@ -199,9 +199,9 @@ impl<P: Pad> PadBio<P> {
         let span = pages.span(len);
         // SAFETY: the pages do not move, and are kept in this bio until it is freed or takes them back.
         unsafe {
-            self.set_spans(&[span]);
+            self.bio_mut().set_spans(&[span]);
         }
-        let own = self.own_mut();
+        let own = self.bio_mut().own_mut();
         (own.memory, own.skip, own.len) = (Memory::Pages(pages), 0, len.0 as usize);
     }
 
@@ -211,9 +211,9 @@ impl<P: Pad> PadBio<P> {
     /// The memory of `spans` stays valid until the bio has ended.
     pub unsafe fn set_foreign(&mut self, spans: &[Span<'_>]) {
         // SAFETY: by the caller's promise; a `PadBio` that has not been handed on has no pieces.
-        unsafe { self.set_spans(spans) };
+        unsafe { self.bio_mut().set_spans(spans) };
         let len = self.runs().iter().map(Span::len).sum();
-        let own = self.own_mut();
+        let own = self.bio_mut().own_mut();
         (own.skip, own.len) = (0, len);
     }
 }
@@ -221,14 +221,8 @@ impl<P: Pad> PadBio<P> {
 impl<P: Pad> std::ops::Deref for PadBio<P> {
     type Target = Bio;
     fn deref(&self) -> &Bio {
-        // SAFETY: as in `parts`.
+        // SAFETY: as in `bio_mut`.
         unsafe { &*(&raw const self.0).cast::<Bio>() }
-    }
-}
-
-impl<P: Pad> std::ops::DerefMut for PadBio<P> {
-    fn deref_mut(&mut self) -> &mut Bio {
-        self.parts().1
     }
 }
 

@@ -45,11 +45,10 @@ impl Bio {
         let whole = bytes.is_multiple_of(SECTOR_SIZE) && bytes > 0 && len < self.len();
         assert!(whole, "{len} bytes cannot be split off {self:?}");
         let Ok(mut piece) = set.alloc(Piece(None), how) else { return Err(self) };
-        let (pad, front) = piece.parts();
-        pad.0 = Some(self.chain());
-        front.borrow_front(&self, bytes);
+        piece.pad_mut().0 = Some(self.chain());
+        piece.bio_mut().borrow_front(&self, bytes);
         if let Some(home) = self.home() {
-            front.set_home(home);
+            piece.set_home(home);
         }
         self.advance(bytes);
         Ok(Split { front: piece.into_bio(), rest: self })
