@@ -5,6 +5,9 @@
 //! hands it to a [`Device`], which remaps it, clones it, splits it ([`Bio::split`]) or serves it; whoever serves it
 //! calls [`Bio::complete`], and its pad's `end_io` hears of it. Neither way recurses. A [`queue::Queue`] is a thread
 //! that drives this without ever sleeping for memory: a bio that finds a pool dry is parked on the pool.
+//!
+//! To write a driver of your own, read `examples/splitter.rs`: a stacking driver in the plain style, that sleeps for its
+//! bios and has its set's rescuer dispatch what this sleep would block.
 
 pub mod bio;
 pub mod blocking;
@@ -15,6 +18,7 @@ pub mod mempool;
 pub mod op;
 pub mod pages;
 pub mod queue;
+mod rescue;
 pub mod span;
 pub mod status;
 pub mod submit;

@@ -124,6 +124,11 @@ impl<E: Element> Mempool<E> {
         unsafe { self.0.as_ref() }
     }
 
+    /// Tells pools apart while they live.
+    pub fn id(&self) -> usize {
+        self.0.addr().get()
+    }
+
     /// What all of its elements share.
     pub fn context(&self) -> &E::Context {
         &self.inner().context
@@ -333,6 +338,11 @@ impl<E: Element> Lent<E> {
     pub fn context(&self) -> &E::Context {
         // SAFETY: the pool is there for as long as an element of it is out.
         unsafe { &self.pool.as_ref().context }
+    }
+
+    /// The [`Mempool::id`] of its pool.
+    pub fn pool_id(&self) -> usize {
+        self.pool.addr().get()
     }
 
     /// Whether it came from `pool`.

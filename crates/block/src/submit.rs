@@ -20,6 +20,8 @@ use crate::status::Status;
 thread_local! {
     /// What the driver call that is running has submitted; meaningful while `SUBMITTING`.
     static FRESH: RefCell<BioList> = const { RefCell::new(BioList::new()) };
+    /// What was submitted before, in the order in which it is dispatched.
+    static OLDER: RefCell<BioList> = const { RefCell::new(BioList::new()) };
     static SUBMITTING: Cell<bool> = const { Cell::new(false) };
     /// The device whose driver is being called.
     static CALLED: Cell<Option<*const DeviceRef>> = const { Cell::new(None) };
@@ -54,16 +56,18 @@ pub fn again(mut bio: Bio) {
 
 /// Dispatches what the driver calls of this thread submit, depth first, until nothing is left.
 fn run_list(mut dev: *const ()) {
-    let mut older = BioList::new();
     loop {
         let (mut lower, mut same) = (BioList::new(), BioList::new());
         while let Some(bio) = FRESH.with_borrow_mut(BioList::pop) {
             let goes_to_same = bio.device().is_some_and(|to| Arc::as_ptr(to).cast() == dev);
             if goes_to_same { same.push(bio) } else { lower.push(bio) }
         }
-        older.prepend(&mut same);
-        older.prepend(&mut lower);
-        let Some(bio) = older.pop() else { return };
+        let next = OLDER.with_borrow_mut(|older| {
+            older.prepend(&mut same);
+            older.prepend(&mut lower);
+            older.pop()
+        });
+        let Some(bio) = next else { return };
         // A reference of the call's own: the bio's goes when the driver sends it elsewhere or ends it.
         let Some(to) = bio.device().cloned() else { return bio.complete(Status::IoErr) };
         dev = Arc::as_ptr(&to).cast();
@@ -104,6 +108,23 @@ pub fn resubmit(bio: Bio) {
         (Some(home), _) if !home.is_here() => queue::mail_to_submit(home, bio),
         (_, Some(dev)) => submit(&dev, bio),
         (_, None) => bio.complete(Status::IoErr),
+    }
+}
+
+/// Takes the bios of one set from this thread's two lists: those that are dispatched first come first.
+pub(crate) fn take_of_set(set: usize) -> BioList {
+    let of_set = |bio: &Bio| bio.set_id() == set;
+    // What the running call has submitted goes before what is older.
+    let mut taken = FRESH.with_borrow_mut(|fresh| fresh.take_if(of_set));
+    taken.append(&mut OLDER.with_borrow_mut(|older| older.take_if(of_set)));
+    taken
+}
+
+/// Hands a bio that was on another thread's list to the device where it was going, on this thread.
+pub(crate) fn dispatch_here(bio: Bio) {
+    match bio.device().cloned() {
+        Some(dev) => submit(&dev, bio),
+        None => bio.complete(Status::IoErr),
     }
 }
 
@@ -158,7 +179,7 @@ impl Drop for Running {
         self.0.set(false);
         if std::thread::panicking() {
             // Nobody else would come for what the driver had submitted and what had ended: their owners hear of it.
-            for list in [&FRESH, &ENDED] {
+            for list in [&FRESH, &OLDER, &ENDED] {
                 drop(list.try_with(RefCell::take));
             }
         }

@@ -63,6 +63,17 @@ impl BioList {
         }
     }
 
+    /// Takes the bios out for which `wanted` holds; their order, and that of those that stay, is kept.
+    #[must_use]
+    pub fn take_if(&mut self, wanted: impl Fn(&Bio) -> bool) -> Self {
+        let (mut taken, mut stay) = (Self::new(), Self::new());
+        while let Some(bio) = self.pop() {
+            if wanted(&bio) { taken.push(bio) } else { stay.push(bio) }
+        }
+        *self = stay;
+        taken
+    }
+
     /// Takes all of `other` behind what is here, in order. The cost is the length of `other`.
     pub fn append(&mut self, other: &mut Self) {
         while let Some(bio) = other.pop() {

@@ -27,6 +27,8 @@ pub const INLINE_SPANS: usize = 8;
 pub(super) struct Head {
     /// What its set does when it ends.
     end_io: unsafe fn(NonNull<Head>),
+    /// Its set: see [`Bio::set_id`].
+    set: usize,
     status: AtomicU8,
     /// Completions that must come before the bio ends: its own, and one for each piece that was split off.
     pending: AtomicU32,
@@ -129,6 +131,7 @@ impl<P: Pad> PadBio<P> {
         let own = Own::new(lent.dev.take());
         let head = Head {
             end_io: end_io::<P>,
+            set: lent.pool_id(),
             status: AtomicU8::new(Status::Ok as u8),
             pending: AtomicU32::new(1),
             spans: UnsafeCell::new([MaybeUninit::uninit(); INLINE_SPANS]),
@@ -287,6 +290,11 @@ impl Bio {
                 Ordering::Relaxed,
             );
         }
+    }
+
+    /// Tells the bios of one set from those of others.
+    pub(crate) fn set_id(&self) -> usize {
+        self.head().set
     }
 
     /// How it ended, or what has gone wrong so far.

@@ -1,11 +1,14 @@
 //! A pool of bios with a guaranteed reserve (the kernel's `struct bio_set`).
 
+use std::io;
 use std::sync::Arc;
 
 use super::raw::{BioMemory, layout};
 use super::{Bio, Pad, PadBio};
 use crate::memory::{Limited, Source};
-use crate::mempool::{Alloc, Mempool, NoReserve, PoolOptions};
+use crate::mempool::{Alloc, Lent, Mempool, NoReserve, PoolOptions};
+use crate::rescue::Rescuer;
+use crate::sync::{AtomicBool, Ordering};
 
 /// How a set is to be.
 #[derive(Clone, Debug)]
@@ -29,6 +32,9 @@ impl BioSetOptions {
 
 /// A pool of bios whose pad is `P`. Each level of a stack has a set of its own.
 pub struct BioSet<P: Pad> {
+    /// Goes before the pool: it brings home what it has.
+    rescuer: Option<Rescuer>,
+    refuses_first: AtomicBool,
     pool: Mempool<BioMemory<P>>,
 }
 
@@ -42,7 +48,29 @@ impl<P: Pad> BioSet<P> {
         let normal = Limited::new(Arc::clone(source), options.limit * layout.size());
         let pool =
             PoolOptions { name: options.name, layout, reserve: options.reserve, magazine: options.magazine };
-        Ok(Self { pool: Mempool::new(pool, source, normal, context)? })
+        let pool = Mempool::new(pool, source, normal, context)?;
+        Ok(Self { rescuer: None, refuses_first: AtomicBool::new(false), pool })
+    }
+
+    /// The set with a rescuer: for a driver that allocates with [`Alloc::Wait`] while bios of the set that it has
+    /// submitted may still wait on its thread's lists. A set whose bios never wait behind one another needs none.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn rescued(mut self, name: &str) -> io::Result<Self> {
+        self.rescuer = Some(Rescuer::start(name)?);
+        Ok(self)
+    }
+
+    /// How often a sleeping allocation gave bios to the rescuer.
+    pub fn punts(&self) -> u64 {
+        self.rescuer.as_ref().map_or(0, Rescuer::punts)
+    }
+
+    /// For tests: the first attempt of an allocation that may sleep fails from now on, so that each goes by the
+    /// rescuer (the way in which the kernel's patch was tested).
+    pub fn refuse_first(&self, refuses: bool) {
+        self.refuses_first.store(refuses, Ordering::Relaxed);
     }
 
     /// What its bios share.
@@ -56,10 +84,28 @@ impl<P: Pad> BioSet<P> {
     /// When there is no bio, which `Alloc::Wait` never says.
     #[inline]
     pub fn alloc(&self, pad: P, how: Alloc) -> Result<PadBio<P>, P> {
-        match self.pool.alloc(how) {
+        let memory = match how {
+            Alloc::Wait => self.alloc_wait(),
+            how => self.pool.alloc(how),
+        };
+        match memory {
             Some(memory) => Ok(PadBio::init(memory, pad)),
             None => Err(pad),
         }
+    }
+
+    /// First without sleeping; then what this sleep would block is punted, and only then it sleeps.
+    #[cold]
+    fn alloc_wait(&self) -> Option<Lent<BioMemory<P>>> {
+        if !self.refuses_first.load(Ordering::Relaxed)
+            && let Some(memory) = self.pool.alloc(Alloc::NoWait)
+        {
+            return Some(memory);
+        }
+        if let Some(rescuer) = &self.rescuer {
+            rescuer.punt(self.pool.id());
+        }
+        self.pool.alloc(Alloc::Wait)
     }
 
     /// Leaves `bio`, which found no bio here, to the next free: see [`Mempool::park`].
