@@ -3,8 +3,11 @@
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, UnsafeCell};
+use std::sync::Mutex;
 
-use crate::sync::{AtomicUsize, Mutex, Ordering};
+#[cfg(shuttle)]
+use crate::sync::CellKey;
+use crate::sync::{AtomicUsize, Ordering, local};
 
 /// How many threads can have magazines at once; further ones go to the shared part of a pool.
 const MAX_THREADS: usize = 64;
@@ -12,7 +15,7 @@ const MAX_THREADS: usize = 64;
 /// Which of the slots are taken, a bit each.
 static TAKEN: Mutex<u64> = Mutex::new(0);
 
-thread_local! {
+local! {
     static SLOT: Cell<Option<usize>> = const { Cell::new(None) };
     static LEASE: Lease = Lease::take();
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crate::bio::{Bio, BioList};
 use crate::magazine::Magazines;
 use crate::memory::{Chunk, Source};
-use crate::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, thread};
 use crate::{queue, submit};
 
 /// What an allocation may do when there is no memory (the kernel's `gfp_t`).
@@ -315,7 +315,7 @@ impl<E: Element> Drop for Mempool<E> {
                 );
                 return;
             }
-            std::thread::yield_now();
+            thread::yield_now();
         }
         let parked = self.inner().lock().parked.pop();
         debug_assert!(parked.is_none(), "a bio is parked on a pool that is dropped");

@@ -9,7 +9,8 @@ use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 pub use rustix::event::PollFlags;
@@ -18,7 +19,9 @@ use rustix::event::{EventfdFlags, PollFd, Timespec, eventfd, poll};
 use crate::bio::{Bio, BioList, Pad, PadBio};
 use crate::status::Status;
 use crate::submit;
-use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::sync::local;
+#[cfg(shuttle)]
+use crate::sync::{CellKey, RefCellKey};
 
 /// How many queue threads there can be at once.
 pub const MAX_QUEUES: usize = 128;
@@ -91,7 +94,7 @@ static INBOXES: [Inbox; MAX_QUEUES] = [const {
     }
 }; MAX_QUEUES];
 
-thread_local! {
+local! {
     static HERE: Cell<Option<Home>> = const { Cell::new(None) };
     static ENDED: RefCell<BioList> = const { RefCell::new(BioList::new()) };
     static ENGINES: RefCell<Rc<[Rc<dyn Engine>]>> = RefCell::new(Rc::from([]));

@@ -16,8 +16,11 @@ use crate::device::{DeviceRef, Geometry};
 use crate::op::Op;
 use crate::queue;
 use crate::status::Status;
+#[cfg(shuttle)]
+use crate::sync::{CellKey, RefCellKey};
+use crate::sync::{local, thread};
 
-thread_local! {
+local! {
     /// What the driver call that is running has submitted; meaningful while `SUBMITTING`.
     static FRESH: RefCell<BioList> = const { RefCell::new(BioList::new()) };
     /// What was submitted before, in the order in which it is dispatched.
@@ -172,7 +175,7 @@ pub(crate) fn ended(bio: Bio) {
 }
 
 /// Ends the time in which this thread's list is in use, also when a driver panics.
-struct Running(&'static std::thread::LocalKey<Cell<bool>>);
+struct Running(&'static thread::LocalKey<Cell<bool>>);
 
 impl Drop for Running {
     fn drop(&mut self) {
