@@ -28,7 +28,7 @@ impl Splitter {
     /// A splitter over `lower`, with `reserve` pieces and no normal memory.
     pub fn new(lower: DeviceRef, border: Sectors, reserve: usize, rescuer: bool) -> Self {
         let source: Source = Arc::new(Heap);
-        let options = BioSetOptions { name: "splitter", reserve, limit: 0, magazine: 0 };
+        let options = BioSetOptions { reserve, limit: 0, magazine: 0, ..BioSetOptions::named("splitter") };
         let pieces = BioSet::new(&options, &source, ()).expect("memory for the reserve");
         let pieces = if rescuer { pieces.rescued("splitter").expect("a thread") } else { pieces };
         Self { lower, border, pieces }
@@ -117,10 +117,16 @@ impl Client {
         }
     }
 
-    /// Writes `sectors` sectors at `sector` of `dev`, and tells `end` of the end.
+    /// Writes `sectors` sectors of zeros at `sector` of `dev`, and tells `end` of the end.
     pub fn write(&self, dev: &DeviceRef, sector: u64, sectors: u64, end: Sender<Status>) {
-        let len = Bytes(sectors * 512);
+        self.write_bytes(dev, sector, &vec![0; sectors as usize * 512], end);
+    }
+
+    /// Writes `bytes`, which are whole sectors, at `sector` of `dev`, and tells `end` of the end.
+    pub fn write_bytes(&self, dev: &DeviceRef, sector: u64, bytes: &[u8], end: Sender<Status>) {
+        let len = Bytes(bytes.len() as u64);
         let pages = self.pages.alloc(len, Alloc::Wait).expect("an allocation that may sleep");
+        pages.span(len).write(bytes);
         let Ok(mut bio) = self.bios.alloc(Tell(end), Alloc::Wait) else { return };
         bio.prepare(Op::Write, Flags::NONE, Sector(sector));
         bio.set_pages(pages, len);

@@ -72,7 +72,8 @@ impl Blocking {
     /// When there is no memory, or no room for another queue thread.
     pub fn new(dev: DeviceRef) -> Result<Self, BlockingError> {
         let source: Source = Arc::new(Heap);
-        let bios = BioSetOptions { name: "front door", reserve: DEPTH, limit: 0, magazine: 0 };
+        let bios =
+            BioSetOptions { reserve: DEPTH, limit: 0, magazine: 0, ..BioSetOptions::named("front door") };
         let pages = PagePoolOptions {
             name: "front door",
             largest: CHUNK,

@@ -11,14 +11,17 @@
 
 pub mod bio;
 pub mod blocking;
+mod classes;
 pub mod device;
 mod magazine;
 pub mod memory;
 pub mod mempool;
 pub mod op;
 pub mod pages;
+mod promise;
 pub mod queue;
 mod rescue;
+mod reserve;
 pub mod span;
 pub mod status;
 pub mod submit;

@@ -3,6 +3,9 @@
 //! An allocation takes from this thread's magazine; else from normal memory, within the pool's limit; else from the
 //! reserve; else it gives up, and its bio is parked on the pool, or it sleeps. Freeing refills the reserve first, so
 //! a magazine never robs it.
+//!
+//! Who waits, a parked bio or a sleeping thread, has a ticket, and the reserve serves tickets in their order. A parked
+//! bio that is woken carries a [`Promise`] of one element to its driver, so that nobody overtakes it on the way.
 #![allow(unsafe_code)]
 
 use std::alloc::Layout;
@@ -14,8 +17,13 @@ use std::time::{Duration, Instant};
 use crate::bio::{Bio, BioList};
 use crate::magazine::Magazines;
 use crate::memory::{Chunk, Source};
+use crate::promise::{Promise, Promises};
+use crate::reserve::{Next, Reserve};
+use crate::status::Status;
 use crate::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, thread};
 use crate::{queue, submit};
+
+pub use crate::reserve::Waits;
 
 /// What an allocation may do when there is no memory (the kernel's `gfp_t`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,17 +80,12 @@ struct Inner<E: Element> {
     magazines: Magazines<E>,
     /// How many elements exist beyond the reserve.
     extra: AtomicUsize,
-    /// How many elements the reserve lacks. Changed under the lock of `shared`.
+    /// How many elements the reserve lacks. Changed under the lock of `reserve`. Whoever waits has found the reserve empty
+    /// or promised away: so while this is 0, either nobody waits, or who was woken will see to the next.
     short: AtomicUsize,
-    /// How many bios are parked. Changed under the lock of `shared`.
-    parked: AtomicUsize,
-    shared: Mutex<Shared<E>>,
-    freed: Condvar,
-}
-
-struct Shared<E> {
-    reserve: Vec<E>,
-    parked: BioList,
+    reserve: Mutex<Reserve<E>>,
+    /// The ticket that is served has changed, or there is an element for it.
+    turn: Condvar,
 }
 
 // SAFETY: the pointer is to an `Inner` that is Sync: magazines are (for E: Send), and the rest is atomics and locks.
@@ -112,9 +115,8 @@ impl<E: Element> Mempool<E> {
             normal,
             extra: AtomicUsize::new(0),
             short: AtomicUsize::new(0),
-            parked: AtomicUsize::new(0),
-            shared: Mutex::new(Shared { reserve: elements.ok_or(no_reserve)?, parked: BioList::new() }),
-            freed: Condvar::new(),
+            reserve: Mutex::new(Reserve::new(elements.ok_or(no_reserve)?)),
+            turn: Condvar::new(),
         };
         Ok(Self(NonNull::from(Box::leak(Box::new(inner)))))
     }
@@ -163,13 +165,14 @@ impl<E: Element> Mempool<E> {
         Lent { element: ManuallyDrop::new(element), pool: self.0 }
     }
 
-    /// Wakes the bio that is parked the longest, where the reserve has an element for it: for a caller that may have been
-    /// woken for that element, and then was served by another pool, whose frees nobody here hears of.
-    #[inline]
-    pub fn pass_on(&self) {
-        if self.inner().parked.load(Ordering::Relaxed) != 0 {
-            self.inner().wake_for_reserve();
-        }
+    /// How it was waited for so far.
+    pub fn waits(&self) -> Waits {
+        self.inner().lock().waits()
+    }
+
+    /// Whether an allocation would have to wait for the reserve now.
+    pub(crate) fn is_dry(&self) -> bool {
+        !self.inner().lock().has_for_new()
     }
 
     /// The size of an element in bytes.
@@ -177,21 +180,21 @@ impl<E: Element> Mempool<E> {
         self.inner().options.layout.size()
     }
 
-    /// Leaves `bio`, which found the pool dry, to the pool: the next free submits it to its device again, first come,
-    /// first served. When an element has become free meanwhile the bio is submitted at once.
+    /// Leaves `bio`, which found the pool dry, to the pool: it is submitted to its device again when the reserve has an
+    /// element for it, first come, first served, and finds that element there. When one has become free meanwhile that
+    /// is at once.
     ///
     /// # Panics
     /// When no driver is being called on this thread: a bio is parked by the driver that was called with it.
     pub fn park(&self, mut bio: Bio) {
         submit::stay_at_called_device(&mut bio);
-        let mut shared = self.inner().lock();
-        if shared.reserve.is_empty() {
-            shared.parked.push(bio);
-            self.inner().parked.fetch_add(1, Ordering::Relaxed);
-        } else {
-            drop(shared);
-            submit::resubmit(bio);
+        let mut reserve = self.inner().lock();
+        if !reserve.has_for_new() {
+            return reserve.park(bio);
         }
+        reserve.promise();
+        drop(reserve);
+        self.inner().wake(bio);
     }
 
     /// Drops an element that this thread keeps, so that its memory can serve something else: whether there was one.
@@ -206,8 +209,8 @@ impl<E: Element> Mempool<E> {
 }
 
 impl<E: Element> Inner<E> {
-    fn lock(&self) -> MutexGuard<'_, Shared<E>> {
-        self.shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Reserve<E>> {
+        self.reserve.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     #[cold]
@@ -219,25 +222,50 @@ impl<E: Element> Inner<E> {
 
     #[cold]
     fn take_reserve(&self, how: Alloc) -> Option<E> {
-        let mut shared = self.lock();
-        loop {
-            if let Some(element) = shared.reserve.pop() {
-                self.short.fetch_add(1, Ordering::Relaxed);
-                return Some(element);
-            }
-            if how != Alloc::Wait {
-                return None;
-            }
-            queue::might_sleep();
-            shared = self.freed.wait(shared).unwrap_or_else(std::sync::PoisonError::into_inner);
+        let promise = submit::promise(|promise| promise.is_of(self));
+        if promise.is_none() && how == Alloc::Wait {
+            // What another pool has promised waits for nobody who sleeps.
+            drop(submit::promise(|_| true));
         }
+        let mut reserve = self.lock();
+        if promise.is_some_and(Promise::redeem) {
+            reserve.take_promise_back();
+            return Some(self.take(&mut reserve));
+        }
+        if reserve.has_for_new() {
+            return Some(self.take(&mut reserve));
+        }
+        if how != Alloc::Wait {
+            return None;
+        }
+        queue::might_sleep();
+        Some(self.sleep(reserve))
+    }
+
+    /// Takes an element that the reserve has.
+    fn take(&self, reserve: &mut Reserve<E>) -> E {
+        self.short.fetch_add(1, Ordering::Relaxed);
+        reserve.pop().expect("the reserve has what it promises")
+    }
+
+    /// Sleeps until the reserve has an element for this thread.
+    fn sleep(&self, mut reserve: MutexGuard<'_, Reserve<E>>) -> E {
+        let ticket = reserve.sleep();
+        while !reserve.is_turn_of(ticket) {
+            reserve = self.turn.wait(reserve).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        reserve.wake();
+        let element = self.take(&mut reserve);
+        // Elements that came home meanwhile are for who is behind.
+        self.serve(reserve);
+        element
     }
 
     /// Takes an element back: to the reserve while that is short, else to this thread's magazine, else to the source.
     #[inline]
     fn put(&self, element: E) {
-        if self.short.load(Ordering::Relaxed) != 0 || self.parked.load(Ordering::Relaxed) != 0 {
-            return self.put_and_wake(element);
+        if self.short.load(Ordering::Relaxed) != 0 {
+            return self.refill(element);
         }
         self.keep(element);
     }
@@ -252,75 +280,92 @@ impl<E: Element> Inner<E> {
         }
     }
 
-    /// Gives the element to the reserve where that is short, and wakes who waits: a sleeper, and a parked bio, which
-    /// frees an element in its turn and so wakes the next, wherever it gets its own from.
+    /// Gives the element to the reserve where that is short, and so to who waits the longest.
     #[cold]
-    fn put_and_wake(&self, element: E) {
-        let mut shared = self.lock();
-        let kept = if shared.reserve.len() < self.options.reserve {
-            shared.reserve.push(element);
-            self.short.fetch_sub(1, Ordering::Relaxed);
-            self.freed.notify_one();
-            None
-        } else {
-            Some(element)
-        };
-        let parked = shared.parked.pop();
-        if parked.is_some() {
-            self.parked.fetch_sub(1, Ordering::Relaxed);
+    fn refill(&self, element: E) {
+        let mut reserve = self.lock();
+        if reserve.len() == self.options.reserve {
+            drop(reserve);
+            return self.keep(element);
         }
-        drop(shared);
-        if let Some(element) = kept {
-            self.keep(element);
+        reserve.push(element);
+        self.short.fetch_sub(1, Ordering::Relaxed);
+        self.serve(reserve);
+    }
+
+    /// Serves who waits, in the order of their tickets, with what the reserve has. The pool may be gone when this returns.
+    fn serve(&self, mut reserve: MutexGuard<'_, Reserve<E>>) {
+        let mut woken = BioList::new();
+        loop {
+            match reserve.serve_next() {
+                Some(Next::Bio(bio)) => woken.push(bio),
+                // Who sees to those behind it.
+                Some(Next::Sleeper) => break self.turn.notify_all(),
+                None => break,
+            }
         }
-        // The pool may be gone from here on, unless the parked bio keeps it.
-        if let Some(bio) = parked {
-            submit::resubmit(bio);
+        drop(reserve);
+        // A promise that is out keeps the pool.
+        while let Some(bio) = woken.pop() {
+            self.wake(bio);
         }
     }
 
-    #[cold]
-    fn wake_for_reserve(&self) {
-        let mut shared = self.lock();
-        let parked = if shared.reserve.is_empty() { None } else { shared.parked.pop() };
-        if parked.is_some() {
-            self.parked.fetch_sub(1, Ordering::Relaxed);
-        }
-        drop(shared);
-        if let Some(bio) = parked {
-            submit::resubmit(bio);
-        }
+    /// Submits a bio again for which an element of the reserve is promised.
+    fn wake(&self, mut bio: Bio) {
+        // SAFETY: the pool is not freed while it has promised something (see `all_home`).
+        bio.set_promise(unsafe { Promise::new(NonNull::from(self)) });
+        submit::resubmit(bio);
     }
 
-    /// Whether every element is here.
+    /// Whether every element is here, and no promise is out.
     fn all_home(&self) -> bool {
-        let reserve = self.lock().reserve.len();
-        reserve == self.options.reserve && self.magazines.count() == self.extra.load(Ordering::Acquire)
+        let reserve = self.lock();
+        let home = reserve.is_at_rest() && reserve.len() == self.options.reserve;
+        home && self.magazines.count() == self.extra.load(Ordering::Acquire)
     }
 }
 
-/// Dropping a pool checks that every element came home. One that did not is a bug of its holder: the pool is then
-/// leaked, never freed under that holder.
+/// A woken bio that got what it needed elsewhere leaves what it was promised to the next.
+impl<E: Element> Promises for Inner<E> {
+    fn take_back(&self) {
+        let mut reserve = self.lock();
+        reserve.take_promise_back();
+        self.serve(reserve);
+    }
+}
+
+/// Dropping a pool checks that nobody waits and that every element came home. Else it is a bug of its user: who waits
+/// hears of an error, and the pool is leaked, never freed under who holds an element.
 impl<E: Element> Drop for Mempool<E> {
     fn drop(&mut self) {
+        let mut parked = self.inner().lock().take_parked();
+        if !parked.is_empty() {
+            while let Some(bio) = parked.pop() {
+                bio.complete(Status::IoErr);
+            }
+            return self.leak("is dropped while bios are parked on it");
+        }
         // The thread that freed the last element may be on its way out of `put` still.
         let patience = Instant::now() + Duration::from_secs(5);
         while !self.inner().all_home() {
             if Instant::now() > patience {
-                let name = self.inner().options.name;
-                tracing::error!("the pool \"{name}\" is dropped while elements of it are out: it is leaked");
-                assert!(
-                    std::thread::panicking() || !cfg!(debug_assertions),
-                    "the pool \"{name}\" lost elements"
-                );
-                return;
+                return self.leak("is dropped while elements of it are out");
             }
             thread::yield_now();
         }
-        let parked = self.inner().lock().parked.pop();
-        debug_assert!(parked.is_none(), "a bio is parked on a pool that is dropped");
         // SAFETY: `new` leaked the box; all elements are home, so nobody else has the pointer (see `put`).
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+impl<E: Element> Mempool<E> {
+    /// Leaves the pool where it is: a panic in tests.
+    fn leak(&self, why: &str) {
+        let name = self.inner().options.name;
+        tracing::error!("the pool \"{name}\" {why}: it is leaked");
+        let loud = cfg!(debug_assertions) && !std::thread::panicking();
+        assert!(!loud, "the pool \"{name}\" {why}");
     }
 }
 

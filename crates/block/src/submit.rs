@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crate::bio::{Bio, BioList};
 use crate::device::{DeviceRef, Geometry};
 use crate::op::Op;
+use crate::promise::Promise;
 use crate::queue;
 use crate::status::Status;
 #[cfg(shuttle)]
@@ -28,6 +29,8 @@ local! {
     static SUBMITTING: Cell<bool> = const { Cell::new(false) };
     /// The device whose driver is being called.
     static CALLED: Cell<Option<*const DeviceRef>> = const { Cell::new(None) };
+    /// What a pool has promised to the bio that the driver is being called with.
+    static PROMISE: Cell<Option<Promise>> = const { Cell::new(None) };
     static ENDED: RefCell<BioList> = const { RefCell::new(BioList::new()) };
     static ENDING: Cell<bool> = const { Cell::new(false) };
 }
@@ -79,10 +82,38 @@ fn run_list(mut dev: *const ()) {
 }
 
 /// One driver call.
-fn call(dev: &DeviceRef, bio: Bio) {
+fn call(dev: &DeviceRef, mut bio: Bio) {
+    if let Some(promise) = bio.take_promise() {
+        return call_with(dev, bio, promise);
+    }
     let called = Called(CALLED.replace(Some(std::ptr::from_ref(dev))));
     dev.submit(bio);
     drop(called);
+}
+
+/// One driver call with a bio that a pool has woken. What the driver does not make use of goes back to the pool.
+#[cold]
+fn call_with(dev: &DeviceRef, bio: Bio, promise: Promise) {
+    struct Unused;
+    impl Drop for Unused {
+        fn drop(&mut self) {
+            drop(PROMISE.replace(None));
+        }
+    }
+    PROMISE.set(Some(promise));
+    let unused = Unused;
+    call(dev, bio);
+    drop(unused);
+}
+
+/// The promise that the bio of the running driver call carries, where it is a `wanted` one.
+pub(crate) fn promise(wanted: impl FnOnce(&Promise) -> bool) -> Option<Promise> {
+    let promise = PROMISE.replace(None)?;
+    if wanted(&promise) {
+        return Some(promise);
+    }
+    PROMISE.set(Some(promise));
+    None
 }
 
 /// Puts back what was called before, also when a driver panics.

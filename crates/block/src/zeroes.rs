@@ -45,7 +45,8 @@ impl WriteZeroes {
     pub fn over(lower: DeviceRef, source: &Source) -> Result<DeviceRef, NoReserve> {
         let geometry = Geometry { write_zeroes: true, ..*lower.geometry() };
         // Each bio is one operation of a client, whole: one walks on while others wait.
-        let options = BioSetOptions { reserve: 4, limit: 64, magazine: 4, name: "write zeroes" };
+        let options =
+            BioSetOptions { reserve: 4, limit: 64, magazine: 4, ..BioSetOptions::named("write zeroes") };
         Ok(Arc::new(Self {
             lower: DeviceRef::clone(&lower),
             geometry,

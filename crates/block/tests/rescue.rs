@@ -1,16 +1,21 @@
-//! Stacked drivers that sleep for their bios, with a reserve of one and no normal memory: they finish with a rescuer,
-//! and without one they do not.
+//! Stacked drivers that sleep for their bios, or for the tables of their runs, with a reserve of one and no normal
+//! memory: they finish with a rescuer, and without one they do not.
+#![allow(unsafe_code)]
 
 #[path = "../examples/splitter.rs"]
 mod splitter;
 
-use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use splitter::{Bottom, Client, Splitter};
-use udm_block::{DeviceRef, Sectors, Status};
+use udm_block::memory::{Heap, Source};
+use udm_block::{
+    Alloc, Bio, BioSet, BioSetOptions, Device, DeviceRef, Flags, Geometry, Op, Pad, PadBio, Sector, Sectors,
+    Span, Status,
+};
 
 #[test]
 fn two_stacked_splitters_finish_with_a_reserve_of_one() {
@@ -62,4 +67,115 @@ fn eight_threads_on_one_stack_with_a_reserve_of_one_all_finish() {
     drop(end);
     assert_eq!(ended.iter().take(1600).filter(|status| status.is_ok()).count(), 1600);
     println!("{} pieces reached the bottom", order.try_iter().count());
+}
+
+/// Sends each sector of a bio down as a bio of its own, with its memory in runs of 16 bytes: many more than fit inside.
+struct Shredder {
+    lower: DeviceRef,
+    shreds: BioSet<Shred>,
+}
+
+/// The pad of a sector's bio: the bio that it is of, until the last one has ended.
+struct Shred(Arc<Mutex<Shredded>>);
+
+/// A bio, and how many of its shreds are out.
+struct Shredded(Option<Bio>, u64);
+
+const RUN: usize = 16;
+const RUNS: usize = 512 / RUN;
+
+impl Shredder {
+    fn over(lower: DeviceRef, rescuer: bool) -> Arc<Self> {
+        let source: Source = Arc::new(Heap);
+        let options =
+            BioSetOptions { reserve: 1, limit: 0, magazine: 0, runs: RUNS, ..BioSetOptions::named("shreds") };
+        let shreds = BioSet::new(&options, &source, ()).unwrap();
+        let shreds = if rescuer { shreds.rescued("shreds").unwrap() } else { shreds };
+        Arc::new(Self { lower, shreds })
+    }
+}
+
+impl Device for Shredder {
+    fn geometry(&self) -> &Geometry {
+        self.lower.geometry()
+    }
+
+    fn submit(&self, bio: Bio) {
+        let runs: Vec<(*const u8, usize)> =
+            bio.data().map(|run| (run.as_ptr().cast_const(), run.len())).collect();
+        let [(begin, _)] = runs[..] else { return bio.complete(Status::NotSupported) };
+        let (first, sectors) = (bio.sector().0, bio.sectors().0);
+        let whole = Arc::new(Mutex::new(Shredded(Some(bio), sectors)));
+        for sector in 0..sectors {
+            let pad = Shred(Arc::clone(&whole));
+            let Ok(mut shred) = self.shreds.alloc_with(pad, RUNS, Alloc::Wait) else {
+                unreachable!("it waits")
+            };
+            shred.prepare(Op::Write, Flags::NONE, Sector(first + sector));
+            let at = |run: usize| begin.wrapping_add(sector as usize * 512 + run * RUN).cast_mut();
+            // SAFETY: the memory is that of the bio, which ends after its shreds.
+            unsafe {
+                let run = |run| Span::from_raw(std::ptr::NonNull::new(at(run)).unwrap(), RUN);
+                shred.set_foreign(&(0..RUNS).map(run).collect::<Vec<_>>());
+            }
+            shred.submit(&self.lower);
+        }
+    }
+}
+
+impl Pad for Shred {
+    type Context = ();
+
+    fn end_io(bio: PadBio<Self>) {
+        let whole = Arc::clone(&bio.pad().0);
+        drop(bio);
+        let mut whole = whole.lock().unwrap();
+        whole.1 -= 1;
+        if whole.1 == 0 {
+            whole.0.take().expect("it ends once").complete(Status::Ok);
+        }
+    }
+}
+
+/// The bottom: collects what is written.
+struct Disk(Mutex<Vec<u8>>, Geometry);
+
+impl Device for Disk {
+    fn geometry(&self) -> &Geometry {
+        &self.1
+    }
+
+    fn submit(&self, bio: Bio) {
+        assert_eq!(bio.data().count(), RUNS);
+        let at = bio.sector().0 as usize * 512;
+        bio.data().read(&mut self.0.lock().unwrap()[at..at + bio.len().0 as usize]);
+        bio.complete(Status::Ok);
+    }
+}
+
+/// Writes 8 sectors through a shredder, and tells of the end.
+fn shred(rescuer: bool, end: Sender<Status>) -> (Arc<Shredder>, Arc<Disk>) {
+    let disk = Arc::new(Disk(Mutex::new(vec![0; 8 * 512]), Geometry::plain(Sectors(8))));
+    let shredder = Shredder::over(disk.clone(), rescuer);
+    let dev: DeviceRef = shredder.clone();
+    let bytes: Vec<u8> = (0..8 * 512).map(|at| (at % 251) as u8).collect();
+    thread::spawn(move || Client::new().write_bytes(&dev, 0, &bytes, end));
+    (shredder, disk)
+}
+
+#[test]
+fn bios_with_many_runs_finish_with_a_reserve_of_one_table() {
+    let (end, ended) = channel();
+    let (shredder, disk) = shred(true, end);
+    assert_eq!(ended.recv_timeout(Duration::from_secs(20)), Ok(Status::Ok));
+    assert!(shredder.shreds.punts() > 0, "the test does not need the rescuer");
+    assert!(shredder.shreds.waits().1.slept > 0, "nobody slept for a table");
+    assert!(disk.0.lock().unwrap().iter().enumerate().all(|(at, byte)| *byte == (at % 251) as u8));
+}
+
+#[test]
+fn without_the_rescuer_bios_with_many_runs_deadlock() {
+    let (end, ended) = channel();
+    let _kept = shred(false, end);
+    assert_eq!(ended.recv_timeout(Duration::from_millis(500)), Err(RecvTimeoutError::Timeout));
 }

@@ -47,7 +47,7 @@ impl MappedDevice {
         // another of its set.
         let pieces = BioSetOptions { reserve: reserves.bios, ..BioSetOptions::named("dm pieces") };
         let reserve = reserves.bios.min(4);
-        let flushes = BioSetOptions { reserve, limit: 64, magazine: 4, name: "dm flushes" };
+        let flushes = BioSetOptions { reserve, limit: 64, magazine: 4, ..BioSetOptions::named("dm flushes") };
         Ok(Self {
             pieces: BioSet::new(&pieces, source, ())?,
             flushes: BioSet::new(&flushes, source, Arc::clone(&rows))?,

@@ -98,7 +98,8 @@ pub struct Client {
 impl Client {
     /// A client on this thread, which becomes a queue thread if so wanted.
     pub fn new(dev: DeviceRef, as_queue: bool) -> Self {
-        let options = BioSetOptions { name: "client", reserve: 1, limit: 4096, magazine: 1024 };
+        let options =
+            BioSetOptions { reserve: 1, limit: 4096, magazine: 1024, ..BioSetOptions::named("client") };
         let heap: udm_block::memory::Source = Arc::new(Heap);
         let queue = as_queue.then(|| Queue::enter().unwrap());
         Self { dev, set: BioSet::new(&options, &heap, ()).unwrap(), queue, channel: channel() }

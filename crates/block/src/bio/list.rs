@@ -34,16 +34,26 @@ impl BioList {
 
     /// Takes the first bio.
     pub fn pop(&mut self) -> Option<Bio> {
+        self.pop_if(|_| true)
+    }
+
+    /// Takes the first bio where `wanted` holds for it.
+    pub fn pop_if(&mut self, wanted: impl FnOnce(&Bio) -> bool) -> Option<Bio> {
         if self.front.is_none() {
-            while let Some(mut bio) = self.back.take() {
-                self.back = bio.own_mut().next.take();
-                bio.own_mut().next = self.front.take();
-                self.front = Some(bio);
-            }
+            self.turn();
         }
-        let mut bio = self.front.take()?;
+        let mut bio = self.front.take_if(|bio| wanted(bio))?;
         self.front = bio.own_mut().next.take();
         Some(bio)
+    }
+
+    /// Makes the front of what was put.
+    fn turn(&mut self) {
+        while let Some(mut bio) = self.back.take() {
+            self.back = bio.own_mut().next.take();
+            bio.own_mut().next = self.front.take();
+            self.front = Some(bio);
+        }
     }
 
     /// Puts a bio before the first.

@@ -3,28 +3,33 @@
 //! * `raw`: `Bio`, the handle; `PadBio`, the owner's view of it with the pad; where they live in memory.
 //! * `set`: `BioSet`, the pool that bios come from.
 //! * `split`: pieces of a bio, and how a bio ends when its last piece has.
+//! * `table`: where its runs are when they are many.
 //! * `list`: a queue of bios through their own links.
 
 mod list;
 mod raw;
 mod set;
 mod split;
+mod table;
 
 pub use list::BioList;
 pub use raw::{Bio, INLINE_SPANS, PadBio};
 pub use set::{BioSet, BioSetOptions};
 pub use split::{Piece, Split};
+pub use table::MAX_SPANS;
 
 use std::ptr::NonNull;
 
 use crate::device::DeviceRef;
 use crate::op::{Flags, Op};
 use crate::pages::Pages;
+use crate::promise::Promise;
 use crate::queue::Home;
 use crate::span::{Span, SpanIter};
 use crate::status::Status;
 use crate::submit;
 use crate::units::{Bytes, Sector, Sectors};
+use table::Table;
 
 /// A driver's own state for one bio (the kernel's front pad), and what is done when the bio ends.
 pub trait Pad: Send + Sized + 'static {
@@ -50,11 +55,17 @@ struct Own {
     handed_on: (Sector, usize, usize),
     /// Its runs: its own, or those of the bio that it is a piece or a clone of.
     spans: *const [Span<'static>],
+    /// The place of its own runs, where they do not fit inside.
+    table: Option<Table>,
     memory: Memory,
     /// Where it was submitted to last.
     dev: Option<DeviceRef>,
     next: Option<Bio>,
     home: Option<Home>,
+    /// Its place among those who wait for a pool, while it is parked there.
+    ticket: u64,
+    /// What the pool that it was parked on has promised it.
+    promise: Option<Promise>,
 }
 
 /// What keeps the memory of its runs.
@@ -81,10 +92,13 @@ impl Own {
             skip: 0,
             handed_on: (Sector(0), 0, 0),
             spans: NO_SPANS,
+            table: None,
             memory: Memory::Elsewhere,
             dev,
             next: None,
             home: None,
+            ticket: 0,
+            promise: None,
         }
     }
 }
@@ -189,6 +203,25 @@ impl Bio {
     /// Gives it to a queue thread, which wakes it up and hears of its end.
     pub fn set_home(&mut self, home: Home) {
         self.own_mut().home = Some(home);
+    }
+
+    /// Its place among those who wait for the pool that it is parked on.
+    pub(crate) fn ticket(&self) -> u64 {
+        self.own().ticket
+    }
+
+    pub(crate) fn set_ticket(&mut self, ticket: u64) {
+        self.own_mut().ticket = ticket;
+    }
+
+    /// Gives it what the driver that it goes to will find.
+    pub(crate) fn set_promise(&mut self, promise: Promise) {
+        self.own_mut().promise = Some(promise);
+    }
+
+    #[inline]
+    pub(crate) fn take_promise(&mut self) -> Option<Promise> {
+        self.own_mut().promise.take()
     }
 
     /// Moves its beginning by `len` bytes: they are somebody else's now.

@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit, offset_of};
 use std::ptr::NonNull;
 
+use super::table::Table;
 use super::{Memory, Op, Own, Pad, Status};
 use crate::device::DeviceRef;
 use crate::memory::Chunk;
@@ -20,7 +21,7 @@ use crate::span::Span;
 use crate::sync::{AtomicU8, AtomicU32, Ordering, fence};
 use crate::units::Bytes;
 
-/// How many runs of memory a bio can have.
+/// How many runs of memory fit into a bio; more have a table.
 pub const INLINE_SPANS: usize = 8;
 
 /// What all layers see of a bio.
@@ -208,6 +209,11 @@ impl<P: Pad> PadBio<P> {
         (own.memory, own.skip, own.len) = (Memory::Pages(pages), 0, len.0 as usize);
     }
 
+    /// Gives it the place for more runs than fit inside.
+    pub(super) fn set_table(&mut self, table: Table) {
+        self.bio_mut().own_mut().table = Some(table);
+    }
+
     /// Gives it memory that somebody else keeps, such as a guest's. A parent that waits inside stays there.
     ///
     /// # Safety
@@ -258,24 +264,23 @@ impl Bio {
     /// The memory stays valid until the bio ends. Pieces have not been split off yet.
     ///
     /// # Panics
-    /// For more than [`INLINE_SPANS`] runs.
+    /// For more runs than there is room for: [`INLINE_SPANS`], or what its table has.
     pub(super) unsafe fn set_spans(&mut self, spans: &[Span<'_>]) {
-        assert!(
-            spans.len() <= INLINE_SPANS,
-            "{} runs in a bio, which has room for {INLINE_SPANS}",
-            spans.len()
-        );
-        let place = self.head().spans.get().cast::<Span<'static>>();
-        // SAFETY: there is room; nobody borrows the runs yet; their lifetime is the caller's promise.
+        let (place, room) = match &self.own().table {
+            None => (self.head().spans.get().cast::<Span<'static>>(), INLINE_SPANS),
+            Some(table) => (table.addr().as_ptr().cast(), table.len() / size_of::<Span<'_>>()),
+        };
+        assert!(spans.len() <= room, "{} runs in a bio, which has room for {room}", spans.len());
+        // SAFETY: there is room, aligned for runs; nobody borrows the runs yet; their lifetime is the caller's promise.
         unsafe { std::ptr::copy_nonoverlapping(spans.as_ptr().cast(), place, spans.len()) };
-        // SAFETY: the block does not move, and the runs are initialised and not written again.
-        let table = unsafe { std::slice::from_raw_parts(place, spans.len()) };
-        self.own_mut().spans = table;
+        // SAFETY: block and table do not move, and the runs are initialised and not written again.
+        let runs = unsafe { std::slice::from_raw_parts(place, spans.len()) };
+        self.own_mut().spans = runs;
     }
 
     /// Its runs, whole: `skip` and `len` say what of them it is about.
     pub(super) fn runs(&self) -> &[Span<'_>] {
-        // SAFETY: the runs are in this bio's block or in that of a parent, which lives until this bio has ended; none
+        // SAFETY: the runs are in this bio's block or table or in those of a parent, which lives until this bio has ended; none
         // is written while a bio refers to it, and their memory is kept in the same way (`Memory`, or a promise).
         unsafe { &*self.own().spans }
     }

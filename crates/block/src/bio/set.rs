@@ -4,9 +4,11 @@ use std::io;
 use std::sync::Arc;
 
 use super::raw::{BioMemory, layout};
-use super::{Bio, Pad, PadBio};
+use super::table::{self, Table};
+use super::{Bio, INLINE_SPANS, Pad, PadBio};
+use crate::classes::Classes;
 use crate::memory::{Limited, Source};
-use crate::mempool::{Alloc, Lent, Mempool, NoReserve, PoolOptions};
+use crate::mempool::{Alloc, Mempool, NoReserve, PoolOptions, Waits};
 use crate::rescue::Rescuer;
 use crate::sync::{AtomicBool, Ordering};
 
@@ -21,12 +23,15 @@ pub struct BioSetOptions {
     pub limit: usize,
     /// How many free bios a thread may keep for itself.
     pub magazine: usize,
+    /// How many runs of memory a bio may have, up to [`MAX_SPANS`](super::MAX_SPANS). With more than [`INLINE_SPANS`]
+    /// the set has tables too: as many in reserve as bios, and as many more.
+    pub runs: usize,
 }
 
 impl BioSetOptions {
-    /// A reserve of 64 as dm-crypt has, and room for 1024 more.
+    /// A reserve of 64 as dm-crypt has, and room for 1024 more, with the runs that fit inside.
     pub const fn named(name: &'static str) -> Self {
-        Self { name, reserve: 64, limit: 1024, magazine: 64 }
+        Self { name, reserve: 64, limit: 1024, magazine: 64, runs: INLINE_SPANS }
     }
 }
 
@@ -36,6 +41,8 @@ pub struct BioSet<P: Pad> {
     rescuer: Option<Rescuer>,
     refuses_first: AtomicBool,
     pool: Mempool<BioMemory<P>>,
+    /// For bios with more runs than fit inside.
+    tables: Option<Classes>,
 }
 
 impl<P: Pad> BioSet<P> {
@@ -44,12 +51,12 @@ impl<P: Pad> BioSet<P> {
     /// # Errors
     /// When there is no memory for the reserve.
     pub fn new(options: &BioSetOptions, source: &Source, context: P::Context) -> Result<Self, NoReserve> {
+        let &BioSetOptions { name, reserve, limit, magazine, runs } = options;
         let layout = layout::<P>();
-        let normal = Limited::new(Arc::clone(source), options.limit * layout.size());
-        let pool =
-            PoolOptions { name: options.name, layout, reserve: options.reserve, magazine: options.magazine };
-        let pool = Mempool::new(pool, source, normal, context)?;
-        Ok(Self { rescuer: None, refuses_first: AtomicBool::new(false), pool })
+        let normal = Limited::new(Arc::clone(source), limit * layout.size());
+        let pool = Mempool::new(PoolOptions { name, layout, reserve, magazine }, source, normal, context)?;
+        let tables = table::tables(name, runs, (reserve, limit, magazine), source)?;
+        Ok(Self { rescuer: None, refuses_first: AtomicBool::new(false), pool, tables })
     }
 
     /// The set with a rescuer: for a driver that allocates with [`Alloc::Wait`] while bios of the set that it has
@@ -85,7 +92,7 @@ impl<P: Pad> BioSet<P> {
     #[inline]
     pub fn alloc(&self, pad: P, how: Alloc) -> Result<PadBio<P>, P> {
         let memory = match how {
-            Alloc::Wait => self.alloc_wait(),
+            Alloc::Wait => self.alloc_wait(|how| self.pool.alloc(how)),
             how => self.pool.alloc(how),
         };
         match memory {
@@ -94,23 +101,60 @@ impl<P: Pad> BioSet<P> {
         }
     }
 
+    /// The same for a bio that will have `runs` runs of memory, with a table for them where they do not fit inside.
+    ///
+    /// # Errors
+    /// When there is no bio or no table, which `Alloc::Wait` never says.
+    ///
+    /// # Panics
+    /// For more runs than the set was made for.
+    pub fn alloc_with(&self, pad: P, runs: usize, how: Alloc) -> Result<PadBio<P>, P> {
+        if runs <= INLINE_SPANS {
+            return self.alloc(pad, how);
+        }
+        // The table first, always: who holds one may wait for a bio, and nobody with a bio waits for a table.
+        let Some(table) = self.table(runs, how) else { return Err(pad) };
+        let mut bio = self.alloc(pad, how)?;
+        bio.set_table(table);
+        Ok(bio)
+    }
+
+    /// A table for so many runs.
+    fn table(&self, runs: usize, how: Alloc) -> Option<Table> {
+        let (tables, len) = (self.tables.as_ref(), table::bytes(runs));
+        let tables = tables.filter(|tables| len <= tables.largest());
+        let tables = tables.unwrap_or_else(|| panic!("{runs} runs in a bio of a set for fewer"));
+        match how {
+            Alloc::Wait => self.alloc_wait(|how| tables.alloc(len, how)),
+            how => tables.alloc(len, how),
+        }
+    }
+
     /// First without sleeping; then what this sleep would block is punted, and only then it sleeps.
     #[cold]
-    fn alloc_wait(&self) -> Option<Lent<BioMemory<P>>> {
+    fn alloc_wait<T>(&self, alloc: impl Fn(Alloc) -> Option<T>) -> Option<T> {
         if !self.refuses_first.load(Ordering::Relaxed)
-            && let Some(memory) = self.pool.alloc(Alloc::NoWait)
+            && let Some(memory) = alloc(Alloc::NoWait)
         {
             return Some(memory);
         }
         if let Some(rescuer) = &self.rescuer {
             rescuer.punt(self.pool.id());
         }
-        self.pool.alloc(Alloc::Wait)
+        alloc(Alloc::Wait)
     }
 
-    /// Leaves `bio`, which found no bio here, to the next free: see [`Mempool::park`].
+    /// Leaves `bio`, which found no bio here or no table, to the next free: see [`Mempool::park`].
     pub fn park(&self, bio: Bio) {
-        self.pool.park(bio);
+        match &self.tables {
+            Some(tables) if tables.is_dry() && !self.pool.is_dry() => tables.park(bio),
+            _ => self.pool.park(bio),
+        }
+    }
+
+    /// How its bios, and then its tables, were waited for.
+    pub fn waits(&self) -> (Waits, Waits) {
+        (self.pool.waits(), self.tables.as_ref().map(Classes::waits).unwrap_or_default())
     }
 
     /// The bio of this set that `bio` is.

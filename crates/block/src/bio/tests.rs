@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use crate::bio::{INLINE_SPANS, MAX_SPANS};
 use crate::memory::{Heap, Refuse, Source, Starving, splitmix64};
 use crate::sync::Mutex;
 use crate::*;
@@ -60,7 +61,12 @@ struct Splitter {
 
 impl Splitter {
     fn over(lower: DeviceRef, at: u64, reserve: usize, source: &Source) -> Arc<Self> {
-        let options = BioSetOptions { name: "splitter", reserve, limit: usize::MAX >> 16, magazine: 4 };
+        let options = BioSetOptions {
+            reserve,
+            limit: usize::MAX >> 16,
+            magazine: 4,
+            ..BioSetOptions::named("splitter")
+        };
         Arc::new(Self { lower, at, set: BioSet::new(&options, source, ()).unwrap() })
     }
 }
@@ -325,4 +331,43 @@ fn more_bios_than_the_reserve_are_parked_and_all_come_through() {
         bio.complete(Status::Ok);
     }
     assert_eq!(receive.try_iter().count(), 32);
+}
+
+/// A bio of `set` with `count` runs of a byte each.
+fn of_runs(set: &BioSet<Tell>, send: &Sender<Told>, bytes: &mut [u8], count: usize) -> Option<PadBio<Tell>> {
+    let mut bio = set.alloc_with(Tell(send.clone()), count, Alloc::NoWait).ok()?;
+    bio.prepare(Op::Write, Flags::NONE, Sector(0));
+    let runs: Vec<Span<'_>> = bytes[..count].chunks_mut(1).map(Span::new).collect();
+    // SAFETY: the bytes outlive the bio, which never leaves its test.
+    unsafe { bio.set_foreign(&runs) };
+    Some(bio)
+}
+
+#[test]
+fn many_runs_have_a_table_of_a_size_that_fits_and_one_is_in_reserve() {
+    let source = Starving::new(heap());
+    let options = BioSetOptions { reserve: 2, magazine: 0, runs: MAX_SPANS, ..BioSetOptions::named("runs") };
+    let set = BioSet::<Tell>::new(&options, &(source.clone() as Source), ()).unwrap();
+    let (send, _receive) = channel();
+    let mut bytes: Vec<u8> = (0..=255).collect();
+    for count in [1, INLINE_SPANS, INLINE_SPANS + 1, 16, 17, 64, 65, MAX_SPANS] {
+        let bio = of_runs(&set, &send, &mut bytes, count).unwrap();
+        let mut read = vec![0; count];
+        bio.data().read(&mut read);
+        assert_eq!((bio.data().count(), read.as_slice()), (count, &bytes[..count]));
+    }
+    source.refuse(Refuse::Always);
+    let mut others = bytes.clone();
+    let both = [of_runs(&set, &send, &mut bytes, 9), of_runs(&set, &send, &mut others, MAX_SPANS)];
+    assert!(both.iter().all(Option::is_some));
+    assert!(of_runs(&set, &send, &mut [0; 9], 9).is_none(), "the reserve has more than it was made with");
+    drop(both);
+    assert!(of_runs(&set, &send, &mut [0; 9], 9).is_some());
+}
+
+#[test]
+#[should_panic(expected = "9 runs in a bio of a set for fewer")]
+fn more_runs_than_the_set_is_for_are_refused() {
+    let (set, send, _receive) = teller();
+    of_runs(&set, &send, &mut [0; 9], 9);
 }

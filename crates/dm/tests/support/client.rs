@@ -89,7 +89,7 @@ impl Memory {
 impl Client {
     /// Makes this thread the client of `dev`.
     pub fn new(dev: &DeviceRef) -> Self {
-        let options = BioSetOptions { name: "client", reserve: 64, limit: 64, magazine: 0 };
+        let options = BioSetOptions { reserve: 64, limit: 64, magazine: 0, ..BioSetOptions::named("client") };
         Self {
             dev: DeviceRef::clone(dev),
             under_way: HashMap::new(),

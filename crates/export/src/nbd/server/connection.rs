@@ -113,7 +113,12 @@ impl<'a> Connection<'a> {
         source: &Source,
     ) -> Result<Self, NoReserve> {
         // A client's bio waits for what lies below alone, and there are never more than DEPTH.
-        let bios = BioSetOptions { name: "nbd requests", reserve: 1, limit: DEPTH, magazine: DEPTH };
+        let bios = BioSetOptions {
+            reserve: 1,
+            limit: DEPTH,
+            magazine: DEPTH,
+            ..BioSetOptions::named("nbd requests")
+        };
         let longest = LONGEST as usize;
         let pages = PagePoolOptions {
             name: "nbd data",

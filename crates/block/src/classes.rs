@@ -1,0 +1,132 @@
+//! A pool of pieces of memory of several sizes, each four times the one before. The largest has the reserve, and serves
+//! everybody in need: so there is one queue of those who wait, and a reserve of one is enough.
+
+use std::alloc::Layout;
+use std::sync::Arc;
+
+use crate::bio::Bio;
+use crate::memory::{Chunk, Limited, Source};
+use crate::mempool::{Alloc, Element, Lent, Mempool, NoReserve, PoolOptions, Waits};
+
+/// How the sizes are to be, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClassOptions {
+    /// What is in them, for messages.
+    pub name: &'static str,
+    /// The smallest piece.
+    pub smallest: usize,
+    /// The longest piece.
+    pub largest: usize,
+    /// What each begins at a multiple of.
+    pub align: usize,
+    /// How many pieces of the largest size are always there.
+    pub reserve: usize,
+    /// How much it may take from normal memory beyond the reserve.
+    pub limit: usize,
+    /// How much a thread may keep for itself in free pieces of one size.
+    pub magazine: usize,
+}
+
+/// The pools of all sizes, the smallest first.
+pub(crate) struct Classes {
+    pools: Vec<Mempool<Chunk>>,
+    largest: usize,
+    normal: Arc<Limited>,
+}
+
+impl Element for Chunk {
+    type Context = ();
+
+    fn from_chunk(chunk: Chunk) -> Self {
+        chunk
+    }
+}
+
+impl Classes {
+    /// Pools that take their memory from `source`.
+    ///
+    /// # Errors
+    /// When there is no memory for the reserve.
+    pub(crate) fn new(options: ClassOptions, source: &Source) -> Result<Self, NoReserve> {
+        let largest = options.largest;
+        let normal = Limited::new(Arc::clone(source), options.limit);
+        let smaller = std::iter::successors(Some(options.smallest), |size| Some(size * 4))
+            .take_while(|size| *size < largest);
+        let pools = smaller.chain([largest]).map(|size| {
+            let pool = PoolOptions {
+                name: options.name,
+                layout: Layout::from_size_align(size, options.align).expect("a size and its alignment"),
+                reserve: if size == largest { options.reserve } else { 0 },
+                magazine: (options.magazine / size).clamp(1, 1024),
+            };
+            Mempool::new(pool, source, Arc::clone(&normal) as Source, ())
+        });
+        Ok(Self { pools: pools.collect::<Result<_, _>>()?, largest, normal })
+    }
+
+    /// The longest piece in bytes.
+    pub(crate) fn largest(&self) -> usize {
+        self.largest
+    }
+
+    /// The memory beyond the reserve that is taken, in bytes.
+    pub(crate) fn taken(&self) -> usize {
+        self.normal.taken()
+    }
+
+    /// A piece of at least `len` bytes, which are not more than [`Classes::largest`]; `None` only where `how` allows it.
+    pub(crate) fn alloc(&self, len: usize, how: Alloc) -> Option<Lent<Chunk>> {
+        let fits = self.pools.iter().position(|pool| pool.element_size() >= len)?;
+        let (smaller, (fits, larger)) = (&self.pools[..fits], self.pools[fits..].split_first()?);
+        fits.alloc(Alloc::NoRetry)
+            // A larger piece that this thread keeps costs nothing.
+            .or_else(|| larger.iter().find_map(Mempool::alloc_kept))
+            .or_else(|| if how == Alloc::NoRetry { None } else { self.alloc_dear(smaller, fits, how) })
+    }
+
+    /// From the reserve; else for what this thread keeps in smaller pieces; else it waits.
+    #[cold]
+    fn alloc_dear(
+        &self,
+        smaller: &[Mempool<Chunk>],
+        fits: &Mempool<Chunk>,
+        how: Alloc,
+    ) -> Option<Lent<Chunk>> {
+        self.reserved()
+            .alloc_reserve(Alloc::NoWait)
+            .or_else(|| Self::evict(smaller, fits))
+            .or_else(|| if how == Alloc::Wait { self.reserved().alloc_reserve(how) } else { None })
+    }
+
+    /// Gives up what this thread keeps in smaller pieces, one by one, until the limit has room for one that fits.
+    fn evict(smaller: &[Mempool<Chunk>], fits: &Mempool<Chunk>) -> Option<Lent<Chunk>> {
+        smaller.iter().find_map(|pool| {
+            while pool.evict() {
+                if let Some(piece) = fits.alloc(Alloc::NoRetry) {
+                    return Some(piece);
+                }
+            }
+            None
+        })
+    }
+
+    /// Leaves `bio`, which found no piece here, to the reserve: see [`Mempool::park`].
+    pub(crate) fn park(&self, bio: Bio) {
+        self.reserved().park(bio);
+    }
+
+    /// How it was waited for.
+    pub(crate) fn waits(&self) -> Waits {
+        self.reserved().waits()
+    }
+
+    /// Whether a bio would find a piece, or have to wait.
+    pub(crate) fn is_dry(&self) -> bool {
+        self.reserved().is_dry()
+    }
+
+    /// The pool with the reserve.
+    fn reserved(&self) -> &Mempool<Chunk> {
+        self.pools.last().expect("there is at least one size")
+    }
+}

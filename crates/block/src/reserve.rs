@@ -1,0 +1,137 @@
+//! The reserve of a pool, and the queue of those who wait for it: parked bios and sleeping threads, by their tickets.
+
+use crate::bio::{Bio, BioList};
+
+/// How a pool was waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Waits {
+    /// How many bios were parked.
+    pub parked: u64,
+    /// How many threads slept.
+    pub slept: u64,
+    /// The most others that anybody who waited was behind: so many elements came home before its own.
+    pub longest: u64,
+}
+
+/// Elements, and who waits for them.
+pub(crate) struct Reserve<E> {
+    elements: Vec<E>,
+    /// How many of them are for bios that were woken and have not come yet.
+    promised: usize,
+    /// The bios that wait, in the order of their tickets.
+    parked: BioList,
+    /// The ticket of who waits the longest.
+    serving: u64,
+    /// The ticket of who comes next.
+    next_ticket: u64,
+    waits: Waits,
+}
+
+/// Who is served next.
+pub(crate) enum Next {
+    /// A bio, for which an element is promised now.
+    Bio(Bio),
+    /// A thread, which takes its element itself.
+    Sleeper,
+}
+
+impl<E> Reserve<E> {
+    /// A reserve of these elements. It never holds more.
+    pub(crate) fn new(elements: Vec<E>) -> Self {
+        let (parked, waits) = (BioList::new(), Waits::default());
+        Self { elements, promised: 0, parked, serving: 0, next_ticket: 0, waits }
+    }
+
+    /// How many elements are here.
+    pub(crate) fn len(&self) -> usize {
+        self.elements.len()
+    }
+
+    /// Takes an element back.
+    pub(crate) fn push(&mut self, element: E) {
+        self.elements.push(element);
+    }
+
+    /// Takes an element.
+    pub(crate) fn pop(&mut self) -> Option<E> {
+        self.elements.pop()
+    }
+
+    /// How it was waited for.
+    pub(crate) fn waits(&self) -> Waits {
+        self.waits
+    }
+
+    /// Whether there is an element that nobody was promised.
+    fn has(&self) -> bool {
+        self.elements.len() > self.promised
+    }
+
+    /// Whether there is one for somebody who does not wait yet: nobody may be before them.
+    pub(crate) fn has_for_new(&self) -> bool {
+        self.has() && self.serving == self.next_ticket
+    }
+
+    /// Whether nothing is promised.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.promised == 0
+    }
+
+    /// Promises an element.
+    pub(crate) fn promise(&mut self) {
+        self.promised += 1;
+    }
+
+    /// A promise is kept, or not made use of.
+    pub(crate) fn take_promise_back(&mut self) {
+        self.promised -= 1;
+    }
+
+    /// `bio` waits from now on.
+    pub(crate) fn park(&mut self, mut bio: Bio) {
+        bio.set_ticket(self.take_ticket());
+        self.waits.parked += 1;
+        self.parked.push(bio);
+    }
+
+    /// A thread waits from now on: its ticket.
+    pub(crate) fn sleep(&mut self) -> u64 {
+        self.waits.slept += 1;
+        self.take_ticket()
+    }
+
+    /// Whether the thread with this ticket may take an element.
+    pub(crate) fn is_turn_of(&self, ticket: u64) -> bool {
+        self.serving == ticket && self.has()
+    }
+
+    /// The thread whose turn it is takes its element now.
+    pub(crate) fn wake(&mut self) {
+        self.serving += 1;
+    }
+
+    /// Who waits the longest, where there is an element for them.
+    pub(crate) fn serve_next(&mut self) -> Option<Next> {
+        if self.serving == self.next_ticket || !self.has() {
+            return None;
+        }
+        let Some(bio) = self.parked.pop_if(|bio| bio.ticket() == self.serving) else {
+            return Some(Next::Sleeper);
+        };
+        self.serving += 1;
+        self.promised += 1;
+        Some(Next::Bio(bio))
+    }
+
+    /// The bios that wait, for a pool that goes away.
+    pub(crate) fn take_parked(&mut self) -> BioList {
+        std::mem::take(&mut self.parked)
+    }
+
+    fn take_ticket(&mut self) -> u64 {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.waits.longest = self.waits.longest.max(ticket - self.serving);
+        ticket
+    }
+}
