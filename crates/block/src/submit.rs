@@ -62,23 +62,34 @@ pub fn again(mut bio: Bio) {
 
 /// Dispatches what the driver calls of this thread submit, depth first, until nothing is left.
 fn run_list(mut dev: *const ()) {
-    loop {
-        let (mut lower, mut same) = (BioList::new(), BioList::new());
-        while let Some(bio) = FRESH.with_borrow_mut(BioList::pop) {
-            let goes_to_same = bio.device().is_some_and(|to| Arc::as_ptr(to).cast() == dev);
-            if goes_to_same { same.push(bio) } else { lower.push(bio) }
-        }
-        let next = OLDER.with_borrow_mut(|older| {
-            older.prepend(&mut same);
-            older.prepend(&mut lower);
-            older.pop()
-        });
-        let Some(bio) = next else { return };
+    while let Some(bio) = next(dev) {
         // A reference of the call's own: the bio's goes when the driver sends it elsewhere or ends it.
         let Some(to) = bio.device().cloned() else { return bio.complete(Status::IoErr) };
         dev = Arc::as_ptr(&to).cast();
         call(&to, bio);
     }
+}
+
+/// The bio that goes next after a call of `dev`.
+fn next(dev: *const ()) -> Option<Bio> {
+    let Some(first) = FRESH.with_borrow_mut(BioList::pop) else { return OLDER.with_borrow_mut(BioList::pop) };
+    if FRESH.with_borrow(BioList::is_empty) {
+        // The common case: it goes before the older ones, wherever it goes.
+        return Some(first);
+    }
+    let (mut lower, mut same) = (BioList::new(), BioList::new());
+    let mut fresh = Some(first);
+    while let Some(bio) = fresh {
+        let goes_to_same = bio.device().is_some_and(|to| Arc::as_ptr(to).cast() == dev);
+        let list = if goes_to_same { &mut same } else { &mut lower };
+        list.push(bio);
+        fresh = FRESH.with_borrow_mut(BioList::pop);
+    }
+    OLDER.with_borrow_mut(|older| {
+        older.prepend(&mut same);
+        older.prepend(&mut lower);
+        older.pop()
+    })
 }
 
 /// One driver call.

@@ -24,6 +24,7 @@ pub const UNSAFE_MODULES: &[(&str, &str)] = &[
     ("crates/crypto/src/portable/tests.rs", "looks at a key's memory after it was wiped"),
     ("crates/crypto/tests/contract/jobs.rs", "a carrier for asynchronous drivers"),
     ("crates/dm/tests/support/client.rs", "bios over memory that a test keeps"),
+    ("tests/benches/cost.rs", "bios over static memory"),
     ("tests/tests/allocations.rs", "a global allocator that counts"),
     ("crates/export/src/nbd/server/socket.rs", "socket calls that take the address of a bio's memory"),
 ];

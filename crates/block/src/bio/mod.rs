@@ -58,8 +58,6 @@ struct Own {
     /// The place of its own runs, where they do not fit inside.
     table: Option<Table>,
     memory: Memory,
-    /// Where it was submitted to last.
-    dev: Option<DeviceRef>,
     next: Option<Bio>,
     home: Option<Home>,
     /// Its place among those who wait for a pool, while it is parked there.
@@ -82,7 +80,7 @@ const NO_SPANS: *const [Span<'static>] =
     std::ptr::slice_from_raw_parts(NonNull::<Span<'static>>::dangling().as_ptr(), 0);
 
 impl Own {
-    fn new(dev: Option<DeviceRef>) -> Self {
+    fn new() -> Self {
         Self {
             op: Op::Read,
             flags: Flags::NONE,
@@ -94,7 +92,6 @@ impl Own {
             spans: NO_SPANS,
             table: None,
             memory: Memory::Elsewhere,
-            dev,
             next: None,
             home: None,
             ticket: 0,
@@ -181,23 +178,6 @@ impl Bio {
     /// The queue thread that it belongs to, if any.
     pub fn home(&self) -> Option<Home> {
         self.own().home
-    }
-
-    /// The device that it was submitted to last.
-    pub(crate) fn device(&self) -> Option<&DeviceRef> {
-        self.own().dev.as_ref()
-    }
-
-    /// Remembers where it is submitted to. Going to the same device as before counts no reference.
-    pub(crate) fn set_device(&mut self, dev: &DeviceRef) {
-        let own = self.own_mut();
-        if !own
-            .dev
-            .as_ref()
-            .is_some_and(|old| std::ptr::addr_eq(std::sync::Arc::as_ptr(old), std::sync::Arc::as_ptr(dev)))
-        {
-            own.dev = Some(DeviceRef::clone(dev));
-        }
     }
 
     /// Gives it to a queue thread, which wakes it up and hears of its end.

@@ -10,6 +10,7 @@ use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit, offset_of};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use super::table::Table;
 use super::{Memory, Op, Own, Pad, Status};
@@ -37,34 +38,58 @@ pub(super) struct Head {
     spans: UnsafeCell<[MaybeUninit<Span<'static>>; INLINE_SPANS]>,
     /// What the holder alone touches.
     own: UnsafeCell<Own>,
+    /// Where the bio was submitted to last: the holder's too. It stays when the bio is free, so that going there again
+    /// counts no reference.
+    dev: UnsafeCell<Option<DeviceRef>>,
 }
 
-/// The memory of one bio of a set whose pad is `P`.
+/// The memory of one bio of a set whose pad is `P`. While the bio is free, `chunk` and the head's `dev` are all that it
+/// holds.
 #[repr(C)]
 struct Block<P: Pad> {
     pad: UnsafeCell<ManuallyDrop<P>>,
     head: Head,
     lent: UnsafeCell<ManuallyDrop<Lent<BioMemory<P>>>>,
+    /// The memory that the block is in.
+    chunk: ManuallyDrop<Chunk>,
 }
 
-/// A free bio: its memory, and the device that it went to last, so that going there again counts no reference.
-pub(super) struct BioMemory<P> {
-    chunk: Chunk,
-    dev: Option<DeviceRef>,
-    pad: PhantomData<fn(P) -> P>,
-}
+/// A free bio: its block.
+pub(super) struct BioMemory<P: Pad>(NonNull<Block<P>>);
+
+// SAFETY: it is the only right to a block of which only memory and a device are left, and these are Send.
+unsafe impl<P: Pad> Send for BioMemory<P> {}
 
 impl<P: Pad> Element for BioMemory<P> {
     type Context = P::Context;
 
     fn from_chunk(chunk: Chunk) -> Self {
-        Self { chunk, dev: None, pad: PhantomData }
+        let block: NonNull<Block<P>> = chunk.addr().cast();
+        // SAFETY: the chunk has the layout of a `Block<P>` and is ours.
+        unsafe {
+            (&raw mut (*block.as_ptr()).head.dev).write(UnsafeCell::new(None));
+            (&raw mut (*block.as_ptr()).chunk).write(ManuallyDrop::new(chunk));
+        }
+        Self(block)
+    }
+}
+
+impl<P: Pad> Drop for BioMemory<P> {
+    fn drop(&mut self) {
+        let block = self.0.as_ptr();
+        // SAFETY: the two were written by `from_chunk`, and this is the only right to them; the chunk is read out of the
+        // memory that goes with it.
+        unsafe {
+            std::ptr::drop_in_place(&raw mut (*block).head.dev);
+            drop(ManuallyDrop::into_inner((&raw const (*block).chunk).read()));
+        }
     }
 }
 
 /// The layout of a bio with a pad of type `P`.
 pub(super) fn layout<P: Pad>() -> Layout {
-    Layout::new::<Block<P>>()
+    // On cache lines of its own: two threads never share one.
+    Layout::new::<Block<P>>().align_to(64).expect("a small alignment").pad_to_align()
 }
 
 /// One I/O: the right of its one holder, which is handed down the stack and back up. Whoever has it must hand it on
@@ -111,42 +136,32 @@ fn block<P: Pad>(head: NonNull<Head>) -> NonNull<Block<P>> {
 unsafe fn free<P: Pad>(head: NonNull<Head>) {
     let block = block::<P>(head);
     // SAFETY: the caller gives up the only right to the bio; pad, own part and way home are live until here and are
-    // not touched again before the block is made anew. The way home is read out before it is followed, since another
+    // not touched again before they are made anew. The way home is read out before it is followed, since another
     // thread may have the block as soon as it is home.
-    let mut lent = unsafe {
+    unsafe {
         ManuallyDrop::drop(&mut *block.as_ref().pad.get());
-        let own = block.as_ref().head.own.get();
-        let dev = (*own).dev.take();
-        std::ptr::drop_in_place(own);
-        let mut lent = ManuallyDrop::take(&mut *block.as_ref().lent.get());
-        lent.dev = dev;
-        lent
-    };
-    let _: &mut BioMemory<P> = &mut lent;
+        std::ptr::drop_in_place(block.as_ref().head.own.get());
+        drop(ManuallyDrop::take(&mut *block.as_ref().lent.get()));
+    }
 }
 
 impl<P: Pad> PadBio<P> {
     /// Makes the bio in the memory that its pool has lent.
-    pub(super) fn init(mut lent: Lent<BioMemory<P>>, pad: P) -> Self {
-        let block: NonNull<Block<P>> = lent.chunk.addr().cast();
-        let own = Own::new(lent.dev.take());
-        let head = Head {
-            end_io: end_io::<P>,
-            set: lent.pool_id(),
-            status: AtomicU8::new(Status::Ok as u8),
-            pending: AtomicU32::new(1),
-            spans: UnsafeCell::new([MaybeUninit::uninit(); INLINE_SPANS]),
-            own: UnsafeCell::new(own),
-        };
-        let made = Block {
-            pad: UnsafeCell::new(ManuallyDrop::new(pad)),
-            head,
-            lent: UnsafeCell::new(ManuallyDrop::new(lent)),
-        };
-        // SAFETY: the chunk has the layout of a `Block<P>` and is nobody else's while it is lent.
+    #[inline]
+    pub(super) fn init(lent: Lent<BioMemory<P>>, pad: P) -> Self {
+        let block = lent.0.as_ptr();
+        // SAFETY: the block is valid for writes, and nobody else's while it is lent. All that `free` leaves is made anew,
+        // in place.
         unsafe {
-            block.write(made);
-            Self(NonNull::new_unchecked(&raw mut (*block.as_ptr()).head), PhantomData)
+            let head = &raw mut (*block).head;
+            (&raw mut (*head).end_io).write(end_io::<P>);
+            (&raw mut (*head).set).write(lent.pool_id());
+            (&raw mut (*head).status).write(AtomicU8::new(Status::Ok as u8));
+            (&raw mut (*head).pending).write(AtomicU32::new(1));
+            (&raw mut (*head).own).write(UnsafeCell::new(Own::new()));
+            (&raw mut (*block).pad).write(UnsafeCell::new(ManuallyDrop::new(pad)));
+            (&raw mut (*block).lent).write(UnsafeCell::new(ManuallyDrop::new(lent)));
+            Self(NonNull::new_unchecked(head), PhantomData)
         }
     }
 
@@ -256,6 +271,22 @@ impl Bio {
     pub(super) fn own_mut(&mut self) -> &mut Own {
         // SAFETY: as in `own`, and this borrow is exclusive.
         unsafe { &mut *self.head().own.get() }
+    }
+
+    /// The device that it was submitted to last.
+    pub(crate) fn device(&self) -> Option<&DeviceRef> {
+        // SAFETY: the holder alone touches it.
+        unsafe { (*self.head().dev.get()).as_ref() }
+    }
+
+    /// Remembers where it is submitted to. Going to the same device as before counts no reference.
+    #[inline]
+    pub(crate) fn set_device(&mut self, dev: &DeviceRef) {
+        // SAFETY: as in `device`, and this borrow is exclusive.
+        let last = unsafe { &mut *self.head().dev.get() };
+        if !last.as_ref().is_some_and(|last| std::ptr::addr_eq(Arc::as_ptr(last), Arc::as_ptr(dev))) {
+            *last = Some(DeviceRef::clone(dev));
+        }
     }
 
     /// Takes `spans` for its runs.

@@ -8,7 +8,7 @@ use super::table::{self, Table};
 use super::{Bio, INLINE_SPANS, Pad, PadBio};
 use crate::classes::Classes;
 use crate::memory::{Limited, Source};
-use crate::mempool::{Alloc, Mempool, NoReserve, PoolOptions, Waits};
+use crate::mempool::{Alloc, Lent, Mempool, NoReserve, PoolOptions, Waits};
 use crate::rescue::Rescuer;
 use crate::sync::{AtomicBool, Ordering};
 
@@ -91,13 +91,19 @@ impl<P: Pad> BioSet<P> {
     /// When there is no bio, which `Alloc::Wait` never says.
     #[inline]
     pub fn alloc(&self, pad: P, how: Alloc) -> Result<PadBio<P>, P> {
-        let memory = match how {
-            Alloc::Wait => self.alloc_wait(|how| self.pool.alloc(how)),
-            how => self.pool.alloc(how),
-        };
-        match memory {
+        let kept = if self.refuses_first.load(Ordering::Relaxed) { None } else { self.pool.alloc_kept() };
+        match kept.or_else(|| self.alloc_dear(how)) {
             Some(memory) => Ok(PadBio::init(memory, pad)),
             None => Err(pad),
+        }
+    }
+
+    /// Memory for a bio where this thread keeps none.
+    #[cold]
+    fn alloc_dear(&self, how: Alloc) -> Option<Lent<BioMemory<P>>> {
+        match how {
+            Alloc::Wait => self.alloc_wait(|how| self.pool.alloc(how)),
+            how => self.pool.alloc(how),
         }
     }
 
@@ -131,7 +137,6 @@ impl<P: Pad> BioSet<P> {
     }
 
     /// First without sleeping; then what this sleep would block is punted, and only then it sleeps.
-    #[cold]
     fn alloc_wait<T>(&self, alloc: impl Fn(Alloc) -> Option<T>) -> Option<T> {
         if !self.refuses_first.load(Ordering::Relaxed)
             && let Some(memory) = alloc(Alloc::NoWait)
