@@ -115,6 +115,11 @@ impl Classes {
         self.reserved().park(bio);
     }
 
+    /// The same for a bio that knows where it goes.
+    pub(crate) fn wait(&self, bio: Bio) {
+        self.reserved().wait(bio);
+    }
+
     /// How it was waited for.
     pub(crate) fn waits(&self) -> Waits {
         self.reserved().waits()

@@ -125,6 +125,8 @@ pub enum Refuse {
     From(u64),
     /// Only the `n`-th request from now, counted from 0.
     Nth(u64),
+    /// Every `n`-th request from now, counted from 1.
+    Every(u64),
     /// Each request with a chance of `per_mille` in a thousand, from this seed.
     Chance {
         /// The seed of the dice.
@@ -172,6 +174,7 @@ impl Starving {
             Refuse::Always => true,
             Refuse::From(n) => now >= *n,
             Refuse::Nth(n) => now == *n,
+            Refuse::Every(n) => (now + 1).is_multiple_of(*n),
             Refuse::Chance { seed, per_mille } => splitmix64(seed) % 1000 < *per_mille,
         }
     }
@@ -287,6 +290,7 @@ mod tests {
         assert_eq!(pattern(Refuse::Always, 2), [false, false]);
         assert_eq!(pattern(Refuse::From(1), 3), [true, false, false]);
         assert_eq!(pattern(Refuse::Nth(1), 3), [true, false, true]);
+        assert_eq!(pattern(Refuse::Every(2), 4), [true, false, true, false]);
         let half = pattern(Refuse::Chance { seed: 1, per_mille: 500 }, 1000);
         let given = half.iter().filter(|given| **given).count();
         assert!((400..600).contains(&given), "{given} of 1000");

@@ -188,6 +188,11 @@ impl<E: Element> Mempool<E> {
     /// When no driver is being called on this thread: a bio is parked by the driver that was called with it.
     pub fn park(&self, mut bio: Bio) {
         submit::stay_at_called_device(&mut bio);
+        self.wait(bio);
+    }
+
+    /// The same for a bio that knows where it goes.
+    pub(crate) fn wait(&self, bio: Bio) {
         let mut reserve = self.inner().lock();
         if !reserve.has_for_new() {
             return reserve.park(bio);
@@ -311,11 +316,10 @@ impl<E: Element> Inner<E> {
         }
     }
 
-    /// Submits a bio again for which an element of the reserve is promised.
-    fn wake(&self, mut bio: Bio) {
+    /// Wakes a bio for which an element of the reserve is promised.
+    fn wake(&self, bio: Bio) {
         // SAFETY: the pool is not freed while it has promised something (see `all_home`).
-        bio.set_promise(unsafe { Promise::new(NonNull::from(self)) });
-        submit::resubmit(bio);
+        bio.wake(unsafe { Promise::new(NonNull::from(self)) });
     }
 
     /// Whether every element is here, and no promise is out.

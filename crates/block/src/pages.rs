@@ -69,9 +69,9 @@ impl PagePool {
         self.0.alloc(len.0 as usize, how).map(Pages)
     }
 
-    /// Leaves `bio`, which found no buffer here, to the reserve: see [`crate::mempool::Mempool::park`].
-    pub fn park(&self, bio: Bio) {
-        self.0.park(bio);
+    /// Leaves `bio`, which found no buffer here, to the reserve: see [`crate::PadBio::wait`].
+    pub(crate) fn wait(&self, bio: Bio) {
+        self.0.wait(bio);
     }
 
     /// How it was waited for.

@@ -1,8 +1,14 @@
 //! The reserve of a pool, and the queue of those who wait for it: parked bios and sleeping threads, by their tickets.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::bio::{Bio, BioList};
 
-/// How a pool was waited for.
+static PARKED: AtomicU64 = AtomicU64::new(0);
+static SLEPT: AtomicU64 = AtomicU64::new(0);
+static LONGEST: AtomicU64 = AtomicU64::new(0);
+
+/// How a pool was waited for, or all pools of the process.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Waits {
     /// How many bios were parked.
@@ -11,6 +17,14 @@ pub struct Waits {
     pub slept: u64,
     /// The most others that anybody who waited was behind: so many elements came home before its own.
     pub longest: u64,
+}
+
+impl Waits {
+    /// How all pools of this process were waited for so far.
+    pub fn of_process() -> Self {
+        let [parked, slept, longest] = [&PARKED, &SLEPT, &LONGEST].map(|count| count.load(Ordering::Relaxed));
+        Self { parked, slept, longest }
+    }
 }
 
 /// Elements, and who waits for them.
@@ -91,12 +105,14 @@ impl<E> Reserve<E> {
     pub(crate) fn park(&mut self, mut bio: Bio) {
         bio.set_ticket(self.take_ticket());
         self.waits.parked += 1;
+        PARKED.fetch_add(1, Ordering::Relaxed);
         self.parked.push(bio);
     }
 
     /// A thread waits from now on: its ticket.
     pub(crate) fn sleep(&mut self) -> u64 {
         self.waits.slept += 1;
+        SLEPT.fetch_add(1, Ordering::Relaxed);
         self.take_ticket()
     }
 
@@ -132,6 +148,7 @@ impl<E> Reserve<E> {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.waits.longest = self.waits.longest.max(ticket - self.serving);
+        LONGEST.fetch_max(self.waits.longest, Ordering::Relaxed);
         ticket
     }
 }

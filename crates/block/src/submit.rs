@@ -29,7 +29,7 @@ local! {
     static SUBMITTING: Cell<bool> = const { Cell::new(false) };
     /// The device whose driver is being called.
     static CALLED: Cell<Option<*const DeviceRef>> = const { Cell::new(None) };
-    /// What a pool has promised to the bio that the driver is being called with.
+    /// What a pool has promised to the bio that a driver is being called with, or told the end of.
     static PROMISE: Cell<Option<Promise>> = const { Cell::new(None) };
     static ENDED: RefCell<BioList> = const { RefCell::new(BioList::new()) };
     static ENDING: Cell<bool> = const { Cell::new(false) };
@@ -95,29 +95,28 @@ fn next(dev: *const ()) -> Option<Bio> {
 /// One driver call.
 fn call(dev: &DeviceRef, mut bio: Bio) {
     if let Some(promise) = bio.take_promise() {
-        return call_with(dev, bio, promise);
+        return with(promise, || call(dev, bio));
     }
     let called = Called(CALLED.replace(Some(std::ptr::from_ref(dev))));
     dev.submit(bio);
     drop(called);
 }
 
-/// One driver call with a bio that a pool has woken. What the driver does not make use of goes back to the pool.
+/// Does `work` with a bio that a pool has woken. What it does not make use of goes back to the pool.
 #[cold]
-fn call_with(dev: &DeviceRef, bio: Bio, promise: Promise) {
-    struct Unused;
-    impl Drop for Unused {
+pub(crate) fn with(promise: Promise, work: impl FnOnce()) {
+    struct Before(Option<Promise>);
+    impl Drop for Before {
         fn drop(&mut self) {
-            drop(PROMISE.replace(None));
+            drop(PROMISE.replace(self.0.take()));
         }
     }
-    PROMISE.set(Some(promise));
-    let unused = Unused;
-    call(dev, bio);
-    drop(unused);
+    let before = Before(PROMISE.replace(Some(promise)));
+    work();
+    drop(before);
 }
 
-/// The promise that the bio of the running driver call carries, where it is a `wanted` one.
+/// The promise to the bio that is being worked on, where it is a `wanted` one.
 pub(crate) fn promise(wanted: impl FnOnce(&Promise) -> bool) -> Option<Promise> {
     let promise = PROMISE.replace(None)?;
     if wanted(&promise) {

@@ -73,6 +73,11 @@ pub trait KeyedCipher: Send + Sync {
     /// [`CryptError::Failed`] where the work failed.
     fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError>;
 
+    /// What the driver needs where it answers later; `None` for one that works on the caller's thread.
+    fn later(&self) -> Option<Later> {
+        None
+    }
+
     /// Takes `job`, whose request is valid, to be finished now or later, on any thread. A driver that works on the
     /// caller's thread leaves this as it is.
     ///
@@ -87,6 +92,14 @@ pub trait KeyedCipher: Send + Sync {
             }
         }
     }
+}
+
+/// What a driver needs that answers later. It is memory of its caller's, who may have none: a request of one unit
+/// needs none of it, so that work goes on without memory, unit by unit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Later {
+    /// The bytes that a request of several units needs for each of them, in [`Job::memory`]: for descriptors.
+    pub bytes_per_unit: usize,
 }
 
 /// What became of a job.

@@ -55,6 +55,9 @@ pub enum CryptError {
     /// The driver failed; the destination may be written in part.
     #[error("the cipher driver failed")]
     Failed,
+    /// A request of several units came without the memory that its driver asks for; nothing was written.
+    #[error("the cipher request lacks memory that the driver needs")]
+    NoMemory,
     /// The driver lost the request, which is a bug in it; the destination may be written in part.
     #[error("the cipher driver lost the request")]
     Lost,

@@ -12,11 +12,13 @@ use std::mem::{self, ManuallyDrop};
 use std::ptr::NonNull;
 use std::thread;
 
+use udm_block::Span;
+
 /// What owns a request until it is finished, and is told then.
 ///
 /// # Safety
 /// - `into_raw` gives up the value for a pointer, and `from_raw` makes the same value of that pointer again.
-/// - What `request` returns lives behind that pointer, not in the value itself: it stays valid, and where it is, until
+/// - What `request` and `memory` return lives behind that pointer, not in the value itself: it stays valid, and where it is, until
 ///   the carrier is finished, whichever way the value moves and however often it is made of its pointer again. (So not
 ///   in a `Box`, whose every move claims its content for itself.)
 pub unsafe trait Carrier: Send + Sized + 'static {
@@ -32,6 +34,12 @@ pub unsafe trait Carrier: Send + Sized + 'static {
 
     /// The request, the same each time.
     fn request(&self) -> Request<'_>;
+
+    /// Memory for the driver, which it may use until the request is finished, where the carrier has got some: see
+    /// [`Later`](crate::driver::Later).
+    fn memory(&self) -> Span<'_> {
+        Span::EMPTY
+    }
 
     /// The driver that answered [`Busy`](crate::Answer::Busy) has room again. Called at most once, on any thread,
     /// before `finish`. It must not sleep.
@@ -51,6 +59,7 @@ pub struct Job {
 /// A carrier's functions, by its pointer.
 struct Table {
     request: for<'a> unsafe fn(&'a NonNull<()>) -> Request<'a>,
+    memory: for<'a> unsafe fn(&'a NonNull<()>) -> Span<'a>,
     admitted: unsafe fn(NonNull<()>),
     finish: unsafe fn(NonNull<()>, Result<(), CryptError>),
 }
@@ -64,7 +73,12 @@ impl Job {
         Self {
             raw: carrier.into_raw(),
             table: const {
-                &Table { request: request_of::<C>, admitted: admitted_of::<C>, finish: finish_of::<C> }
+                &Table {
+                    request: request_of::<C>,
+                    memory: memory_of::<C>,
+                    admitted: admitted_of::<C>,
+                    finish: finish_of::<C>,
+                }
             },
         }
     }
@@ -73,6 +87,12 @@ impl Job {
     pub fn request(&self) -> Request<'_> {
         // SAFETY: `raw` came from `into_raw` of the carrier that the table is for, and is not finished.
         unsafe { (self.table.request)(&self.raw) }
+    }
+
+    /// The driver's memory; empty where the carrier has none.
+    pub fn memory(&self) -> Span<'_> {
+        // SAFETY: as in `request`.
+        unsafe { (self.table.memory)(&self.raw) }
     }
 
     /// Tells the carrier that the driver which answered [`Busy`](crate::Answer::Busy) takes jobs again.
@@ -114,6 +134,15 @@ unsafe fn request_of<C: Carrier>(raw: &NonNull<()>) -> Request<'_> {
     // SAFETY: the request lives behind `raw` until the carrier is finished, by `Carrier`'s contract, and the job that
     // owns `raw` is borrowed for the lifetime that we return.
     unsafe { mem::transmute::<Request<'_>, Request<'_>>(carrier.request()) }
+}
+
+/// # Safety
+/// As for `request_of`.
+unsafe fn memory_of<C: Carrier>(raw: &NonNull<()>) -> Span<'_> {
+    // SAFETY: by this function's contract; the value is only looked at, never dropped.
+    let carrier = ManuallyDrop::new(unsafe { C::from_raw(*raw) });
+    // SAFETY: as in `request_of`: the memory lives behind `raw` as the request does.
+    unsafe { mem::transmute::<Span<'_>, Span<'_>>(carrier.memory()) }
 }
 
 /// # Safety

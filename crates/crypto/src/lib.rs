@@ -33,6 +33,7 @@ pub mod error;
 pub mod hash;
 pub mod job;
 pub mod library;
+pub mod offload;
 pub mod portable;
 pub mod registry;
 pub mod request;
@@ -42,7 +43,7 @@ mod split;
 pub mod walk;
 
 pub use algorithm::{Algorithm, BlockCipher, Mode};
-pub use driver::{Answer, Driver, DriverInfo, KeyedCipher, MultiUnit, Speed};
+pub use driver::{Answer, Driver, DriverInfo, KeyedCipher, Later, MultiUnit, Speed};
 pub use error::{CryptError, KeyError};
 pub use hash::HashAlgorithm;
 pub use job::{Carrier, Job};

@@ -5,7 +5,7 @@ use crate::driver::{Driver, DriverInfo};
 use crate::error::KeyError;
 use crate::selftest::self_test;
 use crate::skcipher::Skcipher;
-use crate::{library, portable};
+use crate::{library, offload, portable};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
@@ -71,7 +71,7 @@ impl Registry {
     /// A registry of the drivers that udm comes with.
     pub fn new() -> Self {
         let mut registry = Self::default();
-        for driver in portable::drivers().into_iter().chain(library::drivers()) {
+        for driver in portable::drivers().into_iter().chain(library::drivers()).chain(offload::drivers()) {
             registry.register(driver);
         }
         registry

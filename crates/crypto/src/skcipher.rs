@@ -1,7 +1,7 @@
 //! A keyed cipher as its callers hold it (the kernel's `crypto_skcipher`).
 
 use crate::algorithm::Algorithm;
-use crate::driver::{Answer, DriverInfo, KeyedCipher, MultiUnit};
+use crate::driver::{Answer, DriverInfo, KeyedCipher, Later, MultiUnit};
 use crate::error::{CryptError, KeyError};
 use crate::job::Job;
 use crate::registry::{Choice, Registry};
@@ -56,6 +56,11 @@ impl Skcipher {
     /// The driver that serves it.
     pub const fn driver(&self) -> &DriverInfo {
         &self.info
+    }
+
+    /// What the driver needs where it answers later. Requests to it go by [`start`](Self::start).
+    pub fn later(&self) -> Option<Later> {
+        self.keyed.later()
     }
 
     /// Carries out `request` before it returns.

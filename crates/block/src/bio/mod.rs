@@ -22,9 +22,9 @@ use std::ptr::NonNull;
 
 use crate::device::DeviceRef;
 use crate::op::{Flags, Op};
-use crate::pages::Pages;
+use crate::pages::{PagePool, Pages};
 use crate::promise::Promise;
-use crate::queue::Home;
+use crate::queue::{self, Home};
 use crate::span::{Span, SpanIter};
 use crate::status::Status;
 use crate::submit;
@@ -100,8 +100,10 @@ impl Own {
     }
 }
 
-/// The bio may not ask for optional memory again (see [`Bio::mark_single_unit`]).
+/// The bio may not ask for optional memory again (see [`PadBio::mark_single_unit`]).
 const MARK_SINGLE_UNIT: u8 = 1;
+/// A pool that wakes the bio ends it, and does not submit it again (see [`PadBio::wait`]).
+const MARK_ENDS: u8 = 2;
 
 impl Bio {
     /// What it asks for.
@@ -158,17 +160,6 @@ impl Bio {
         SpanIter::with_len(self.runs(), own.skip, own.len)
     }
 
-    /// Marks it for good: optional memory was refused once, so it goes on with what its pad holds and never asks
-    /// again. The mark is the bio's and not the call's, so a retry cannot loop.
-    pub fn mark_single_unit(&mut self) {
-        self.own_mut().marks |= MARK_SINGLE_UNIT;
-    }
-
-    /// Whether [`Bio::mark_single_unit`] was called.
-    pub fn is_single_unit(&self) -> bool {
-        self.own().marks & MARK_SINGLE_UNIT != 0
-    }
-
     /// Ends it with `status`; an error that was recorded before stays.
     pub fn complete(self, status: Status) {
         self.record(status);
@@ -194,9 +185,15 @@ impl Bio {
         self.own_mut().ticket = ticket;
     }
 
-    /// Gives it what the driver that it goes to will find.
-    pub(crate) fn set_promise(&mut self, promise: Promise) {
-        self.own_mut().promise = Some(promise);
+    /// A pool wakes it, and has an element for it.
+    pub(crate) fn wake(mut self, promise: Promise) {
+        let own = self.own_mut();
+        own.promise = Some(promise);
+        if own.marks & MARK_ENDS == 0 {
+            return submit::resubmit(self);
+        }
+        own.marks &= !MARK_ENDS;
+        queue::complete_at_home(self, Status::Ok);
     }
 
     #[inline]
@@ -219,7 +216,10 @@ impl Bio {
         if let Some(mut bio) = self.arrive() {
             let own = bio.own_mut();
             (own.sector, own.len, own.skip) = own.handed_on;
-            bio.call_end_io();
+            match own.promise.take() {
+                None => bio.call_end_io(),
+                Some(promise) => submit::with(promise, || bio.call_end_io()),
+            }
         }
     }
 }
@@ -298,6 +298,24 @@ impl<P: Pad> PadBio<P> {
                 None
             }
         }
+    }
+
+    /// Marks it for good: optional memory was refused once, so it goes on with what its pad holds and never asks
+    /// again. The mark is the bio's and not the call's, so a retry cannot loop.
+    pub fn mark_single_unit(&mut self) {
+        self.bio_mut().own_mut().marks |= MARK_SINGLE_UNIT;
+    }
+
+    /// Whether [`PadBio::mark_single_unit`] was called.
+    pub fn is_single_unit(&self) -> bool {
+        self.own().marks & MARK_SINGLE_UNIT != 0
+    }
+
+    /// Leaves it to `pool`, where its driver found no buffer for it: it ends, on its queue thread and with the status
+    /// that it has, when the reserve has a buffer for it, and its `end_io` finds that buffer there.
+    pub fn wait(mut self, pool: &PagePool) {
+        self.bio_mut().own_mut().marks |= MARK_ENDS;
+        pool.wait(self.into_bio());
     }
 
     /// Makes a bio that ended ready to be handed on again.

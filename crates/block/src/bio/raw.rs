@@ -190,6 +190,20 @@ impl<P: Pad> PadBio<P> {
         unsafe { &mut *(&raw mut self.0).cast::<Bio>() }
     }
 
+    /// Gives up the right to the bio for a pointer, which [`PadBio::from_raw`] takes: for what carries a bio behind one.
+    pub fn into_raw(self) -> NonNull<()> {
+        ManuallyDrop::new(self).0.cast()
+    }
+
+    /// The bio of which `raw` was made.
+    ///
+    /// # Safety
+    /// `raw` came from [`PadBio::into_raw`] of a bio with the same pad. Of the values that are made of it, one at a time
+    /// is used, and at most one is dropped or moved from.
+    pub unsafe fn from_raw(raw: NonNull<()>) -> Self {
+        Self(raw.cast(), PhantomData)
+    }
+
     /// Gives up the right to the pad until the bio has ended.
     pub(super) fn hand_on(self) -> Bio {
         Bio(ManuallyDrop::new(self).0)
@@ -316,7 +330,8 @@ impl Bio {
         unsafe { &*self.own().spans }
     }
 
-    pub(crate) fn record(&self, status: Status) {
+    /// Notes what went wrong; the first error stays.
+    pub fn record(&self, status: Status) {
         if !status.is_ok() {
             // The first error sticks, and success never overwrites one.
             let _ = self.head().status.compare_exchange(

@@ -117,12 +117,8 @@ fn a_good_driver_passes() {
         .filter(|line| line.algorithm == XTS)
         .map(|line| (line.info.name, format!("{:?}", line.standing)))
         .collect();
-    let expected = [
-        ("mine", "First"),
-        ("abacus", "Lacking(\"an abacus\")"),
-        ("aws-lc", "Behind(\"mine\")"),
-        ("portable", "Behind(\"aws-lc\")"),
-    ];
+    let expected =
+        [("mine", "First"), ("abacus", "Lacking(\"an abacus\")"), ("aws-lc", "Behind(\"mine\")"), XX];
     assert_eq!(standing, expected.map(|(name, standing)| (name, standing.to_owned())));
 }
 

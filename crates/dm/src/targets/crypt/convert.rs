@@ -2,7 +2,7 @@
 //! them one by one).
 
 use udm_block::SpanIter;
-use udm_crypto::{CryptError, Direction, Iv, IvRule, KeyError, Request, Skcipher};
+use udm_crypto::{CryptError, Direction, Iv, IvRule, KeyError, Later, Request, Skcipher};
 
 use super::iv::{BATCH, Essiv, IvGenerator};
 use super::params::CryptSpec;
@@ -33,9 +33,17 @@ impl std::fmt::Debug for Converter {
 }
 
 /// One key of a volume, and the cipher of its IVs where the mode has one.
-struct VolumeKey {
-    cipher: Skcipher,
-    essiv: Option<Essiv>,
+pub(super) struct VolumeKey {
+    pub(super) cipher: Skcipher,
+    pub(super) essiv: Option<Essiv>,
+}
+
+/// Sectors that go into one request.
+pub(super) struct Run<'a> {
+    pub(super) key: &'a VolumeKey,
+    pub(super) rule: IvRule<'static>,
+    /// In bytes.
+    pub(super) len: usize,
 }
 
 impl Converter {
@@ -80,16 +88,41 @@ impl Converter {
     ) -> Result<(), CryptError> {
         let mut sector = sector.wrapping_add(self.iv_offset);
         while !src.is_empty() {
-            let (rule, most) = self.iv.rule(sector);
-            let units = most.min(self.most_units()).min(src.len() / self.unit_size);
-            let len = units * self.unit_size;
-            let key = &self.keys[sector as usize & (self.keys.len() - 1)];
-            key.crypt(direction, src.first(len), dst.first(len), self.unit_size, rule)?;
-            src.advance(len);
-            dst.advance(len);
-            sector = sector.wrapping_add(units as u64 * self.sectors_per_unit);
+            let run = self.run(sector, src.len());
+            run.key.crypt(direction, src.first(run.len), dst.first(run.len), self.unit_size, run.rule)?;
+            src.advance(run.len);
+            dst.advance(run.len);
+            sector = self.after(sector, run.len);
         }
         Ok(())
+    }
+
+    /// What goes into one request of the `len` bytes from the 512-byte sector `sector` on (`iv_offset` is in it already).
+    pub(super) fn run(&self, sector: u64, len: usize) -> Run<'_> {
+        let (rule, most) = self.iv.rule(sector);
+        let units = most.min(self.most_units()).min(len / self.unit_size);
+        let key = &self.keys[sector as usize & (self.keys.len() - 1)];
+        Run { key, rule, len: units * self.unit_size }
+    }
+
+    /// The sector behind `len` bytes from `sector` on.
+    pub(super) fn after(&self, sector: u64, len: usize) -> u64 {
+        sector.wrapping_add((len / self.unit_size) as u64 * self.sectors_per_unit)
+    }
+
+    /// The table's `iv_offset`.
+    pub(super) fn iv_offset(&self) -> u64 {
+        self.iv_offset
+    }
+
+    /// The size of an encryption sector in bytes.
+    pub(super) fn unit_size(&self) -> usize {
+        self.unit_size
+    }
+
+    /// What the cipher driver needs where it answers later.
+    pub(super) fn later(&self) -> Option<Later> {
+        self.keys[0].cipher.later()
     }
 
     /// How many units go into one request, apart from where a number wraps.

@@ -3,26 +3,37 @@
 //!
 //! A write takes pages, encrypts the client's data into them, and sends a clone with these pages down. A read sends a
 //! clone down that borrows the client's memory, and decrypts it in place on its way back.
+//!
+//! * `clone`: the stages of a clone, each begun by the end of the one before.
+//! * `convert`: the sectors of a bio, given to a cipher on the same thread.
+//! * `offload`: the same for a driver that answers later, and may want memory that there is none of.
 
+mod clone;
 mod convert;
 mod iv;
+mod offload;
 pub mod params;
 
 #[cfg(test)]
 mod tests;
 
 pub use convert::Converter;
+pub use offload::OptionalMemory;
+
+use std::sync::Arc;
 
 use udm_block::memory::Source;
 use udm_block::mempool::NoReserve;
 use udm_block::{
-    Alloc, Bio, BioSet, BioSetOptions, Bytes, DeviceRef, Geometry, Op, Pad, PadBio, PagePool,
-    PagePoolOptions, Sector, Status, submit,
+    Alloc, Bio, BioSet, BioSetOptions, Bytes, DeviceRef, Geometry, Op, PagePool, PagePoolOptions, Sector,
+    Status, submit,
 };
 use udm_crypto::registry::{Choice, Registry};
-use udm_crypto::{Algorithm, Direction, KeyError, Skcipher};
+use udm_crypto::{Algorithm, KeyError, Skcipher};
 
 use super::{Reserves, Target};
+use clone::Clone;
+use offload::Offload;
 use params::CryptSpec;
 
 /// The longest read or write in bytes that is one clone: what a core's second-level cache holds twice (the kernel's
@@ -65,31 +76,29 @@ impl CipherChoice {
 
 /// A range of another device, encrypted.
 pub struct Crypt {
-    lower: DeviceRef,
-    start: Sector,
-    sector_size: usize,
+    volume: Arc<Volume>,
     allow_discards: bool,
     clones: BioSet<Clone>,
+}
+
+/// What all clones of a target share.
+struct Volume {
+    converter: Converter,
+    lower: DeviceRef,
+    start: Sector,
     pages: PagePool,
+    /// Where the cipher driver answers later.
+    offload: Option<Offload>,
 }
 
 impl std::fmt::Debug for Crypt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Crypt")
-            .field("converter", self.clones.context())
-            .field("start", &self.start)
-            .field("sector_size", &self.sector_size)
+            .field("converter", &self.volume.converter)
+            .field("start", &self.volume.start)
             .field("allow_discards", &self.allow_discards)
             .finish_non_exhaustive()
     }
-}
-
-/// The pad of a clone.
-struct Clone {
-    /// The first sector, counted from the target's start.
-    sector: Sector,
-    /// The client's bio, when the clone is a write and has pages of its own.
-    writes: Option<Bio>,
 }
 
 impl Crypt {
@@ -112,44 +121,41 @@ impl Crypt {
             limit: MEMORY.saturating_sub(reserves.buffers * LONGEST),
             magazine: MAGAZINE,
         };
+        let pages = PagePool::new(pages, source)?;
+        let offload = Offload::of(&converter, source)?;
+        let volume = Arc::new(Volume { converter, lower, start: spec.start, pages, offload });
         Ok(Self {
-            lower,
-            start: spec.start,
-            sector_size: spec.options.sector_size,
             allow_discards: spec.options.allow_discards,
-            clones: BioSet::new(&clones, source, converter)?,
-            pages: PagePool::new(pages, source)?,
+            clones: BioSet::new(&clones, source, Arc::clone(&volume))?,
+            volume,
         })
     }
 
     /// Sends a clone down that borrows the client's memory.
     fn read(&self, bio: Bio, sector: Sector) {
-        let pad = Clone { sector, writes: None };
-        let Ok(mut clone) = self.clones.alloc(pad, Alloc::NoWait) else { return self.clones.park(bio) };
+        let Ok(mut clone) = self.clones.alloc(Clone::read(sector), Alloc::NoWait) else {
+            return self.clones.park(bio);
+        };
         clone.clone_of(bio);
-        clone.set_sector(self.below(sector));
-        clone.submit(&self.lower);
+        clone.set_sector(self.volume.below(sector));
+        clone.submit(&self.volume.lower);
     }
 
     /// Encrypts into pages and sends them down.
     fn write(&self, bio: Bio, sector: Sector) {
-        let Some(pages) = self.pages.alloc(bio.len(), Alloc::NoWait) else { return self.pages.park(bio) };
-        let pad = Clone { sector, writes: None };
-        let Ok(mut clone) = self.clones.alloc(pad, Alloc::NoWait) else { return self.clones.park(bio) };
-        clone.prepare(Op::Write, bio.flags(), self.below(sector));
-        clone.set_pages(pages, bio.len());
+        let Ok(mut clone) = self.clones.alloc(Clone::write(sector), Alloc::NoWait) else {
+            return self.clones.park(bio);
+        };
+        clone.prepare(Op::Write, bio.flags(), self.volume.below(sector));
         if let Some(home) = bio.home() {
             clone.set_home(home);
         }
-        let converter = self.clones.context();
-        if converter.convert(Direction::Encrypt, bio.data(), clone.data(), sector.0).is_err() {
-            drop(clone);
-            return bio.complete(Status::IoErr);
-        }
         clone.pad_mut().writes = Some(bio);
-        clone.submit(&self.lower);
+        clone::begin_write(clone, &self.volume);
     }
+}
 
+impl Volume {
     /// The place on the lower device of a sector of the target.
     fn below(&self, sector: Sector) -> Sector {
         Sector(self.start.0 + sector.0)
@@ -158,9 +164,9 @@ impl Crypt {
 
 impl Target for Crypt {
     fn geometry(&self) -> Geometry {
-        let lower = self.lower.geometry();
+        let lower = self.volume.lower.geometry();
         Geometry {
-            logical_block: lower.logical_block.max(self.sector_size as u32),
+            logical_block: lower.logical_block.max(self.volume.converter.unit_size() as u32),
             discard: lower.discard && self.allow_discards,
             write_zeroes: false,
             ..*lower
@@ -171,10 +177,10 @@ impl Target for Crypt {
         match bio.op() {
             Op::Read => self.read(bio, sector),
             Op::Write => self.write(bio, sector),
-            Op::Flush => submit(&self.lower, bio),
+            Op::Flush => submit(&self.volume.lower, bio),
             Op::Discard => {
-                bio.set_sector(self.below(sector));
-                submit(&self.lower, bio);
+                bio.set_sector(self.volume.below(sector));
+                submit(&self.volume.lower, bio);
             }
             Op::WriteZeroes => bio.complete(Status::NotSupported),
         }
@@ -186,28 +192,5 @@ impl Target for Crypt {
 
     fn has_cache(&self) -> bool {
         true
-    }
-}
-
-impl Pad for Clone {
-    type Context = Converter;
-
-    fn end_io(mut clone: PadBio<Self>) {
-        let mut status = clone.status();
-        if let Some(bio) = clone.pad_mut().writes.take() {
-            // The pages are home before the client hears of its write: its next one may need them.
-            drop(clone);
-            return bio.complete(status);
-        }
-        if let (true, Some(bio)) = (status.is_ok(), clone.parent()) {
-            // The client's bio has the whole range still. The clone has what is left of it after devices below split.
-            let (data, sector) = (bio.data(), clone.pad().sector.0);
-            let decrypted = clone.context().convert(Direction::Decrypt, data, data, sector);
-            status = decrypted.map_or(Status::IoErr, |()| Status::Ok);
-        }
-        if let Some(bio) = clone.take_parent() {
-            drop(clone);
-            bio.complete(status);
-        }
     }
 }

@@ -1,0 +1,328 @@
+//! The conversion of a clone's sectors by a driver that answers later, on any thread.
+//!
+//! All sectors that one IV rule numbers go in one request. That takes memory: for IVs that are made one by one, and for
+//! what the driver wants. It is asked for once, without waiting (Mikulas Patocka's review of "dm crypt: batch all sectors
+//! of a bio per crypto request"): where there is none the clone is marked for good and goes on in single-unit mode, with
+//! what its pad holds. So a retry cannot loop, and no write fails for want of memory.
+#![allow(unsafe_code)]
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use udm_block::memory::{PAGE_SIZE, Source};
+use udm_block::mempool::NoReserve;
+use udm_block::queue::complete_at_home;
+use udm_block::{
+    Alloc, BioList, Bytes, DeviceRef, PadBio, PagePool, PagePoolOptions, Pages, Span, SpanIter, Status,
+};
+use udm_crypto::{Answer, Carrier, CryptError, Direction, Iv, IvRule, Job, Request};
+
+use super::clone::{self, Clone, Stage};
+use super::convert::Run;
+use super::{Converter, LONGEST, Volume};
+
+/// How much optional memory a target takes at most, in bytes.
+const LIMIT: usize = 1 << 20;
+
+/// What a target has for a driver that answers later.
+pub(super) struct Offload {
+    /// Optional memory: it has no reserve.
+    optional: PagePool,
+    bytes_per_unit: usize,
+    backlog: Backlog,
+}
+
+static ASKED: AtomicU64 = AtomicU64::new(0);
+static REFUSED: AtomicU64 = AtomicU64::new(0);
+
+/// How often the crypt targets of this process asked for memory that an I/O can do without.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct OptionalMemory {
+    /// By how many clones, each once.
+    pub asked: u64,
+    /// How many of them went on without.
+    pub refused: u64,
+}
+
+impl OptionalMemory {
+    /// The counts so far.
+    pub fn counts() -> Self {
+        let [asked, refused] = [&ASKED, &REFUSED].map(|count| count.load(Ordering::Relaxed));
+        Self { asked, refused }
+    }
+}
+
+impl Offload {
+    /// What the driver of `converter` needs, where it answers later.
+    ///
+    /// # Errors
+    /// Never: there is no reserve.
+    pub(super) fn of(converter: &Converter, source: &Source) -> Result<Option<Self>, NoReserve> {
+        let Some(later) = converter.later() else { return Ok(None) };
+        let bytes_per_unit = size_of::<Iv>() + later.bytes_per_unit;
+        let largest = (LONGEST / converter.unit_size() * bytes_per_unit).next_power_of_two().max(PAGE_SIZE);
+        let pool = PagePoolOptions {
+            name: "crypt requests",
+            largest,
+            reserve: 0,
+            limit: LIMIT,
+            magazine: LIMIT / 4,
+        };
+        let optional = PagePool::new(pool, source)?;
+        Ok(Some(Self { optional, bytes_per_unit, backlog: Backlog::default() }))
+    }
+
+    /// Memory for a request of `units` units, if there is some.
+    fn ask(&self, units: usize) -> Option<Pages> {
+        ASKED.fetch_add(1, Ordering::Relaxed);
+        let pages = self.optional.alloc(Bytes((units * self.bytes_per_unit) as u64), Alloc::NoRetry);
+        if pages.is_none() {
+            REFUSED.fetch_add(1, Ordering::Relaxed);
+        }
+        pages
+    }
+}
+
+/// How far the conversion of a clone is, and the one request of it that is with the driver.
+pub(super) struct Conversion {
+    direction: Direction,
+    /// The sector of the request, with `iv_offset` in it.
+    sector: u64,
+    /// Bytes before the request, and of it.
+    done: usize,
+    len: usize,
+    units: usize,
+    rule: IvRule<'static>,
+    /// Whether the IVs are made one by one.
+    vector: bool,
+    /// Room for the one IV of a request of one unit.
+    iv: Iv,
+    /// Memory for requests of several units: their IVs, and behind these what the driver wants.
+    memory: Option<Pages>,
+}
+
+/// Begins with the clone's first sector.
+pub(super) fn begin(mut clone: PadBio<Clone>) {
+    let volume = Arc::clone(clone.context());
+    let (Some(offload), direction) = (&volume.offload, clone.pad().direction()) else {
+        return clone::fail(clone);
+    };
+    let sector = clone.pad().sector.0.wrapping_add(volume.converter.iv_offset());
+    let units = volume.converter.run(sector, total(&clone)).len / volume.converter.unit_size();
+    let memory = if units > 1 && !clone.is_single_unit() { offload.ask(units) } else { None };
+    if memory.is_none() {
+        clone.mark_single_unit();
+    }
+    clone.pad_mut().stage = Stage::Cipher(Conversion {
+        direction,
+        sector,
+        done: 0,
+        len: 0,
+        units: 0,
+        rule: IvRule::Constant(Iv::default()),
+        vector: false,
+        iv: Iv::default(),
+        memory,
+    });
+    request_next(clone, &volume);
+}
+
+/// The driver has carried a request out.
+pub(super) fn go_on(mut clone: PadBio<Clone>) {
+    let volume = Arc::clone(clone.context());
+    if let Stage::Cipher(conversion) = &mut clone.pad_mut().stage {
+        conversion.done += conversion.len;
+        conversion.sector = volume.converter.after(conversion.sector, conversion.len);
+        conversion.len = 0;
+    }
+    request_next(clone, &volume);
+}
+
+/// Gives the driver the next request of the clone, or ends the stage when there is none.
+fn request_next(clone: PadBio<Clone>, volume: &Arc<Volume>) {
+    let (total, single) = (total(&clone), clone.is_single_unit());
+    let (converter, Some(offload)) = (&volume.converter, &volume.offload) else { return clone::fail(clone) };
+    let Some(mut clone) = offload.backlog.hold(clone) else { return };
+    let Stage::Cipher(conversion) = &mut clone.pad_mut().stage else { return clone::fail(clone) };
+    if conversion.done == total {
+        conversion.memory = None;
+        return finish(clone, &volume.lower);
+    }
+    let left = if single { converter.unit_size() } else { total - conversion.done };
+    let run = converter.run(conversion.sector, left);
+    if conversion.set_up(&run, converter.unit_size()).is_err() {
+        return clone::fail(clone);
+    }
+    match run.key.cipher.start(Job::new(Sent(clone))) {
+        Answer::Busy => offload.backlog.is_full(),
+        Answer::Done | Answer::Queued => {}
+    }
+}
+
+/// All sectors are converted.
+fn finish(clone: PadBio<Clone>, lower: &DeviceRef) {
+    match clone.pad().direction() {
+        Direction::Encrypt => clone::send(clone, lower),
+        Direction::Decrypt => clone::end(clone),
+    }
+}
+
+/// The bytes of the clone's sectors.
+fn total(clone: &PadBio<Clone>) -> usize {
+    let bio = clone.pad().writes.as_ref().or(clone.parent());
+    bio.map_or(0, |bio| bio.len().0 as usize)
+}
+
+impl Conversion {
+    /// Makes the request of this run.
+    fn set_up(&mut self, run: &Run<'_>, unit_size: usize) -> Result<(), CryptError> {
+        (self.len, self.units, self.rule) = (run.len, run.len / unit_size, run.rule);
+        self.vector = run.key.essiv.is_some();
+        match &run.key.essiv {
+            Some(essiv) => essiv.fill(&run.rule, 0, self.ivs_mut()),
+            None => Ok(()),
+        }
+    }
+
+    /// Where the IVs of the request are, where they are made one by one.
+    fn ivs_mut(&mut self) -> &mut [Iv] {
+        match self.ivs_in_memory() {
+            // SAFETY: the driver has the part behind them alone, and while it has the request nobody borrows them mutably.
+            Some((first, units)) => unsafe { std::slice::from_raw_parts_mut(first, units) },
+            None => std::slice::from_mut(&mut self.iv),
+        }
+    }
+
+    /// How the units of the request get their IVs.
+    fn rule(&self) -> IvRule<'_> {
+        match self.ivs_in_memory() {
+            _ if !self.vector => self.rule,
+            // SAFETY: `ivs_mut` gave each a value; the memory stays until the request is finished.
+            Some((first, units)) => IvRule::Vector(unsafe { std::slice::from_raw_parts(first, units) }),
+            None => IvRule::Vector(std::slice::from_ref(&self.iv)),
+        }
+    }
+
+    /// The place for the IVs of several units, at the beginning of the memory.
+    fn ivs_in_memory(&self) -> Option<(*mut Iv, usize)> {
+        let memory = self.memory.as_ref().filter(|_| self.units > 1)?;
+        Some((memory.span(Bytes(self.ivs_len() as u64)).as_ptr().cast(), self.units))
+    }
+
+    /// The bytes of these.
+    fn ivs_len(&self) -> usize {
+        self.units * size_of::<Iv>()
+    }
+
+    /// The part of the memory that the driver has.
+    fn of_driver(&self) -> Span<'_> {
+        match &self.memory {
+            Some(memory) if self.units > 1 => {
+                let all = memory.span(Bytes(memory.len() as u64));
+                all.slice(self.ivs_len(), memory.len() - self.ivs_len())
+            }
+            _ => Span::EMPTY,
+        }
+    }
+}
+
+/// A clone whose request is with the driver.
+struct Sent(PadBio<Clone>);
+
+impl Sent {
+    fn conversion(&self) -> &Conversion {
+        match &self.0.pad().stage {
+            Stage::Cipher(conversion) => conversion,
+            Stage::Pages | Stage::Below => unreachable!("it is in this stage until its request is finished"),
+        }
+    }
+}
+
+// SAFETY: a `Sent` is the address of a bio. All of the request is behind it: the conversion in its pad, with its memory,
+// and the bios that have the data, which wait inside.
+unsafe impl Carrier for Sent {
+    fn into_raw(self) -> NonNull<()> {
+        self.0.into_raw()
+    }
+
+    unsafe fn from_raw(raw: NonNull<()>) -> Self {
+        // SAFETY: by the caller's promise.
+        Self(unsafe { PadBio::from_raw(raw) })
+    }
+
+    fn request(&self) -> Request<'_> {
+        let (clone, conversion) = (&self.0, self.conversion());
+        let nothing = SpanIter::new(&[]);
+        let (src, dst) = match (&clone.pad().writes, clone.parent()) {
+            (Some(bio), _) => (bio.data(), clone.data()),
+            (None, Some(bio)) => (bio.data(), bio.data()),
+            (None, None) => (nothing, nothing),
+        };
+        let (done, len) = (conversion.done, conversion.len);
+        Request {
+            direction: conversion.direction,
+            src: src.after(done).first(len),
+            dst: dst.after(done).first(len),
+            unit_size: conversion.len / conversion.units,
+            iv: conversion.rule(),
+        }
+    }
+
+    fn memory(&self) -> Span<'_> {
+        self.conversion().of_driver()
+    }
+
+    fn admitted(&self) {
+        if let Some(offload) = &self.0.context().offload {
+            offload.backlog.has_room();
+        }
+    }
+
+    fn finish(self, result: Result<(), CryptError>) {
+        complete_at_home(self.0.into_bio(), result.map_or(Status::IoErr, |()| Status::Ok));
+    }
+}
+
+/// Clones that wait because the driver has asked for no more.
+#[derive(Default)]
+struct Backlog {
+    /// How many requests the driver has taken in beyond its room. What it admits may be heard of before its answer.
+    over: AtomicI64,
+    held: Mutex<BioList>,
+}
+
+impl Backlog {
+    /// Keeps `clone` while the driver has no room, else hands it back.
+    fn hold(&self, clone: PadBio<Clone>) -> Option<PadBio<Clone>> {
+        if self.over.load(Ordering::SeqCst) <= 0 {
+            return Some(clone);
+        }
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.over.load(Ordering::SeqCst) <= 0 {
+            return Some(clone);
+        }
+        held.push(clone.into_bio());
+        None
+    }
+
+    /// The driver has answered that it is busy.
+    fn is_full(&self) {
+        self.over.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The driver has admitted what it was busy for. When that was the last, those that waited try again, each at its
+    /// home, with a stage that has not changed.
+    fn has_room(&self) {
+        let over = self.over.fetch_sub(1, Ordering::SeqCst) - 1;
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if over > 0 {
+            return;
+        }
+        let mut free = std::mem::take(&mut *held);
+        drop(held);
+        while let Some(bio) = free.pop() {
+            complete_at_home(bio, Status::Ok);
+        }
+    }
+}
