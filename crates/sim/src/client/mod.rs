@@ -20,7 +20,7 @@ use crate::world::Sim;
 use memory::{Lending, Memory};
 
 /// For how many steps of the world no bio may end before the client says that they never will.
-const PATIENCE: u32 = 200_000;
+const PATIENCE: u32 = 100_000;
 /// The name of a client in the trace.
 const NAME: &str = "client";
 
