@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use udm_block::{Device, DeviceRef, Flags, Geometry, Op, SECTOR_SIZE, Sector, Sectors, Status};
+use udm_block::{DeviceRef, Flags, Geometry, Op, SECTOR_SIZE, Sector, Sectors, Status};
 use udm_sim::{Client, Delay, DiskOptions, Fault, Hits, Request, Sim, SimDisk, Workload, WorkloadOptions, seeds};
 
 const SIZE: Sectors = Sectors(512);
