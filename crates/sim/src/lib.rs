@@ -69,8 +69,8 @@
 //! ```
 //!
 //! # What it cannot see
-//! Drivers with threads of their own (a rescuer that is needed, a cipher that answers from elsewhere) run, but no seed
-//! decides when. Races between threads are the work of a model checker.
+//! A bio that ends on another thread (a cipher that answers from elsewhere, a back end with a ring) is not waited for: the
+//! workload says that it is stuck. Races between threads are the work of a model checker.
 
 mod client;
 mod contents;

@@ -109,7 +109,9 @@ impl Model {
         }
         if status.is_ok() && step.flushes() {
             self.each_unsettled(|versions| {
-                versions.iter_mut().for_each(|version| version.survives &= version.gone > began);
+                for version in versions {
+                    version.survives &= version.gone > began;
+                }
             });
         }
         if status.is_ok() && step.op == Op::Read {
@@ -163,7 +165,9 @@ impl Model {
         assert!(self.open.is_empty(), "an operation is under way");
         self.each_unsettled(|versions| {
             versions.retain(|version| version.survives);
-            versions.iter_mut().for_each(|version| version.gone = NEVER);
+            for version in versions {
+                version.gone = NEVER;
+            }
         });
         self.unsettled.retain(|sector| self.sectors[*sector as usize].len() > 1);
     }

@@ -104,8 +104,9 @@ impl Event {
             What::PowerBack => [4, 0, 0, 0, 0],
             What::Note(note) => [5, digest(note.as_bytes()), 0, 0, 0],
         };
-        let [a, b, c, d, e] = what;
-        [self.step, self.at_ns, digest(self.who.as_bytes()), a, b, c, d, e]
+        let mut words = [self.step, self.at_ns, digest(self.who.as_bytes()), 0, 0, 0, 0, 0];
+        words[3..].copy_from_slice(&what);
+        words
     }
 }
 

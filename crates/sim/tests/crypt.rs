@@ -107,11 +107,15 @@ fn with_errors_delays_and_no_memory_every_bio_ends_with_the_right_bytes_or_an_er
 
 /// One world: the power goes `cuts` times in the middle of it, and each time a fresh stack is opened on what is left.
 /// How many sectors were undecided after the cuts.
+///
+/// Flushes are frequent and bios short, so that at each cut much is promised and much is not.
 fn cut(seed: u64, cuts: usize, sector_size: u32, lie: Option<Lie>) -> Result<usize, udm_sim::Failure> {
     let sim = Sim::new(seed);
     let bottom = Bottom::new(&sim, sector_size, lie);
     let mut device = bottom.open(ONE);
-    let mut workload = workload(&sim, &device);
+    let mix = Mix { reads: 20, writes: 60, flushes: 20, discards: 1, zeroes: 0 };
+    let options = WorkloadOptions { mix, longest: Sectors(16), overlap: true, ..WorkloadOptions::default() };
+    let mut workload = Workload::new(&sim, device.geometry(), options);
     workload.fill(&device)?;
     let mut undecided = 0;
     for _ in 0..cuts {
@@ -127,6 +131,7 @@ fn cut(seed: u64, cuts: usize, sector_size: u32, lie: Option<Lie>) -> Result<usi
         device = bottom.open(ONE);
         workload.verify(&device)?;
     }
+    drop(device);
     Ok(undecided)
 }
 

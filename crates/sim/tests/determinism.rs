@@ -46,7 +46,11 @@ impl Device for Clocked {
     fn submit(&self, mut bio: Bio) {
         let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.subsec_nanos());
         // A wish that changes nothing but is seen below.
-        let wish = if nanoseconds.count_ones() % 2 == 0 { udm_block::Flags::NO_UNMAP } else { udm_block::Flags::NONE };
+        let wish = if nanoseconds.count_ones().is_multiple_of(2) {
+            udm_block::Flags::NO_UNMAP
+        } else {
+            udm_block::Flags::NONE
+        };
         bio.set_flags(bio.flags() | wish);
         submit(&self.0, bio);
     }

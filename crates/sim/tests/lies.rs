@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use udm_block::{Bio, Device, DeviceRef, Geometry, Op, Sectors, Status, submit};
-use udm_sim::{DiskOptions, Failure, Fault, Hits, Kind, Lie, Report, Sim, SimDisk, Workload, WorkloadOptions, seeds};
+use udm_sim::{
+    DiskOptions, Failure, Fault, Hits, Kind, Lie, Report, Sim, SimDisk, Workload, WorkloadOptions, seeds,
+};
 
 /// How many worlds a lie may take to be found.
 const WORLDS: u64 = 10;

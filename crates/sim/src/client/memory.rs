@@ -36,7 +36,7 @@ impl Memory {
         for &len in lengths {
             let (run, rest) = left.split_at(len);
             // An odd number now and then, so that runs begin at any address.
-            arena.extend_from_slice(&[GUARD; 3][..1 + runs.len() % 3]);
+            arena.extend_from_slice(&[GUARD; 3][..=runs.len() % 3]);
             runs.push((arena.len(), len));
             arena.extend_from_slice(run);
             left = rest;

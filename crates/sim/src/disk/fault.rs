@@ -1,6 +1,6 @@
 //! Which bios of a disk fail.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use udm_block::{Bio, Op, Status};
@@ -28,8 +28,8 @@ pub enum Hits {
     Range(Range<u64>),
     /// The one of this number, counted from 0 from now on.
     Nth(u64),
-    /// With this chance in a thousand, one sector of the bio goes bad: from then on all that read it fail, until it is
-    /// written again.
+    /// With this chance in a thousand, one sector of the bio goes bad: that bio, if it is a read, and all that read the
+    /// sector later fail, until it is written.
     Sticky(u32),
 }
 
@@ -37,7 +37,8 @@ pub enum Hits {
 #[derive(Default)]
 pub(super) struct Faults {
     rules: Vec<Fault>,
-    bad: BTreeSet<u64>,
+    /// Sectors that cannot be read, and how a read of them ends.
+    bad: BTreeMap<u64, Status>,
 }
 
 impl Faults {
@@ -54,6 +55,7 @@ impl Faults {
     pub fn verdict(&mut self, bio: &Bio, dice: &mut Dice) -> Option<Status> {
         let sectors = bio.sector().0..bio.sector().0 + bio.sectors().0;
         let mut verdict = None;
+        let reads = bio.op() == Op::Read;
         for rule in &mut self.rules {
             if rule.op.is_some_and(|op| op != bio.op()) {
                 continue;
@@ -69,20 +71,27 @@ impl Faults {
                 }
                 Hits::Sticky(chance) => {
                     if !sectors.is_empty() && dice.chance(*chance) {
-                        self.bad.insert(sectors.start + dice.below(sectors.end - sectors.start));
+                        let sector = sectors.start + dice.below(sectors.end - sectors.start);
+                        self.bad.insert(sector, rule.status);
                     }
-                    bio.op() == Op::Read && self.bad.range(sectors.clone()).next().is_some()
+                    false
                 }
             };
             if hit && verdict.is_none() {
                 verdict = Some(rule.status);
             }
         }
-        verdict
+        let bad = self.bad.range(sectors).next().filter(|_| reads);
+        verdict.or(bad.map(|(_, status)| *status))
+    }
+
+    /// Makes these sectors bad.
+    pub fn spoil(&mut self, sectors: Range<u64>) {
+        self.bad.extend(sectors.map(|sector| (sector, Status::Medium)));
     }
 
     /// These sectors were written: none of them is bad any more.
     pub fn written(&mut self, sectors: Range<u64>) {
-        self.bad.retain(|sector| !sectors.contains(sector));
+        self.bad.retain(|sector, _| !sectors.contains(sector));
     }
 }

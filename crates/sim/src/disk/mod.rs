@@ -102,6 +102,11 @@ impl SimDisk {
         self.state().faults.add(fault);
     }
 
+    /// Makes these sectors bad: what reads one of them ends with [`Status::Medium`], until it is written.
+    pub fn spoil(&self, sectors: Range<u64>) {
+        self.state().faults.spoil(sectors);
+    }
+
     /// No bio fails any more that comes from now on, and no sector is bad.
     pub fn heal(&self) {
         self.state().faults.clear();
