@@ -144,3 +144,12 @@ fn a_bio_that_never_ends_is_found_where_something_is_always_due() {
     let failure = workload.run(&device, 1000).unwrap_err();
     assert_eq!(failure.kind, Kind::Stuck, "{failure}");
 }
+
+/// What a failure prints is enough to see it again: the same step, the same words, the same last events.
+#[test]
+fn a_failure_is_seen_again_by_its_seed() {
+    let failures =
+        seeds(0x5eed_a9a1, WORLDS).filter_map(|seed| run(seed, Some(Lie::HidesErrors), bare).err());
+    let first = failures.into_iter().next().expect("this lie is found");
+    assert_eq!(run(first.seed, Some(Lie::HidesErrors), bare), Err(first));
+}
