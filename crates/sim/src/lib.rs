@@ -69,6 +69,7 @@
 //! ```
 //!
 //! # What it cannot see
+//! The workload's thread is a queue thread: a driver that sleeps for memory there (`Alloc::Wait`) is refused, as it is on any.
 //! A bio that ends on another thread (a cipher that answers from elsewhere, a back end with a ring) is not waited for: the
 //! workload says that it is stuck. Races between threads are the work of a model checker.
 

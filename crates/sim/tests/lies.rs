@@ -37,8 +37,9 @@ fn bare(disk: &Arc<SimDisk>) -> DeviceRef {
 
 /// How many of the worlds find fault, which must be of this kind.
 fn found(lie: Option<Lie>, driver: impl Fn(&Arc<SimDisk>) -> DeviceRef, kind: Kind) -> u64 {
-    let mut found = 0;
+    let (mut found, mut worlds) = (0, 0);
     for seed in seeds(0x5eed_011e, WORLDS) {
+        worlds += 1;
         if let Err(failure) = run(seed, lie, &driver) {
             assert_eq!(failure.kind, kind, "{failure}");
             let text = failure.to_string();
@@ -46,7 +47,7 @@ fn found(lie: Option<Lie>, driver: impl Fn(&Arc<SimDisk>) -> DeviceRef, kind: Ki
             found += 1;
         }
     }
-    println!("{lie:?}: {found} of {WORLDS} worlds");
+    println!("{lie:?}: {found} of {worlds} worlds");
     found
 }
 
