@@ -368,6 +368,7 @@ fn run(driver: &str, plan: Refuse) -> Seen {
                 client.run(ios / THREADS);
                 step.wait();
                 due.fetch_add(client.asks, Ordering::Relaxed);
+                step.wait();
             });
         }
         step.wait();
@@ -377,6 +378,7 @@ fn run(driver: &str, plan: Refuse) -> Seen {
         step.wait();
         step.wait();
         COUNTS.store(false, Ordering::Relaxed);
+        step.wait();
         (before, Counters::now(&starving))
     });
     let counted = Seen {

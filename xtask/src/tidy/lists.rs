@@ -30,6 +30,7 @@ pub const UNSAFE_MODULES: &[(&str, &str)] = &[
     ),
     ("crates/dm/tests/support/client.rs", "bios over memory that a test keeps"),
     ("tests/benches/cost.rs", "bios over static memory"),
+    ("crates/sim/src/client/memory.rs", "bios over memory that the simulated client keeps"),
     ("tests/tests/allocations.rs", "a global allocator that counts"),
     ("crates/export/src/nbd/server/socket.rs", "socket calls that take the address of a bio's memory"),
 ];
@@ -76,6 +77,8 @@ pub const FLOORS: &[(&str, &[&str])] = &[
     ("udm-backend", &["udm-block"]),
     ("udm-export", &["udm-block"]),
     ("udm", &["udm-block", "udm-crypto", "udm-dm", "udm-luks", "udm-backend", "udm-export"]),
+    // Its own tests run the targets of dm in it.
+    ("udm-sim", &["udm-block", "udm-crypto", "udm-dm"]),
     // Checks and chores stand beside the building: nothing depends on them.
     ("udm-tests", &["udm", "udm-block", "udm-crypto", "udm-dm", "udm-luks", "udm-backend", "udm-export"]),
     ("udm-fuzz", &["udm", "udm-block", "udm-crypto", "udm-dm", "udm-luks", "udm-backend", "udm-export"]),
