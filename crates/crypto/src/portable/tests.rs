@@ -28,8 +28,8 @@ fn a_dropped_key_is_wiped_from_its_memory() {
         return;
     }
     let key: Vec<u8> = (0x40..0x80).collect();
-    let mut slot = MaybeUninit::<Xts<Aes256, Aes256Enc>>::zeroed();
-    slot.write(Xts::new(&key));
+    let mut slot = MaybeUninit::<Tweaked<Aes256, Xts<Aes256>>>::zeroed();
+    slot.write(Tweaked { data: crated(&key[..32]), tweaks: Xts(crated(&key[32..])) });
     // SAFETY: the slot is zeroed, then written.
     let before = unsafe { (count(&slot, &key[..32]), count(&slot, &key[32..])) };
     // SAFETY: it holds a value, which is not used again.
