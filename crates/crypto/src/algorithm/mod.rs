@@ -51,19 +51,15 @@ impl Algorithm {
     /// The block cipher alone, block by block, which makes the IVs of `essiv`, `eboiv` and `elephant`; none where there
     /// is no block cipher or, in Adiantum, none that has the volume's key.
     pub const fn blocks(self) -> Option<Self> {
-        match self.cipher.is_block_cipher() {
-            true => Some(Self { mode: Mode::Ecb, cipher: self.cipher }),
-            false => None,
-        }
+        if self.cipher.is_block_cipher() { Some(Self { mode: Mode::Ecb, cipher: self.cipher }) } else { None }
     }
 
     /// The size of an IV in bytes; 0 where the mode takes none.
     pub const fn iv_size(self) -> usize {
         match (self.mode, self.cipher) {
             (Mode::Ecb, _) => 0,
-            (Mode::Adiantum, _) => 32,
             (Mode::Stream, Cipher::ChaCha20) => 16,
-            (Mode::Stream, _) => 32,
+            (Mode::Adiantum | Mode::Stream, _) => 32,
             (_, cipher) => cipher.block_size(),
         }
     }

@@ -1,4 +1,4 @@
-//! The portable driver: block ciphers of the RustCrypto crates and a Twofish of our own, many blocks a call, under loops
+//! The portable driver: block ciphers of `RustCrypto`'s crates and a Twofish of our own, many blocks a call, under loops
 //! of our own for each mode; Adiantum and the stream ciphers beside them.
 //!
 //! It runs wherever Rust does and takes every key, so it is the one that all others are tested against. It reads and
@@ -61,7 +61,7 @@ pub fn drivers() -> impl Iterator<Item = Driver> {
                 }
                 Cipher::ChaCha20 | Cipher::XChaCha12 | Cipher::XChaCha20 => "the chacha20 crate",
                 Cipher::CipherNull => "a copy",
-                _ => "the RustCrypto crate of the cipher, several units at once",
+                _ => "RustCrypto's crate of the cipher, several units at once",
             },
         },
         algorithm,

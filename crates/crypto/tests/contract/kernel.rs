@@ -54,25 +54,22 @@ enum Fault {
 
 /// The algorithm, IV mode and IV mode's option of a table's cipher word; none where it is not for these tests.
 fn parse(word: &str) -> Option<(Algorithm, IvMode)> {
-    let (name, iv) = match word.strip_prefix("capi:") {
-        Some(api) => {
-            // The IV mode is behind the last dash that is not in an option.
-            let (api, option) = api.split_once(':').map_or((api, ""), |(api, option)| (api, option));
-            let (name, iv) = api.rsplit_once('-').unwrap_or((api, ""));
-            match name.strip_prefix("essiv(").and_then(|name| name.strip_suffix(",sha256)")) {
-                Some(inner) if iv == "plain64" => (inner.to_owned(), "essiv:sha256".to_owned()),
-                Some(_) => return None,
-                None => (name.to_owned(), [iv, option].join(":")),
-            }
+    let (name, iv) = if let Some(api) = word.strip_prefix("capi:") {
+        // The IV mode is behind the last dash that is not in its option.
+        let (api, option) = api.split_once(':').unwrap_or((api, ""));
+        let (name, iv) = api.rsplit_once('-').unwrap_or((api, ""));
+        match name.strip_prefix("essiv(").and_then(|name| name.strip_suffix(",sha256)")) {
+            Some(inner) if iv == "plain64" => (inner.to_owned(), "essiv:sha256".to_owned()),
+            Some(_) => return None,
+            None => (name.to_owned(), [iv, option].join(":")),
         }
-        None => {
-            let mut parts = word.splitn(3, '-');
-            let cipher = parts.next()?;
-            match (parts.next(), parts.next()) {
-                (None | Some("plain"), None) => (format!("cbc({cipher})"), "plain".to_owned()),
-                (Some(mode), iv) => (format!("{mode}({cipher})"), iv.unwrap_or("").to_owned()),
-                (None, _) => return None,
-            }
+    } else {
+        let mut parts = word.splitn(3, '-');
+        let cipher = parts.next()?;
+        match (parts.next(), parts.next()) {
+            (None | Some("plain"), None) => (format!("cbc({cipher})"), "plain".to_owned()),
+            (Some(mode), iv) => (format!("{mode}({cipher})"), iv.unwrap_or("").to_owned()),
+            (None, _) => return None,
         }
     };
     let algorithm: Algorithm = name.parse().ok()?;

@@ -12,6 +12,9 @@ use udm_crypto::{Algorithm, Cipher, Direction, Iv, IvRule, Mode};
 /// A block cipher with a key: changes one block.
 type BlockFn = Box<dyn Fn(Direction, &mut [u8])>;
 
+/// What becomes of one unit, of its IV and its bytes.
+type UnitFn<'a> = Box<dyn Fn(&[u8], &[u8]) -> Vec<u8> + 'a>;
+
 /// The block cipher `cipher` with `key`.
 fn block_cipher(cipher: Cipher, key: &[u8]) -> BlockFn {
     fn of<C: BlockCipherEncrypt + BlockCipherDecrypt + KeyInit + 'static>(key: &[u8]) -> BlockFn {
@@ -58,7 +61,7 @@ pub fn crypt(
     iv: &IvRule<'_>,
     data: &[u8],
 ) -> Vec<u8> {
-    let unit_fn: Box<dyn Fn(&[u8], &[u8]) -> Vec<u8>> = match (algorithm.mode, algorithm.cipher) {
+    let unit_fn: UnitFn<'_> = match (algorithm.mode, algorithm.cipher) {
         (Mode::Stream, cipher) => Box::new(move |iv, unit| stream(cipher, key, iv, unit)),
         (Mode::Adiantum, cipher) => Box::new(move |iv, unit| adiantum(cipher, key, direction, iv, unit)),
         (mode, cipher) => {
@@ -117,8 +120,7 @@ fn blocks(
             Mode::Xts => doubled(&state),
             Mode::Ctr | Mode::Lrw => incremented(state),
             Mode::Cbc | Mode::Cfb => secret.to_vec(),
-            Mode::Pcbc => xor(given, &result),
-            Mode::Ofb => xor(given, &result),
+            Mode::Pcbc | Mode::Ofb => xor(given, &result),
             Mode::Adiantum | Mode::Stream => unreachable!(),
         };
         out.extend(result);
@@ -199,9 +201,10 @@ fn adiantum(cipher: Cipher, key: &[u8], direction: Direction, iv: &[u8], unit: &
             }
         }};
     }
-    match cipher {
-        Cipher::XChaCha12Aes => pass!(chacha20::XChaCha12),
-        _ => pass!(chacha20::XChaCha20),
+    if cipher == Cipher::XChaCha12Aes {
+        pass!(chacha20::XChaCha12);
+    } else {
+        pass!(chacha20::XChaCha20);
     }
     unit
 }

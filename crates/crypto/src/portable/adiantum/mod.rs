@@ -76,10 +76,10 @@ impl<R: Rounds> Adiantum<R> {
             Direction::Encrypt => self.block.encrypt_with_backend(batch.pass::<false, false>(count)),
             Direction::Decrypt => self.block.decrypt_with_backend(batch.pass::<false, false>(count)),
         }
-        for unit in 0..count {
+        for (unit, before) in before[..count].iter().enumerate() {
             let passed = batch.blocks()[unit].0;
             // The stream is chosen by what is the block's ciphertext.
-            let nonce = if direction == Direction::Encrypt { passed } else { before[unit] };
+            let nonce = if direction == Direction::Encrypt { passed } else { *before };
             let data = &mut units.data[unit * units.unit_size..][..units.unit_size];
             let (bulk, last) = data.split_at_mut(bulk_size);
             let mut iv = WideIv::default();

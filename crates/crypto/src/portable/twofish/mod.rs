@@ -56,8 +56,8 @@ impl Twofish {
         for key in self.rounds {
             for block in &mut *blocks {
                 let [a, b, c, d] = *block;
-                let [f, h] = self.f(a, b, key);
-                *block = [(c ^ f).rotate_right(1), d.rotate_left(1) ^ h, a, b];
+                let add = self.f(a, b, key);
+                *block = [(c ^ add[0]).rotate_right(1), d.rotate_left(1) ^ add[1], a, b];
             }
         }
         for block in blocks {
@@ -75,8 +75,8 @@ impl Twofish {
         for key in self.rounds.into_iter().rev() {
             for block in &mut *blocks {
                 let [c, d, a, b] = *block;
-                let [f, h] = self.f(a, b, key);
-                *block = [a, b, c.rotate_left(1) ^ f, (d ^ h).rotate_right(1)];
+                let add = self.f(a, b, key);
+                *block = [a, b, c.rotate_left(1) ^ add[0], (d ^ add[1]).rotate_right(1)];
             }
         }
         for block in blocks {
@@ -85,8 +85,8 @@ impl Twofish {
     }
 }
 
-const fn xor([a, b, c, d]: Words, [e, f, g, h]: Words) -> Words {
-    [a ^ e, b ^ f, c ^ g, d ^ h]
+const fn xor(words: Words, key: Words) -> Words {
+    [words[0] ^ key[0], words[1] ^ key[1], words[2] ^ key[2], words[3] ^ key[3]]
 }
 
 /// The words of a block.

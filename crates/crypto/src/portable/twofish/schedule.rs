@@ -59,7 +59,7 @@ impl Twofish {
         assert!(matches!(key.len(), 16 | 24 | 32), "a key of Twofish has 16, 24 or 32 bytes");
         let (even, odd): (KeyWords, KeyWords) = (words(key, 0), words(key, 4));
         // The S-boxes take the words of the key's code in reverse.
-        let boxes: KeyWords = Zeroizing::new(key.as_chunks().0.iter().rev().map(code).collect());
+        let boxes: KeyWords = Zeroizing::new(key.as_chunks().0.iter().rev().copied().map(code).collect());
         let mut made = Self { tables: [[0; 256]; 4], whitening: [[0; 4]; 2], rounds: [[0; 2]; 16] };
         for (place, table) in made.tables.iter_mut().enumerate() {
             for (entry, byte) in table.iter_mut().zip(0..=255) {
@@ -107,11 +107,11 @@ fn column(place: usize, byte: u8, key: &[u32]) -> u32 {
 }
 
 /// The word of the code RS for 8 bytes of the key.
-fn code(bytes: &[u8; 8]) -> u32 {
+fn code(bytes: [u8; 8]) -> u32 {
     let mut word = [0; 4];
-    for (byte, column) in bytes.iter().zip(RS) {
+    for (byte, column) in bytes.into_iter().zip(RS) {
         for (sum, factor) in word.iter_mut().zip(column) {
-            *sum ^= product(*byte, factor, RS_FIELD);
+            *sum ^= product(byte, factor, RS_FIELD);
         }
     }
     u32::from_le_bytes(word)
@@ -124,7 +124,7 @@ const fn q(nibbles: &[[u8; 16]; 4]) -> [u8; 256] {
         let (mut a, mut b) = (byte as u8 >> 4, byte as u8 & 15);
         let mut half = 0;
         while half < 2 {
-            let mixed = a ^ (b >> 1 | b << 3 & 8) ^ (8 * a & 15);
+            let mixed = a ^ (b >> 1 | (b << 3 & 8)) ^ ((8 * a) & 15);
             (a, b) = (nibbles[2 * half][(a ^ b) as usize], nibbles[2 * half + 1][mixed as usize]);
             half += 1;
         }
