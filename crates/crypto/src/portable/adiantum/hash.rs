@@ -18,7 +18,7 @@ const STEP: usize = 16;
 const WORDS: usize = (CHUNK + (PASSES - 1) * STEP) / 4;
 
 /// The keys of the hash.
-pub(super) struct Hash {
+pub(in crate::portable) struct Hash {
     header: Poly,
     message: Poly,
     nh: Zeroizing<[u32; WORDS]>,

@@ -21,7 +21,7 @@ use aes::Aes256;
 use aes::cipher::consts::U16;
 use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use chacha20::Rounds;
-use hash::Hash;
+pub(super) use hash::Hash;
 use std::marker::PhantomData;
 use zeroize::Zeroizing;
 
