@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let begin = Instant::now();
     let count = Registry::global().list().len();
     println!("self-tests of {count} drivers: {:?}", begin.elapsed());
-    println!("{:<34}{:<10}{:>8}{:>10}{:>12}", "algorithm", "driver", "unit", "whole", "per unit");
+    println!("{:<40}{:<10}{:>8}{:>10}{:>12}", "algorithm", "driver", "unit", "whole", "per unit");
     for algorithm in Algorithm::ALL {
         let name = algorithm.to_string();
         if words.is_empty() || words.iter().any(|word| name.contains(word)) {
@@ -52,7 +52,7 @@ fn measure(algorithm: Algorithm) -> Result<(), Box<dyn std::error::Error>> {
                 let name = format!("{algorithm} {} {direction:?}", key.len() * 8);
                 let (whole, single) = (median(whole), median(single));
                 let driver = skcipher.driver().name;
-                println!("{name:<34}{driver:<10}{unit_size:>8}{whole:>10.3}{single:>12.3}");
+                println!("{name:<40}{driver:<10}{unit_size:>8}{whole:>10.3}{single:>12.3}");
             }
         }
     }
