@@ -63,10 +63,11 @@ pub enum CryptError {
     Lost,
 }
 
-/// The key sizes of `algorithm` in words, such as "32, 48 or 64".
+/// The key sizes of `algorithm` in words, such as "32, 48 or 64"; of very many, the first and the last.
 fn sizes(algorithm: Algorithm) -> String {
     let sizes: Vec<_> = algorithm.key_sizes().map(|size| size.to_string()).collect();
     match sizes.split_last() {
+        Some((last, rest)) if rest.len() > 5 => format!("{}, ... or {last}", rest[..3].join(", ")),
         Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
         _ => sizes.concat(),
     }

@@ -42,11 +42,11 @@ pub mod skcipher;
 mod split;
 pub mod walk;
 
-pub use algorithm::{Algorithm, BlockCipher, Mode};
+pub use algorithm::{Algorithm, AlgorithmError, Cipher, Mode};
 pub use driver::{Answer, Driver, DriverInfo, KeyedCipher, Later, MultiUnit, Speed};
 pub use error::{CryptError, KeyError};
 pub use hash::HashAlgorithm;
 pub use job::{Carrier, Job};
 pub use registry::{Choice, Listing, Registry, Standing};
-pub use request::{Direction, Iv, IvRule, MAX_UNIT_SIZE, Request};
+pub use request::{Direction, Iv, IvRule, MAX_UNIT_SIZE, Request, WideIv};
 pub use skcipher::Skcipher;

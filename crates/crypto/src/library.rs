@@ -1,4 +1,4 @@
-//! The library driver: AWS-LC's AES, one call a unit.
+//! The library driver: AWS-LC's AES and Triple DES, one call a unit.
 //!
 //! It is native for many units though the library is not: its loop over the units is inside the driver, so that the
 //! request is checked, walked and given a context once and not for each unit. That is twice as fast as requests of one
@@ -8,10 +8,10 @@
 //! on the heap. So each key gets a fixed set of contexts per direction, and a request borrows one.
 #![allow(unsafe_code)]
 
-use crate::algorithm::{Algorithm, Mode};
+use crate::algorithm::{Algorithm, Cipher, Mode};
 use crate::driver::{Driver, DriverInfo, KeyedCipher, MultiUnit, Speed};
 use crate::error::CryptError;
-use crate::request::{Direction, Iv, Request};
+use crate::request::{Direction, Request};
 use crate::walk::{self, Run};
 use aws_lc_sys as lc;
 use std::num::NonZero;
@@ -23,20 +23,23 @@ use std::thread;
 const MAX_CONTEXTS: usize = 16;
 
 /// The driver for each algorithm.
-pub fn drivers() -> [Driver; 3] {
-    Algorithm::ALL.map(|algorithm| Driver {
+pub fn drivers() -> [Driver; 5] {
+    let des = |mode| Algorithm { mode, cipher: Cipher::Des3Ede };
+    let aes = Algorithm::aes;
+    [aes(Mode::Xts), aes(Mode::Cbc), aes(Mode::Ecb), des(Mode::Cbc), des(Mode::Ecb)].map(|algorithm| Driver {
         info: DriverInfo {
             name: "aws-lc",
             multi_unit: MultiUnit::Native,
             // Only its XTS has code for wide instructions.
-            speed: match algorithm.mode {
-                Mode::Xts => Speed::of_aes(),
-                Mode::Cbc | Mode::Ecb => Speed::of_aes().min(Speed::Instructions),
+            speed: match (algorithm.cipher, algorithm.mode) {
+                (Cipher::Des3Ede, _) => Speed::Software,
+                (_, Mode::Xts) => Speed::of_aes(),
+                _ => Speed::of_aes().min(Speed::Instructions),
             },
             // The portable driver has 100. In runs of 512-byte units it encrypts CBC seven times as fast, since it does
             // many units side by side, and decrypts as fast. In XTS and ECB the library is ahead.
-            priority: if algorithm.mode == Mode::Cbc { 50 } else { 200 },
-            description: "AWS-LC's AES, a call a unit",
+            priority: if algorithm == aes(Mode::Cbc) { 50 } else { 200 },
+            description: "AWS-LC's, a call a unit",
         },
         algorithm,
         lacking: None,
@@ -48,7 +51,8 @@ pub fn drivers() -> [Driver; 3] {
 struct Library {
     encrypt: Box<[Context]>,
     decrypt: Box<[Context]>,
-    takes_iv: bool,
+    /// Bytes of an IV.
+    iv_size: usize,
 }
 
 /// A keyed context of the library, and whether some thread is using it. On cache lines of its own, as the flag is
@@ -76,6 +80,8 @@ fn key(algorithm: Algorithm, key: &[u8]) -> Result<Box<dyn KeyedCipher>, &'stati
     // SAFETY: these functions only return the address of a constant.
     let cipher = unsafe {
         match (algorithm.mode, key.len()) {
+            (Mode::Cbc, _) if algorithm.cipher == Cipher::Des3Ede => lc::EVP_des_ede3_cbc(),
+            (Mode::Ecb, _) if algorithm.cipher == Cipher::Des3Ede => lc::EVP_des_ede3_ecb(),
             (Mode::Xts, 64) => lc::EVP_aes_256_xts(),
             (Mode::Xts, _) => return Err("AWS-LC has XTS with 256-bit AES only"),
             (Mode::Cbc, 16) => lc::EVP_aes_128_cbc(),
@@ -93,7 +99,7 @@ fn key(algorithm: Algorithm, key: &[u8]) -> Result<Box<dyn KeyedCipher>, &'stati
     Ok(Box::new(Library {
         encrypt: contexts(Direction::Encrypt).ok_or(OUT_OF_MEMORY)?,
         decrypt: contexts(Direction::Decrypt).ok_or(OUT_OF_MEMORY)?,
-        takes_iv: algorithm.iv_size() > 0,
+        iv_size: algorithm.iv_size(),
     }))
 }
 
@@ -151,9 +157,9 @@ impl Drop for Borrowed<'_> {
 }
 
 impl Borrowed<'_> {
-    /// Units of `unit_size` bytes with an IV each.
-    fn units(&self, run: &Run<'_>, request: &Request<'_>) -> Result<(), CryptError> {
-        let mut ivs = [Iv::default(); 32];
+    /// Units of `unit_size` bytes with an IV each, of `N` bytes as the cipher takes them.
+    fn units<const N: usize>(&self, run: &Run<'_>, request: &Request<'_>) -> Result<(), CryptError> {
+        let mut ivs = [[0; N]; 32];
         for begin in (0..run.units).step_by(ivs.len()) {
             let count = ivs.len().min(run.units - begin);
             request.iv.fill(run.first + begin, &mut ivs[..count]);
@@ -165,9 +171,9 @@ impl Borrowed<'_> {
         Ok(())
     }
 
-    fn set_iv(&self, iv: &Iv) -> Result<(), CryptError> {
+    fn set_iv(&self, iv: &[u8]) -> Result<(), CryptError> {
         // SAFETY: the context is keyed and borrowed; null means "as it is", -1 the direction it has; the IV is copied,
-        // and is as long as the longest that the library takes.
+        // and is as long as the library takes for the cipher.
         let done = unsafe {
             lc::EVP_CipherInit_ex(
                 self.0.raw.as_ptr(),
@@ -198,10 +204,10 @@ impl KeyedCipher for Library {
             Direction::Encrypt => &self.encrypt,
             Direction::Decrypt => &self.decrypt,
         });
-        if self.takes_iv {
-            walk::runs(request, |run| context.units(run, request))
-        } else {
-            walk::runs(request, |run| context.crypt(run, 0, run.src.len()))
+        match self.iv_size {
+            0 => walk::runs(request, |run| context.crypt(run, 0, run.src.len())),
+            8 => walk::runs(request, |run| context.units::<8>(run, request)),
+            _ => walk::runs(request, |run| context.units::<16>(run, request)),
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::{library, offload, portable};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
-/// The drivers there are. Each is tested against the portable one of its algorithm when it is registered; one that
-/// fails stays in the list with its failure, and is never given a key of a user.
+/// The drivers there are. Each is tested, with known answers and against the portable one of its algorithm, before it is
+/// given the first key; one that fails stays in the list with its failure, and is never given a key of a user.
 #[derive(Debug, Default)]
 pub struct Registry {
     /// By priority, the highest first; of one priority, as they were registered.
@@ -21,8 +21,8 @@ pub struct Registry {
 #[derive(Debug)]
 struct Entry {
     driver: Driver,
-    /// Why it is not used.
-    fault: Option<Fault>,
+    /// Why it is not used; found out by the first who wants to know, since a program needs few of the many drivers.
+    fault: OnceLock<Option<Fault>>,
     refusal_said: Arc<AtomicBool>,
 }
 
@@ -71,43 +71,32 @@ impl Registry {
     /// A registry of the drivers that udm comes with.
     pub fn new() -> Self {
         let mut registry = Self::default();
-        for driver in portable::drivers().into_iter().chain(library::drivers()).chain(offload::drivers()) {
+        for driver in portable::drivers().chain(library::drivers()).chain(offload::drivers()) {
             registry.register(driver);
         }
         registry
     }
 
-    /// The registry of this program; made, with its self-tests, by the first who asks.
+    /// The registry of this program.
     pub fn global() -> &'static Self {
         static GLOBAL: OnceLock<Registry> = OnceLock::new();
         GLOBAL.get_or_init(Self::new)
     }
 
-    /// Tests `driver` and takes it in. What it lacks, or how it fails, is logged and kept for [`list`](Self::list).
+    /// Takes `driver` in. It is tested when somebody asks for its algorithm or for the [`list`](Self::list).
     pub fn register(&mut self, driver: Driver) {
-        let fault = match driver.lacking {
-            Some(what) => Some(Fault::Lacking(what)),
-            None => self_test(&driver).err().map(Fault::Failed),
-        };
-        if let Some(Fault::Failed(how)) = &fault {
-            tracing::error!(
-                driver = driver.info.name,
-                algorithm = %driver.algorithm,
-                "the cipher driver failed its self-test and is not used: {how}",
-            );
-        }
         let at = self.entries.partition_point(|entry| entry.driver.info.priority >= driver.info.priority);
-        self.entries.insert(at, Entry { driver, fault, refusal_said: Arc::default() });
+        self.entries.insert(at, Entry { driver, fault: OnceLock::new(), refusal_said: Arc::default() });
     }
 
-    /// All drivers, algorithm by algorithm, those of the highest priority first.
+    /// All drivers, algorithm by algorithm, those of the highest priority first. Tests those that are not tested yet.
     pub fn list(&self) -> Vec<Listing<'_>> {
         let mut lines = Vec::new();
         for algorithm in Algorithm::ALL {
             let mut before = None;
             for entry in self.of(algorithm) {
                 let info = &entry.driver.info;
-                let standing = match &entry.fault {
+                let standing = match entry.fault() {
                     Some(Fault::Lacking(what)) => Standing::Lacking(what),
                     Some(Fault::Failed(how)) => Standing::Failed(how),
                     None => before.replace(info.name).map_or(Standing::First, Standing::Behind),
@@ -134,7 +123,7 @@ impl Registry {
         for entry in self.of(algorithm).filter(|entry| name.is_none_or(|name| name == entry.driver.info.name))
         {
             let info = entry.driver.info;
-            error = match (&entry.fault, name) {
+            error = match (entry.fault(), name) {
                 (None, _) => match (entry.driver.key)(algorithm, key) {
                     Ok(keyed) => {
                         return Ok(Skcipher::from_parts(algorithm, info, entry.refusal_said.clone(), keyed));
@@ -153,6 +142,23 @@ impl Registry {
     /// The entries for `algorithm`, by priority.
     fn of(&self, algorithm: Algorithm) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(move |entry| entry.driver.algorithm == algorithm)
+    }
+}
+
+impl Entry {
+    /// Why it is not used, where it is not. How a driver fails its self-test is logged.
+    fn fault(&self) -> Option<&Fault> {
+        let fault = self.fault.get_or_init(|| match self.driver.lacking {
+            Some(what) => Some(Fault::Lacking(what)),
+            None => self_test(&self.driver).err().map(Fault::Failed).inspect(|fault| {
+                tracing::error!(
+                    driver = self.driver.info.name,
+                    algorithm = %self.driver.algorithm,
+                    "the cipher driver is not used: {fault}",
+                );
+            }),
+        });
+        fault.as_ref()
     }
 }
 

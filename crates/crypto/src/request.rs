@@ -4,8 +4,12 @@ use crate::algorithm::Algorithm;
 use crate::error::CryptError;
 use udm_block::SpanIter;
 
-/// An initialization vector. Ciphers with shorter ones use the first bytes.
+/// An initialization vector, as an [`IvRule`] has it. Not all ciphers have IVs of 16 bytes: the rule says how a shorter
+/// or longer one comes of this.
 pub type Iv = [u8; 16];
+
+/// An initialization vector that is longer than an [`Iv`]: those of Adiantum and of the `XChaCha` ciphers.
+pub type WideIv = [u8; 32];
 
 /// The largest unit in bytes. dm-crypt has none larger, and so a unit that straddles spans fits a buffer on the stack.
 pub const MAX_UNIT_SIZE: usize = 4096;
@@ -42,6 +46,9 @@ pub struct Request<'a> {
 
 /// How unit *i* of a request gets its IV. Counters count units from `first` in steps of `stride`, and never carry into
 /// the bytes that they leave alone.
+///
+/// Where the cipher's IV is not of 16 bytes, a longer one is made with zeros and a shorter one by leaving bytes out: at
+/// the end, and for `CounterBe64` at the beginning, so that its number is always in the last bytes.
 #[derive(Clone, Copy, Debug)]
 pub enum IvRule<'a> {
     /// The IV is a little-endian number of 128 bits.
@@ -76,6 +83,8 @@ pub enum IvRule<'a> {
     Constant(Iv),
     /// Unit *i* has IV *i* (`essiv`, `eboiv`, `random`, ...).
     Vector(&'a [Iv]),
+    /// Unit *i* has IV *i*, all of whose bytes a cipher with long ones takes.
+    WideVector(&'a [WideIv]),
 }
 
 impl Request<'_> {
@@ -105,7 +114,7 @@ impl Request<'_> {
 }
 
 impl IvRule<'_> {
-    /// The IV of unit `unit`.
+    /// The IV of unit `unit`, of a cipher with IVs of 16 bytes.
     ///
     /// # Panics
     /// Where a vector has none for it.
@@ -115,11 +124,24 @@ impl IvRule<'_> {
         iv[0]
     }
 
-    /// The IVs of the units from `unit` on, as many as `ivs` holds.
+    /// The rule of unit `unit` alone, which gives it the IV that it has here in a cipher with IVs of any length.
+    ///
+    /// # Panics
+    /// Where a vector has none for it.
+    #[must_use]
+    pub fn only(&self, unit: usize) -> Self {
+        match *self {
+            Self::CounterBe64 { .. } => Self::CounterBe64 { first: self.iv(unit), stride: 0 },
+            Self::WideVector(ivs) => Self::WideVector(&ivs[unit..=unit]),
+            _ => Self::Constant(self.iv(unit)),
+        }
+    }
+
+    /// The IVs of the units from `unit` on, as many as `ivs` holds, of the length that the cipher takes.
     ///
     /// # Panics
     /// Where a vector has fewer.
-    pub fn fill(&self, unit: usize, ivs: &mut [Iv]) {
+    pub fn fill<const N: usize>(&self, unit: usize, ivs: &mut [[u8; N]]) {
         // A valid request does not wrap within its units. The additions wrap silently because the loops step once past
         // the last unit, whose sum nobody looks at.
         let at = |first: u64, stride: u64| first.wrapping_add(stride.wrapping_mul(unit as u64));
@@ -128,36 +150,37 @@ impl IvRule<'_> {
                 let steps = u128::from(stride).wrapping_mul(unit as u128);
                 let mut count = u128::from_le_bytes(first).wrapping_add(steps);
                 for iv in ivs {
-                    *iv = count.to_le_bytes();
+                    *iv = from_front(count.to_le_bytes());
                     count = count.wrapping_add(u128::from(stride));
                 }
             }
-            Self::CounterLe64 { first, stride } => {
+            Self::CounterLe64 { mut first, stride } => {
                 let mut count = at(low64(first), stride);
                 for iv in ivs {
-                    *iv = first;
-                    iv[..8].copy_from_slice(&count.to_le_bytes());
+                    first[..8].copy_from_slice(&count.to_le_bytes());
+                    *iv = from_front(first);
                     count = count.wrapping_add(stride);
                 }
             }
-            Self::CounterLe32 { first, stride } => {
+            Self::CounterLe32 { mut first, stride } => {
                 let mut count = at(low32(first), stride) as u32;
                 for iv in ivs {
-                    *iv = first;
-                    iv[..4].copy_from_slice(&count.to_le_bytes());
+                    first[..4].copy_from_slice(&count.to_le_bytes());
+                    *iv = from_front(first);
                     count = count.wrapping_add(stride as u32);
                 }
             }
-            Self::CounterBe64 { first, stride } => {
+            Self::CounterBe64 { mut first, stride } => {
                 let mut count = at(last64(first), stride);
                 for iv in ivs {
-                    *iv = first;
-                    iv[8..].copy_from_slice(&count.to_be_bytes());
+                    first[8..].copy_from_slice(&count.to_be_bytes());
+                    *iv = from_back(first);
                     count = count.wrapping_add(stride);
                 }
             }
-            Self::Constant(iv) => ivs.fill(iv),
-            Self::Vector(vector) => ivs.copy_from_slice(&vector[unit..][..ivs.len()]),
+            Self::Constant(iv) => ivs.fill(from_front(iv)),
+            Self::Vector(vector) => each(ivs, &vector[unit..]),
+            Self::WideVector(vector) => each(ivs, &vector[unit..]),
         }
     }
 
@@ -170,6 +193,7 @@ impl IvRule<'_> {
                 usize::try_from(steps.saturating_add(1)).unwrap_or(usize::MAX)
             }
             (None, Self::Vector(vector)) => vector.len(),
+            (None, Self::WideVector(vector)) => vector.len(),
             (None, _) => usize::MAX,
         }
     }
@@ -181,6 +205,7 @@ impl IvRule<'_> {
             // Both factors are below 2^64, so their product is a u128.
             (Some((room, stride)), _) => units.saturating_sub(1) as u128 * u128::from(stride) <= room,
             (None, Self::Vector(vector)) => vector.len() == units,
+            (None, Self::WideVector(vector)) => vector.len() == units,
             (None, _) => true,
         }
     }
@@ -194,8 +219,26 @@ impl IvRule<'_> {
                 Some((u128::from(u32::MAX) - u128::from(low32(first)), stride))
             }
             Self::CounterBe64 { first, stride } => Some(((u64::MAX - last64(first)).into(), stride)),
-            Self::Constant(_) | Self::Vector(_) => None,
+            Self::Constant(_) | Self::Vector(_) | Self::WideVector(_) => None,
         }
+    }
+}
+
+/// An IV of another length, which begins as `iv` does.
+fn from_front<const N: usize, const M: usize>(iv: [u8; M]) -> [u8; N] {
+    std::array::from_fn(|at| if at < M { iv[at] } else { 0 })
+}
+
+/// An IV of another length, which ends as `iv` does.
+fn from_back<const N: usize>(iv: Iv) -> [u8; N] {
+    std::array::from_fn(|at| (at + iv.len()).checked_sub(N).map_or(0, |at| iv[at]))
+}
+
+/// Copies as many IVs as `to` holds.
+fn each<const N: usize, const M: usize>(to: &mut [[u8; N]], from: &[[u8; M]]) {
+    let from = &from[..to.len()];
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = from_front(*from);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The universal splitter: makes one request of many units into many of one unit.
 
 use crate::error::CryptError;
-use crate::request::{IvRule, Request};
+use crate::request::Request;
 
 /// Gives `one` each unit of a valid request as a request of its own, in order. The cursors move once over the spans, so
 /// the work is linear in units and spans together.
@@ -17,7 +17,7 @@ pub fn split(
         one(&Request {
             src: src.first(request.unit_size),
             dst: dst.first(request.unit_size),
-            iv: IvRule::Constant(request.iv.iv(unit)),
+            iv: request.iv.only(unit),
             ..*request
         })?;
         src.advance(request.unit_size);

@@ -1,7 +1,8 @@
 //! ECB, NIST SP 800-38A: each block alone. It makes the IVs of `essiv`, `eboiv` and `elephant`.
 
 use super::Crypts;
-use super::batch::{BATCH, BLOCK, Batch, Pass};
+use super::batch::{Batch, Pass};
+use super::width::Width;
 use crate::driver::KeyedCipher;
 use crate::error::CryptError;
 use crate::request::{Direction, Request};
@@ -20,13 +21,13 @@ impl<C: Crypts> KeyedCipher for Ecb<C> {
 }
 
 /// Carries out `request` in passes.
-fn run(request: &Request<'_>, pass: impl Fn(Pass<'_, false, false>)) -> Result<(), CryptError> {
+fn run<S: Width>(request: &Request<'_>, pass: impl Fn(Pass<'_, S, false, false>)) -> Result<(), CryptError> {
     let mut batch = Batch::new();
     walk::runs(request, |run| {
-        for at in (0..run.src.len()).step_by(BATCH * BLOCK) {
-            let len = (run.src.len() - at).min(BATCH * BLOCK);
+        for at in (0..run.src.len()).step_by(Batch::<S>::BYTES) {
+            let len = (run.src.len() - at).min(Batch::<S>::BYTES);
             run.src.slice(at, len).read(&mut batch.bytes[..len]);
-            pass(batch.pass(len / BLOCK));
+            pass(batch.pass(len / S::USIZE));
             run.dst.slice(at, len).write(&batch.bytes[..len]);
         }
         Ok(())

@@ -1,40 +1,68 @@
-//! The portable driver: the `aes` crate, many blocks a call, under XTS, CBC and ECB loops of our own.
+//! The portable driver: block ciphers of `RustCrypto`'s crates and a Twofish of our own, many blocks a call, under loops
+//! of our own for each mode; Adiantum and the stream ciphers beside them.
 //!
 //! It runs wherever Rust does and takes every key, so it is the one that all others are tested against. It reads and
 //! writes spans by copies of up to 64 blocks, and is native for many units: the blocks of several units go
-//! through the cipher together.
+//! through the cipher together. The modes are written once, for any cipher with the `cipher` crate's traits.
 
+mod adiantum;
 mod batch;
 mod cbc;
+mod chained;
+mod ctr;
 mod ecb;
+mod links;
+mod lrw;
+mod null;
+mod stream;
+mod tweaked;
+mod twofish;
+mod width;
 mod xts;
 
 #[cfg(test)]
 mod tests;
 
-use crate::algorithm::{Algorithm, Mode};
+use crate::algorithm::{Algorithm, Cipher, Mode};
 use crate::driver::{Driver, DriverInfo, KeyedCipher, MultiUnit, Speed};
 use aes::cipher::consts::U16;
-use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, Key, KeyInit};
-use aes::{Aes128, Aes128Enc, Aes192, Aes192Enc, Aes256, Aes256Enc};
+use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
+use aes::{Aes128, Aes192, Aes256};
+use camellia::{Camellia128, Camellia192, Camellia256};
+use chacha20::{R12, R20};
+use tweaked::Tweaked;
+use width::Width;
+use zeroize::Zeroizing;
 
-/// A cipher that encrypts blocks of 16 bytes.
-trait Encrypts: BlockCipherEncrypt<BlockSize = U16> + KeyInit + Send + Sync + 'static {}
-impl<C: BlockCipherEncrypt<BlockSize = U16> + KeyInit + Send + Sync + 'static> Encrypts for C {}
+/// A cipher that encrypts blocks.
+trait Encrypts: BlockCipherEncrypt<BlockSize: Width> + Send + Sync + 'static {}
+impl<C: BlockCipherEncrypt<BlockSize: Width> + Send + Sync + 'static> Encrypts for C {}
 
-/// A cipher that encrypts and decrypts blocks of 16 bytes.
-trait Crypts: Encrypts + BlockCipherDecrypt<BlockSize = U16> {}
-impl<C: Encrypts + BlockCipherDecrypt<BlockSize = U16>> Crypts for C {}
+/// A cipher that encrypts and decrypts blocks.
+trait Crypts: Encrypts + BlockCipherDecrypt {}
+impl<C: Encrypts + BlockCipherDecrypt> Crypts for C {}
+
+/// What a key becomes, or why it is not taken.
+type Keyed = Result<Box<dyn KeyedCipher>, &'static str>;
 
 /// The driver for each algorithm.
-pub fn drivers() -> [Driver; 3] {
-    Algorithm::ALL.map(|algorithm| Driver {
+pub fn drivers() -> impl Iterator<Item = Driver> {
+    Algorithm::ALL.into_iter().map(|algorithm| Driver {
         info: DriverInfo {
             name: "portable",
             multi_unit: MultiUnit::Native,
-            speed: Speed::of_aes(),
+            speed: if algorithm.cipher == Cipher::Aes { Speed::of_aes() } else { Speed::Software },
             priority: 100,
-            description: "the aes crate, several units at once",
+            description: match algorithm.cipher {
+                Cipher::Aes => "the aes crate, several units at once",
+                Cipher::Twofish => "tables for each key, several units at once",
+                Cipher::XChaCha12Aes | Cipher::XChaCha20Aes => {
+                    "NH over the chacha20, poly1305 and aes crates, several units at once"
+                }
+                Cipher::ChaCha20 | Cipher::XChaCha12 | Cipher::XChaCha20 => "the chacha20 crate",
+                Cipher::CipherNull => "a copy",
+                _ => "RustCrypto's crate of the cipher, several units at once",
+            },
         },
         algorithm,
         lacking: None,
@@ -43,22 +71,79 @@ pub fn drivers() -> [Driver; 3] {
 }
 
 /// Takes a key of any size that `algorithm` has.
-pub(crate) fn key(algorithm: Algorithm, key: &[u8]) -> Result<Box<dyn KeyedCipher>, &'static str> {
-    Ok(match (algorithm.mode, key.len()) {
-        (Mode::Xts, 32) => Box::new(xts::Xts::<Aes128, Aes128Enc>::new(key)),
-        (Mode::Xts, 48) => Box::new(xts::Xts::<Aes192, Aes192Enc>::new(key)),
-        (Mode::Xts, 64) => Box::new(xts::Xts::<Aes256, Aes256Enc>::new(key)),
-        (Mode::Cbc, 16) => Box::new(cbc::Cbc(keyed::<Aes128>(key))),
-        (Mode::Cbc, 24) => Box::new(cbc::Cbc(keyed::<Aes192>(key))),
-        (Mode::Cbc, 32) => Box::new(cbc::Cbc(keyed::<Aes256>(key))),
-        (Mode::Ecb, 16) => Box::new(ecb::Ecb(keyed::<Aes128>(key))),
-        (Mode::Ecb, 24) => Box::new(ecb::Ecb(keyed::<Aes192>(key))),
-        (Mode::Ecb, 32) => Box::new(ecb::Ecb(keyed::<Aes256>(key))),
-        _ => return Err("its size is none of the algorithm's"),
+pub(crate) fn key(algorithm: Algorithm, key: &[u8]) -> Keyed {
+    algorithm.check_key_size(key.len()).map_err(|_| WRONG_SIZE)?;
+    let mode = algorithm.mode;
+    // How much of the key is one of the block cipher's.
+    match (algorithm.cipher, mode.cipher_key_size(key.len())) {
+        (Cipher::Aes, 16) => tweakable(mode, key, crated::<Aes128>),
+        (Cipher::Aes, 24) => tweakable(mode, key, crated::<Aes192>),
+        (Cipher::Aes, _) => tweakable(mode, key, crated::<Aes256>),
+        (Cipher::Serpent, _) => tweakable(mode, key, serpent),
+        (Cipher::Twofish, _) => tweakable(mode, key, twofish::Twofish::new),
+        (Cipher::Camellia, 16) => tweakable(mode, key, crated::<Camellia128>),
+        (Cipher::Camellia, 24) => tweakable(mode, key, crated::<Camellia192>),
+        (Cipher::Camellia, _) => tweakable(mode, key, crated::<Camellia256>),
+        (Cipher::Cast6, _) => tweakable(mode, key, crated::<cast6::Cast6>),
+        (Cipher::Cast5, _) => plain(mode, crated::<cast5::Cast5>(key)),
+        (Cipher::Des3Ede, _) => plain(mode, crated::<des::TdesEde3>(key)),
+        (Cipher::Blowfish, _) => plain(mode, crated::<blowfish::Blowfish>(key)),
+        (Cipher::CipherNull, _) => Ok(Box::new(null::Null)),
+        (Cipher::XChaCha12Aes, _) => Ok(Box::new(adiantum::Adiantum::<R12>::new(of_32(key)))),
+        (Cipher::XChaCha20Aes, _) => Ok(Box::new(adiantum::Adiantum::<R20>::new(of_32(key)))),
+        (Cipher::ChaCha20, _) => Ok(Box::new(stream::Streams::<stream::Plain<R20>>::new(of_32(key)))),
+        (Cipher::XChaCha12, _) => Ok(Box::new(stream::Streams::<stream::Extended<R12>>::new(of_32(key)))),
+        (Cipher::XChaCha20, _) => Ok(Box::new(stream::Streams::<stream::Extended<R20>>::new(of_32(key)))),
+    }
+}
+
+const WRONG_SIZE: &str = "its size is none of the algorithm's";
+
+/// A mode of blocks of 16 bytes: those with tweaks, which have a second key, and all others.
+fn tweakable<C: Crypts<BlockSize = U16>>(mode: Mode, key: &[u8], cipher: fn(&[u8]) -> C) -> Keyed {
+    let (data, tweaks) = key.split_at(mode.cipher_key_size(key.len()));
+    let data = cipher(data);
+    Ok(match mode {
+        Mode::Xts => Box::new(Tweaked { data, tweaks: xts::Xts(cipher(tweaks)) }),
+        Mode::Lrw => {
+            let tweaks = lrw::Lrw::new(tweaks.try_into().map_err(|_| WRONG_SIZE)?);
+            Box::new(Tweaked { data, tweaks })
+        }
+        _ => return plain(mode, data),
     })
 }
 
-/// A cipher with a key of the size that its caller has matched.
-fn keyed<C: KeyInit>(key: &[u8]) -> C {
-    C::new(<&Key<C>>::try_from(key).expect("the caller matched the key's size"))
+/// A mode of blocks of any size, with one key.
+fn plain<C: Crypts>(mode: Mode, cipher: C) -> Keyed {
+    Ok(match mode {
+        Mode::Cbc => Box::new(cbc::Cbc(cipher)),
+        Mode::Ecb => Box::new(ecb::Ecb(cipher)),
+        Mode::Ctr => Box::new(ctr::Ctr(cipher)),
+        Mode::Pcbc => Box::new(chained::Chained::<C, links::Pcbc>::new(cipher)),
+        Mode::Cfb => Box::new(chained::Chained::<C, links::Cfb>::new(cipher)),
+        Mode::Ofb => Box::new(chained::Chained::<C, links::Ofb>::new(cipher)),
+        Mode::Xts | Mode::Lrw | Mode::Adiantum | Mode::Stream => {
+            return Err("the mode does not take this cipher");
+        }
+    })
+}
+
+/// A cipher of a crate, with a key of a size that its caller has matched.
+fn crated<C: KeyInit>(key: &[u8]) -> C {
+    C::new_from_slice(key).expect("the caller matched the key's size")
+}
+
+/// Serpent with a key of up to 32 bytes; its specification has a bit of one put behind a shorter key, and zeros.
+fn serpent(key: &[u8]) -> serpent::Serpent {
+    let mut padded = Zeroizing::new([0; 32]);
+    padded[..key.len()].copy_from_slice(key);
+    if let Some(end) = padded.get_mut(key.len()) {
+        *end = 1;
+    }
+    crated(&*padded)
+}
+
+/// A key of 32 bytes, as its caller has checked.
+fn of_32(key: &[u8]) -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(key.try_into().expect("the caller checked the key's size"))
 }

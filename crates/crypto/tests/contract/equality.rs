@@ -5,8 +5,8 @@ use crate::oracle;
 use std::sync::OnceLock;
 use udm_block::SpanIter;
 use udm_crypto::{
-    Algorithm, Choice, Direction, DriverInfo, Iv, IvRule, KeyError, Mode, MultiUnit, Registry, Request,
-    Skcipher,
+    Algorithm, Choice, Cipher, Direction, DriverInfo, Iv, IvRule, KeyError, Mode, MultiUnit, Registry,
+    Request, Skcipher, WideIv,
 };
 
 /// The program's drivers, and the portable one again as one that gets single units.
@@ -29,7 +29,11 @@ fn drivers(algorithm: Algorithm, key: &[u8]) -> Vec<Skcipher> {
         .into_iter()
         .filter_map(|name| match Skcipher::new(registry(), Choice::Named(name), algorithm, key) {
             Ok(skcipher) => Some(skcipher),
-            Err(KeyError::Refused { driver: "aws-lc", .. }) => None,
+            Err(KeyError::Refused { driver: "aws-lc", .. } | KeyError::NoDriver { .. })
+                if name == "aws-lc" =>
+            {
+                None
+            }
             Err(error) => panic!("{error}"),
         })
         .collect();
@@ -103,16 +107,23 @@ fn random_requests_match_the_textbook() {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0x1619_2007);
     println!("SEED={seed}");
     let mut random = Random(seed);
-    for round in 0..400 {
+    for round in 0..1600 {
         let algorithm = random.pick(&Algorithm::ALL);
         let sizes: Vec<_> = algorithm.key_sizes().collect();
         let size = random.pick(&sizes);
         let key = random.bytes(size);
+        // Adiantum needs 16 bytes, and they are multiples of all blocks; others also take any number of their own.
         let any = 16 * (1 + random.below(256));
-        let unit_size = random.pick(&[16, 32, 512, 512, 1024, 4096, any]);
+        let block = algorithm.cipher.block_size();
+        let blocks = block * (1 + random.below(200));
+        let unit_size = random.pick(&[16, 32, 512, 512, 1024, 4096, any, blocks]);
         let units = 1 + random.below((40_000 / unit_size).clamp(1, 150));
         let vector: Vec<Iv> = (0..units).map(|_| random.bytes(16).try_into().unwrap()).collect();
-        let iv = rule(&mut random, units, &vector);
+        let wide: Vec<WideIv> = (0..units).map(|_| random.bytes(32).try_into().unwrap()).collect();
+        let iv = match random.below(7) {
+            0 => IvRule::WideVector(&wide),
+            _ => rule(&mut random, units, &vector),
+        };
         let direction = random.pick(&[Direction::Encrypt, Direction::Decrypt]);
         let data = random.bytes(units * unit_size);
         let expected = oracle::crypt(algorithm, &key, direction, unit_size, &iv, &data);
@@ -130,13 +141,19 @@ fn random_requests_match_the_textbook() {
 }
 
 /// Oracle: the textbook. Every cut of the source against every cut of the destination, at unit sizes on both sides of a
-/// batch of 64 blocks.
+/// batch of 64 blocks. The modes are the same code for every block cipher, so most have a few sizes only.
 #[test]
 fn every_cut_of_source_and_destination_gives_the_same_bytes() {
     let mut random = Random(38);
     for algorithm in Algorithm::ALL {
         let key = random.bytes(algorithm.key_sizes().last().unwrap());
-        for (unit_size, units) in [(16, 67), (48, 5), (512, 3), (1040, 2), (4096, 2)] {
+        let shapes: &[_] = match algorithm.cipher {
+            Cipher::Serpent | Cipher::Camellia | Cipher::Cast6 | Cipher::Des3Ede | Cipher::Blowfish => {
+                &[(48, 3), (512, 2)]
+            }
+            _ => &[(16, 67), (48, 5), (512, 3), (1040, 2), (4096, 2)],
+        };
+        for &(unit_size, units) in shapes {
             let data = random.bytes(unit_size * units);
             let iv = IvRule::CounterLe64 { first: [9; 16], stride: 8 };
             for direction in [Direction::Encrypt, Direction::Decrypt] {
@@ -192,4 +209,31 @@ fn equal_xts_halves_are_served() {
             Skcipher::new(Registry::global(), Choice::Named("aws-lc"), algorithm, &key).unwrap_err();
         assert!(matches!(refused, KeyError::Refused { driver: "aws-lc", .. }));
     }
+    for cipher in [Cipher::Serpent, Cipher::Twofish, Cipher::Camellia, Cipher::Cast6] {
+        let algorithm = Algorithm::new(Mode::Xts, cipher).unwrap();
+        Skcipher::new(Registry::global(), Choice::Best, algorithm, &[0x55; 64]).unwrap();
+    }
+}
+
+/// Triple DES with equal keys, which the kernel takes from dm-crypt though it is single DES then. Oracle: the `des`
+/// crate's single DES; bad twin: three different keys.
+#[test]
+fn equal_des_keys_are_served() {
+    use aes::cipher::{BlockCipherEncrypt, KeyInit};
+    let algorithm = Algorithm::new(Mode::Ecb, Cipher::Des3Ede).unwrap();
+    let one = *b"\x13\x34\x57\x79\x9b\xbc\xdf\xf1";
+    let data = Random(3).bytes(64);
+    let mut expected = data.clone();
+    let single = des::Des::new(&one.into());
+    for block in expected.chunks_mut(8) {
+        single.encrypt_block(block.try_into().unwrap());
+    }
+    let request = (Direction::Encrypt, 64, IvRule::Constant([0; 16]));
+    let skcipher = |key: &[u8]| Skcipher::new(Registry::global(), Choice::Best, algorithm, key).unwrap();
+    check(&skcipher(&one.repeat(3)), request, (Cut::Whole, Cut::Whole), &data, &expected);
+    let mut other = one.repeat(3);
+    other[12] ^= 2;
+    let different = oracle::crypt(algorithm, &other, Direction::Encrypt, 64, &request.2, &data);
+    check(&skcipher(&other), request, (Cut::Whole, Cut::Whole), &data, &different);
+    assert_ne!(different, expected);
 }

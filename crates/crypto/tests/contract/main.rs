@@ -3,6 +3,7 @@
 mod bytes;
 mod equality;
 mod jobs;
+mod kernel;
 mod oracle;
 mod registry;
 mod requests;

@@ -2,17 +2,17 @@
 
 use crate::bytes::hex;
 use udm_block::{Span, SpanIter};
-use udm_crypto::{Algorithm, Choice, Direction, Iv, IvRule, Mode, Registry, Request, Skcipher};
+use udm_crypto::{Algorithm, Choice, Direction, Iv, IvRule, Registry, Request, Skcipher};
 
 /// Encrypts `plain` as one unit and decrypts it again.
-fn check(mode: Mode, key: &str, iv: &str, plain: &[u8], secret: &str) {
+fn check(algorithm: &str, key: &str, iv: &str, plain: &[u8], secret: &str) {
+    let algorithm: Algorithm = algorithm.parse().unwrap();
     let (key, secret) = (hex(key), hex(secret));
     let mut first = Iv::default();
     let iv = hex(iv);
     first[..iv.len()].copy_from_slice(&iv);
     let mut served = 0;
     for name in ["portable", "aws-lc"] {
-        let algorithm = Algorithm::aes(mode);
         let Ok(skcipher) = Skcipher::new(Registry::global(), Choice::Named(name), algorithm, &key) else {
             continue;
         };
@@ -27,7 +27,7 @@ fn check(mode: Mode, key: &str, iv: &str, plain: &[u8], secret: &str) {
             skcipher
                 .crypt(&Request { direction, src: bytes, dst: bytes, unit_size: given.len(), iv })
                 .unwrap();
-            assert_eq!(data, wanted, "{name} {direction:?} {mode:?} {} bytes of key", key.len());
+            assert_eq!(data, wanted, "{name} {direction:?} {algorithm} {} bytes of key", key.len());
         }
     }
     assert!(served > 0);
@@ -37,21 +37,21 @@ fn check(mode: Mode, key: &str, iv: &str, plain: &[u8], secret: &str) {
 #[test]
 fn ieee_1619_xts_aes_128() {
     check(
-        Mode::Xts,
+        "xts(aes)",
         &"00".repeat(32),
         "00",
         &[0; 32],
         "917cf69ebd68b2ec9b9fe9a3eadda692cd43d2f59598ed858c02c2652fbf922e",
     );
     check(
-        Mode::Xts,
+        "xts(aes)",
         &("11".repeat(16) + &"22".repeat(16)),
         "3333333333",
         &[0x44; 32],
         "c454185e6a16936e39334038acef838bfb186fff7480adc4289382ecd6d394f0",
     );
     check(
-        Mode::Xts,
+        "xts(aes)",
         "fffefdfcfbfaf9f8f7f6f5f4f3f2f1f0 22222222222222222222222222222222",
         "3333333333",
         &[0x44; 32],
@@ -64,7 +64,7 @@ fn ieee_1619_xts_aes_128() {
 fn ieee_1619_xts_aes_256() {
     let counting: Vec<u8> = (0..=255).chain(0..=255).collect();
     check(
-        Mode::Xts,
+        "xts(aes)",
         "2718281828459045235360287471352662497757247093699959574966967627
          3141592653589793238462643383279502884197169399375105820974944592",
         "ff",
@@ -111,7 +111,7 @@ fn nist_sp_800_38a_cbc() {
          39f23369a9d9bacfa530e26304231461b2eb05e2c39be9fcda6c19078c6a9d1b",
     ];
     for (key, secret) in KEYS.into_iter().zip(secrets) {
-        check(Mode::Cbc, key, "000102030405060708090a0b0c0d0e0f", &hex(PLAIN), secret);
+        check("cbc(aes)", key, "000102030405060708090a0b0c0d0e0f", &hex(PLAIN), secret);
     }
 }
 
@@ -127,6 +127,62 @@ fn nist_sp_800_38a_ecb() {
          b6ed21b99ca6f4f9f153e7b1beafed1d23304b7a39f9f3ff067d8d8f9e24ecc7",
     ];
     for (key, secret) in KEYS.into_iter().zip(secrets) {
-        check(Mode::Ecb, key, "", &hex(PLAIN), secret);
+        check("ecb(aes)", key, "", &hex(PLAIN), secret);
     }
+}
+
+/// NIST SP 800-38A, F.5.1, F.3.13 and F.4.1.
+#[test]
+fn nist_sp_800_38a_ctr_cfb_ofb() {
+    let vectors = [
+        (
+            "ctr(aes)",
+            "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff",
+            "874d6191b620e3261bef6864990db6ce9806f66b7970fdff8617187bb9fffdff
+             5ae4df3edbd5d35e5b4f09020db03eab1e031dda2fbe03d1792170a0f3009cee",
+        ),
+        (
+            "cfb(aes)",
+            "000102030405060708090a0b0c0d0e0f",
+            "3b3fd92eb72dad20333449f8e83cfb4ac8a64537a0b3a93fcde3cdad9f1ce58b
+             26751f67a3cbb140b1808cf187a4f4dfc04b05357c5d1c0eeac4c66f9ff7f2e6",
+        ),
+        (
+            "ofb(aes)",
+            "000102030405060708090a0b0c0d0e0f",
+            "3b3fd92eb72dad20333449f8e83cfb4a7789508d16918f03f53c52dac54ed825
+             9740051e9c5fecf64344f7a82260edcc304c6528f659c77866a510d9c1d6ae5e",
+        ),
+    ];
+    for (algorithm, iv, secret) in vectors {
+        check(algorithm, KEYS[0], iv, &hex(PLAIN), secret);
+    }
+}
+
+/// The first vector of IEEE P1619's drafts that had LRW.
+#[test]
+fn ieee_p1619_lrw_aes_128() {
+    check(
+        "lrw(aes)",
+        "4562ac25f828176d4c268414b5680185258e2a05e73e9d03ee5a830ccc094c87",
+        "00000000000000000000000000000001",
+        b"0123456789ABCDEF",
+        "f1b273cd65a3df5fe95d489254634eb8",
+    );
+}
+
+/// RFC 8439, section 2.4.2: a unit that is not whole blocks of the stream.
+#[test]
+fn rfc_8439_chacha20() {
+    check(
+        "chacha20",
+        "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+        "01000000 000000000000004a00000000",
+        b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, \
+          sunscreen would be it.",
+        "6e2e359a2568f98041ba0728dd0d6981e97e7aec1d4360c20a27afccfd9fae0b
+         f91b65c5524733ab8f593dabcd62b3571639d624e65152ab8f530c359f0861d8
+         07ca0dbf500d6a6156a38e088a22b65e52bc514d16ccf806818ce91ab7793736
+         5af90bbf74a35be6b40b8eedf2785e42874d",
+    );
 }

@@ -1,7 +1,7 @@
 //! `udm ciphers`: what this machine has.
 
 use serde_json::json;
-use udm_crypto::{MultiUnit, Registry, Speed, Standing};
+use udm_crypto::{Cipher, Listing, Mode, MultiUnit, Registry, Speed, Standing};
 
 use crate::cli::{Failure, print};
 
@@ -23,18 +23,42 @@ pub(crate) fn run(json: bool) -> Result<(), Failure> {
             .collect();
         return print(&json!(all).to_string());
     }
-    let row = |cells: [&str; 5]| {
-        let [algorithm, driver, units, speed, standing] = cells;
-        format!("{algorithm:<10}  {driver:<10}  {units:<6}  {speed:<12}  {standing}")
-    };
-    print(&row(["ALGORITHM", "DRIVER", "UNITS", "SPEED", "STANDING"]))?;
-    for line in listings {
-        let algorithm = line.algorithm.to_string();
-        let (units, speed, standing) =
-            (multi_unit(line.info.multi_unit), speed(line.info.speed), standing(line.standing));
-        print(&row([&algorithm, line.info.name, units, speed, &standing]))?;
+    let rows = rows(&listings);
+    let heads = ["CIPHER", "MODES", "DRIVER", "UNITS", "SPEED", "STANDING"].map(str::to_owned);
+    let widths: [usize; 6] = std::array::from_fn(|column| {
+        rows.iter().chain([&heads]).map(|row| row[column].len()).max().unwrap_or(0)
+    });
+    for row in [&heads].into_iter().chain(&rows) {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        print(cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
     Ok(())
+}
+
+/// A line for each cipher and driver; modes that differ in nothing else share it.
+fn rows(listings: &[Listing<'_>]) -> Vec<[String; 6]> {
+    let mut rows: Vec<[String; 6]> = Vec::new();
+    for line in listings {
+        let cipher = line.algorithm.cipher.name();
+        let (units, speed) = (multi_unit(line.info.multi_unit), speed(line.info.speed));
+        let standing = standing(line.standing);
+        let cells = [cipher, "", line.info.name, units, speed, &standing];
+        let same = |row: &[String; 6]| (0..6).all(|at| at == 1 || row[at] == cells[at]);
+        let mode = match line.algorithm.mode {
+            Mode::Stream => "-",
+            mode => mode.name(),
+        };
+        if let Some(row) = rows.iter_mut().find(|row| same(row)) {
+            row[1] = format!("{} {mode}", row[1]);
+        } else {
+            let mut row = cells.map(str::to_owned);
+            mode.clone_into(&mut row[1]);
+            rows.push(row);
+        }
+    }
+    // The drivers of a cipher stand together, in the order in which they came.
+    rows.sort_by_key(|row| Cipher::ALL.iter().position(|cipher| cipher.name() == row[0]));
+    rows
 }
 
 /// Whether all sectors of a bio go to the driver at once, or one by one.

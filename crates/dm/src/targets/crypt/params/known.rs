@@ -1,9 +1,13 @@
 //! The names of ciphers, modes, IV modes and hashes: those that udm has, and those that only the kernel has.
 
-use udm_crypto::{Algorithm, BlockCipher, HashAlgorithm, Mode};
+use udm_crypto::{Algorithm, Cipher, HashAlgorithm, Mode};
 
 use super::part::Part;
 use crate::table::{Fault, TableErrorKind, nearest, reason, shown};
+
+/// The algorithms that a table can name so far.
+const OURS: [Algorithm; 3] =
+    [Algorithm::aes(Mode::Xts), Algorithm::aes(Mode::Cbc), Algorithm::aes(Mode::Ecb)];
 
 /// Block ciphers of the kernel that udm does not have yet.
 const MISSING_CIPHERS: [&str; 19] = [
@@ -77,10 +81,10 @@ pub(super) fn algorithm(cipher: Part<'_>, mode: Part<'_>) -> Result<Algorithm, F
 
 /// The mode of the name `name`.
 fn mode(name: Part<'_>) -> Result<Mode, Fault> {
-    if let Some(mode) = Mode::from_name(name.text) {
+    let ours = OURS.map(|algorithm| algorithm.mode.name());
+    if let Some(mode) = Mode::from_name(name.text).filter(|mode| ours.contains(&mode.name())) {
         return Ok(mode);
     }
-    let ours = Algorithm::ALL.map(|algorithm| algorithm.mode.name());
     if AUTHENTICATED.contains(&name.text) {
         return Err(authenticated(name));
     }
@@ -91,11 +95,11 @@ fn mode(name: Part<'_>) -> Result<Mode, Fault> {
 }
 
 /// The block cipher of the name `name`.
-fn cipher(name: Part<'_>) -> Result<BlockCipher, Fault> {
-    if let Some(cipher) = BlockCipher::from_name(name.text) {
-        return Ok(cipher);
+fn cipher(name: Part<'_>) -> Result<Cipher, Fault> {
+    let ours = [Cipher::Aes.name()];
+    if name.text == ours[0] {
+        return Ok(Cipher::Aes);
     }
-    let ours = [BlockCipher::Aes.name()];
     if MISSING_CIPHERS.contains(&name.text) || STREAMS.contains(&name.text) {
         return Err(missing("cipher", name, &ours));
     }
@@ -105,14 +109,14 @@ fn cipher(name: Part<'_>) -> Result<BlockCipher, Fault> {
 /// The fault of a name with no parentheses where the crypto API's name of a cipher should be.
 pub(super) fn without_mode(name: Part<'_>) -> Fault {
     if STREAMS.contains(&name.text) {
-        return missing("cipher", name, &Algorithm::ALL.map(|algorithm| algorithm.to_string()));
+        return missing("cipher", name, &OURS.map(|algorithm| algorithm.to_string()));
     }
     if AUTHENTICATED.contains(&name.text) {
         return authenticated(name);
     }
     let found = shown(name.text);
     let message = format!("{found} is not a cipher with its mode");
-    let hint = match BlockCipher::from_name(name.text) {
+    let hint = match Cipher::from_name(name.text).filter(|cipher| *cipher == Cipher::Aes) {
         Some(cipher) => format!("write capi:xts({0}) or capi:cbc({0})", cipher.name()),
         None => "write capi:<mode>(<cipher>), such as capi:xts(aes)".into(),
     };

@@ -1,0 +1,71 @@
+//! CTR, NIST SP 800-38A: block *j* of a unit is added to `E(IV + j)`, the IV being a big-endian number that wraps.
+
+use super::Encrypts;
+use super::batch::{BATCH, Batch};
+use super::width::{Width, Word};
+use crate::driver::KeyedCipher;
+use crate::error::CryptError;
+use crate::request::Request;
+use crate::walk::{self, Run};
+use aes::cipher::array::Array;
+use aes::cipher::typenum::Unsigned;
+
+/// A CTR key.
+pub(super) struct Ctr<C>(pub C);
+
+/// Counters of units one after the other, block by block.
+struct Counters<'a, S: Width> {
+    request: &'a Request<'a>,
+    /// The next unit.
+    unit: usize,
+    /// How many blocks of the current unit are to come, and the counter of the next.
+    left: usize,
+    next: S::Word,
+}
+
+impl<S: Width> Counters<'_, S> {
+    /// Makes the counters of the next blocks.
+    fn fill(&mut self, blocks: &mut [Array<u8, S>]) {
+        for block in blocks {
+            if self.left == 0 {
+                S::fill(&self.request.iv, self.unit, std::slice::from_mut(block));
+                self.next = S::Word::read(block);
+                self.left = self.request.unit_size / S::USIZE;
+                self.unit += 1;
+            }
+            self.next.write(block);
+            self.next = self.next.big_endian_next();
+            self.left -= 1;
+        }
+    }
+}
+
+impl<C: Encrypts> Ctr<C> {
+    /// Passes the units of `run`.
+    fn run(&self, run: &Run<'_>, request: &Request<'_>, batch: &mut Batch<C::BlockSize>) {
+        let size = C::BlockSize::USIZE;
+        let next = <C::BlockSize as Width>::Word::default();
+        let mut counters = Counters::<C::BlockSize> { request, unit: run.first, left: 0, next };
+        for at in (0..run.src.len()).step_by(BATCH * size) {
+            let len = (run.src.len() - at).min(BATCH * size);
+            run.src.slice(at, len).read(&mut batch.bytes[..len]);
+            for (mask, block) in batch.masks.iter_mut().zip(batch.bytes[..len].chunks_exact(size)) {
+                *mask = Word::read(block);
+            }
+            counters.fill(&mut batch.blocks()[..len / size]);
+            self.0.encrypt_with_backend(batch.pass::<false, true>(len / size));
+            run.dst.slice(at, len).write(&batch.bytes[..len]);
+        }
+    }
+}
+
+impl<C: Encrypts> KeyedCipher for Ctr<C> {
+    /// Both directions are one.
+    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
+        let mut batch = Batch::new();
+        walk::runs(request, |run| {
+            self.run(run, request, &mut batch);
+            Ok(())
+        })
+    }
+}
