@@ -5,7 +5,7 @@
 use std::env;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
@@ -41,9 +41,8 @@ pub fn check() -> Result<()> {
     if !is_root() {
         bail!("programs are missing; this installs them: sudo {}", install_line(&lacking.packages));
     }
-    run::run(apt_get(&["update"]).env("DEBIAN_FRONTEND", "noninteractive"))?;
-    let mut install = apt_get(&["install", "--yes", "--no-install-recommends"]);
-    run::run(install.args(&lacking.packages).env("DEBIAN_FRONTEND", "noninteractive"))?;
+    apt_get_update()?;
+    apt_get_install(&lacking.packages)?;
     let still = missing(JUDGES, installed);
     if !still.programs.is_empty() {
         bail!("installing {} did not bring {}", lacking.packages.join(" "), still.programs.join(", "));
@@ -71,10 +70,37 @@ fn missing(judges: &[(&'static str, &'static str)], installed: impl Fn(&str) -> 
 }
 
 fn installed(program: &str) -> bool {
-    let is_program = |path: &Path| {
+    find(program).is_some()
+}
+
+/// Where a program is.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let is_program = |path: &PathBuf| {
         fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
     };
-    env::split_paths(&run::path_with_system_programs()).any(|folder| is_program(&folder.join(program)))
+    env::split_paths(&run::path_with_system_programs()).map(|folder| folder.join(program)).find(is_program)
+}
+
+/// Which of these programs are missing.
+pub fn missing_of(programs: &[(&'static str, &'static str)]) -> Vec<&'static str> {
+    missing(programs, installed).programs
+}
+
+/// Has apt learn what there is.
+///
+/// # Errors
+/// When it does not.
+pub fn apt_get_update() -> Result<()> {
+    run::run(apt_get(&["update"]).env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+/// Installs packages, or `package=version`.
+///
+/// # Errors
+/// When apt does not.
+pub fn apt_get_install(packages: &[&str]) -> Result<()> {
+    let mut install = apt_get(&["install", "--yes", "--no-install-recommends"]);
+    run::run(install.args(packages).env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
 fn apt_get(arguments: &[&str]) -> Command {

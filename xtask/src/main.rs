@@ -7,6 +7,7 @@ mod run;
 mod scratch;
 mod steps;
 mod tidy;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,8 @@ enum Chore {
     Tidy,
     /// Check that the programs that judge us are installed, and as root install what is missing
     Deps,
+    /// In an emulated machine, swap on an encrypted volume that the machine serves to itself
+    VmSwap(vm::Options),
     /// Build and run the fuzz targets
     Fuzz {
         /// How long each target runs
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Chore::Nightly(choice) => steps::run(&choice.only, choice.list, FUZZ_SECONDS_NIGHTLY),
         Chore::Tidy => tidy::run().map(|()| true),
         Chore::Deps => judges::check().map(|()| true),
+        Chore::VmSwap(options) => vm::run(&options).map(|()| true),
         Chore::Fuzz { seconds, seed, target } => fuzz::run(seconds, seed, target.as_deref()).map(|()| true),
     };
     match done {

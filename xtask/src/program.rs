@@ -29,7 +29,7 @@ const LIMIT: Duration = Duration::from_mins(10);
 pub fn run() -> Result<()> {
     run::run(&mut run::cargo(&["build", "--release", "-p", "udm"]))?;
     let mut executables = build_tests()?;
-    let mut binary = release_binary()?;
+    let mut binary = release_binary("udm")?;
     let mut vectors = run::root().join("vectors");
     let home = Scratch::new("udm-program-tests")?;
     let user = if judges::is_root() { Some(USER) } else { None };
@@ -85,16 +85,21 @@ fn cargo_executables(messages: &[u8]) -> Result<Vec<PathBuf>> {
     Ok(executables)
 }
 
-/// The path of the release binary, wherever the target folder is.
-fn release_binary() -> Result<PathBuf> {
+/// The path of a release binary, wherever the target folder is.
+pub fn release_binary(name: &str) -> Result<PathBuf> {
+    let binary = target_folder()?.join("release").join(name);
+    ensure!(binary.is_file(), "cargo has built {name}, but it is not at {}", binary.display());
+    Ok(binary)
+}
+
+/// The folder that cargo builds into.
+pub fn target_folder() -> Result<PathBuf> {
     let mut ask = run::cargo(&["metadata", "--no-deps", "--format-version=1"]);
     let output = ask.stderr(Stdio::inherit()).output().context("cannot ask cargo where it builds")?;
     run::judge(output.status.code(), &ask)?;
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     let folder = metadata["target_directory"].as_str().context("cargo does not say where it builds")?;
-    let binary = Path::new(folder).join("release/udm");
-    ensure!(binary.is_file(), "cargo has built udm, but it is not at {}", binary.display());
-    Ok(binary)
+    Ok(folder.into())
 }
 
 /// `program`, run as `user` with no way back to more rights (`None`: run as we are).

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{fuzz, judges, program, run, tidy};
+use crate::{fuzz, judges, program, run, tidy, vm};
 
 /// How long the quickstart may take: a newcomer waits for it.
 const QUICKSTART_LIMIT: Duration = Duration::from_mins(1);
@@ -26,6 +26,7 @@ const STEPS: &[Step] = &[
     Step { name: "unit", what: "unit tests", check: |_| unit_tests() },
     Step { name: "doctest", what: "the examples in the documentation", check: |_| doc_tests() },
     Step { name: "program", what: "whole-program tests, unprivileged", check: |_| program::run() },
+    Step { name: "vm-swap", what: "an emulated machine swaps on a served volume", check: |_| vm::step() },
     Step {
         name: "fuzz",
         what: "each fuzz target for a while",

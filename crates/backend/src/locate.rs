@@ -7,35 +7,63 @@ use std::sync::Arc;
 
 use udm_block::{DeviceRef, SECTOR_SIZE, Sectors};
 
-use crate::file::{self, FileOptions};
+use crate::file::{self, FileDevice, FileOptions};
 use crate::{Null, OpenError, Ram};
+
+/// A device that a name meant.
+pub enum Named {
+    /// A file or a block device.
+    File(FileDevice),
+    /// Memory.
+    Ram(Ram),
+    /// Nowhere.
+    Null(Null),
+}
+
+impl From<Named> for DeviceRef {
+    fn from(named: Named) -> Self {
+        match named {
+            Named::File(file) => Arc::new(file),
+            Named::Ram(ram) => Arc::new(ram),
+            Named::Null(null) => Arc::new(null),
+        }
+    }
+}
+
+/// Opens the device that `name` means: see [`open`].
+///
+/// # Errors
+/// Those of [`open`].
+pub fn open_named(name: &str, options: &FileOptions) -> Result<DeviceRef, OpenError> {
+    Ok(open(name, options)?.into())
+}
 
 /// Opens the device that `name` means. Of `options`, a device that is no file takes `read_only` and `block_size`.
 ///
 /// # Errors
 /// When the name cannot be understood, or the device cannot be opened.
-pub fn open_named(name: &str, options: &FileOptions) -> Result<DeviceRef, OpenError> {
+pub fn open(name: &str, options: &FileOptions) -> Result<Named, OpenError> {
     let fail = |why: String| OpenError::Name { name: name.to_owned(), why };
     if name.is_empty() {
         return Err(fail("a name is missing; a path, ram:SIZE or null:SIZE would do".to_owned()));
     }
     let Some((scheme, rest)) = name.split_once(':') else {
-        return Ok(Arc::new(file::open(name, options)?));
+        return Ok(Named::File(file::open(name, options)?));
     };
     let block = options.checked_block_size()?;
     match scheme {
         "ram" => {
             let size = device_size(rest, block).map_err(fail)?;
-            Ok(Arc::new(Ram::new(size)?.offering(block, options.read_only)))
+            Ok(Named::Ram(Ram::new(size)?.offering(block, options.read_only)))
         }
         "null" => {
             let size = device_size(rest, block).map_err(fail)?;
-            Ok(Arc::new(Null::new(size).offering(block, options.read_only)))
+            Ok(Named::Null(Null::new(size).offering(block, options.read_only)))
         }
         "nbd" | "nbds" | "nbd+unix" | "nbds+unix" if rest.starts_with("//") => {
             Err(fail("udm does not attach to an NBD server yet".to_owned()))
         }
-        _ => Ok(Arc::new(file::open(name, options)?)),
+        _ => Ok(Named::File(file::open(name, options)?)),
     }
 }
 

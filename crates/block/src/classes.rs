@@ -42,6 +42,13 @@ impl Element for Chunk {
     }
 }
 
+/// The sizes from the smallest on, each four times the one before, and the largest.
+pub(crate) fn sizes(smallest: usize, largest: usize) -> impl Iterator<Item = usize> {
+    std::iter::successors(Some(smallest), |size| Some(size * 4))
+        .take_while(move |size| *size < largest)
+        .chain([largest])
+}
+
 impl Classes {
     /// Pools that take their memory from `source`.
     ///
@@ -50,9 +57,7 @@ impl Classes {
     pub(crate) fn new(options: ClassOptions, source: &Source) -> Result<Self, NoReserve> {
         let largest = options.largest;
         let normal = Limited::new(Arc::clone(source), options.limit);
-        let smaller = std::iter::successors(Some(options.smallest), |size| Some(size * 4))
-            .take_while(|size| *size < largest);
-        let pools = smaller.chain([largest]).map(|size| {
+        let pools = sizes(options.smallest, largest).map(|size| {
             let pool = PoolOptions {
                 name: options.name,
                 layout: Layout::from_size_align(size, options.align).expect("a size and its alignment"),
@@ -118,6 +123,11 @@ impl Classes {
     /// The same for a bio that knows where it goes.
     pub(crate) fn wait(&self, bio: Bio) {
         self.reserved().wait(bio);
+    }
+
+    /// Makes this thread's magazines.
+    pub(crate) fn prepare_thread(&self) {
+        self.pools.iter().for_each(|pool| drop(pool.alloc_kept()));
     }
 
     /// How it was waited for.

@@ -16,6 +16,10 @@ pub trait Device: Send + Sync {
     /// Takes a bio, which has been held against the geometry. It hands it on, or completes it, now or later; it never
     /// sleeps for memory on a queue thread. Called by [`crate::submit()`] alone.
     fn submit(&self, bio: Bio);
+
+    /// Takes what this thread would otherwise take at its first I/O on the device (a ring, room in magazines), here and
+    /// in the devices below. Called on a queue thread before its first I/O where memory is sealed; it does no I/O.
+    fn prepare_thread(&self) {}
 }
 
 /// Size, limits and abilities of a device (the kernel's `struct queue_limits`).

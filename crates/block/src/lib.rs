@@ -22,6 +22,7 @@ mod promise;
 pub mod queue;
 mod rescue;
 mod reserve;
+pub mod sealed;
 pub mod span;
 pub mod status;
 pub mod submit;

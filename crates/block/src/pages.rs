@@ -5,8 +5,10 @@
 //! pass for that), and a cipher or a ring sees one run.
 #![allow(unsafe_code)]
 
+use std::alloc::Layout;
+
 use crate::bio::Bio;
-use crate::classes::{ClassOptions, Classes};
+use crate::classes::{self, ClassOptions, Classes};
 use crate::memory::{Chunk, PAGE_SIZE, Source};
 use crate::mempool::{Alloc, Lent, NoReserve, Waits};
 use crate::span::Span;
@@ -72,6 +74,17 @@ impl PagePool {
     /// Leaves `bio`, which found no buffer here, to the reserve: see [`crate::PadBio::wait`].
     pub(crate) fn wait(&self, bio: Bio) {
         self.0.wait(bio);
+    }
+
+    /// Makes this thread's magazines, which its first buffers would make otherwise.
+    pub fn prepare_thread(&self) {
+        self.0.prepare_thread();
+    }
+
+    /// The layouts of the buffers that it gives, from the smallest on: pages, each size four times the one before.
+    pub fn layouts(largest: usize) -> impl Iterator<Item = Layout> {
+        classes::sizes(PAGE_SIZE, largest)
+            .map(|size| Layout::from_size_align(size, PAGE_SIZE).expect("a power of two of pages"))
     }
 
     /// How it was waited for.

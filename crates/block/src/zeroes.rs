@@ -81,6 +81,11 @@ impl Device for WriteZeroes {
         walk.set_range(len);
         walk.submit(&self.lower);
     }
+
+    fn prepare_thread(&self) {
+        self.set.prepare_thread();
+        self.lower.prepare_thread();
+    }
 }
 
 /// Writes the next piece of zeros.

@@ -131,6 +131,12 @@ impl Device for MappedDevice {
             Err(bio) => self.pieces.park(bio),
         }
     }
+
+    fn prepare_thread(&self) {
+        self.pieces.prepare_thread();
+        self.flushes.prepare_thread();
+        self.rows.iter().for_each(|row| row.target.prepare_thread());
+    }
 }
 
 impl MappedDevice {

@@ -160,6 +160,10 @@ impl Device for Splitter {
         &self.geometry
     }
 
+    fn prepare_thread(&self) {
+        self.pieces.prepare_thread();
+    }
+
     fn submit(&self, mut bio: Bio) {
         let (stripe, within) = (bio.sector().0 / STRIPE, bio.sector().0 % STRIPE);
         let room = Sectors(STRIPE - within);
@@ -361,7 +365,8 @@ fn run(driver: &str, plan: Refuse) -> Seen {
             scope.spawn(move || {
                 let mut client = Client::new(dev, number, seed);
                 client.fill();
-                client.run(300);
+                client.dev.prepare_thread();
+                client.run(50);
                 client.asks = 0;
                 step.wait();
                 step.wait();

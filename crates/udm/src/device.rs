@@ -7,11 +7,13 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use udm_backend::{Cache, EngineChoice, FileOptions, OpenError, open_named};
+use udm_backend::locate::{self, Named};
+use udm_backend::{Cache, EngineChoice, FileOptions, OpenError};
 use udm_block::DeviceRef;
 use udm_block::memory::{Heap, Source};
-use udm_dm::load::{LoadError, Lookup, load};
+use udm_dm::load::{LoadError, Lookup, load_with};
 use udm_dm::table::{Table, TableError};
+use udm_dm::targets::Reserves;
 use udm_dm::targets::crypt::{CipherChoice, Requests};
 
 /// How devices are opened.
@@ -70,13 +72,28 @@ impl From<LoadError> for DeviceError {
 /// once: it is locked against others, and they are none.
 pub struct Files<'a> {
     options: &'a DeviceOptions,
+    source: Source,
+    reserves: Reserves,
     opened: RefCell<HashMap<String, DeviceRef>>,
+    cached: RefCell<Vec<String>>,
 }
 
 impl<'a> Files<'a> {
     /// Opens files as `options` say.
     pub fn new(options: &'a DeviceOptions) -> Self {
-        Self { options, opened: RefCell::default() }
+        Self {
+            options,
+            source: Arc::new(Heap),
+            reserves: Reserves::default(),
+            opened: RefCell::default(),
+            cached: RefCell::default(),
+        }
+    }
+
+    /// The same with devices that take their memory from `source`, and have these reserves.
+    #[must_use]
+    pub fn with_memory(self, source: Source, reserves: Reserves) -> Self {
+        Self { source, reserves, ..self }
     }
 
     /// The device that a table in dmsetup's syntax describes.
@@ -84,23 +101,55 @@ impl<'a> Files<'a> {
     /// # Errors
     /// When the table is wrong, what it names cannot be opened, or there is no memory.
     pub fn open_table(&self, text: &str) -> Result<DeviceRef, DeviceError> {
-        let source: Source = Arc::new(Heap);
-        Ok(load(&Table::parse(text)?, self, &self.options.cipher, &source)?.into())
+        let (table, cipher) = (Table::parse(text)?, &self.options.cipher);
+        Ok(load_with(&table, self, cipher, &self.source, self.reserves)?.into())
+    }
+
+    /// The device that `name` is: see [`open_image`].
+    ///
+    /// # Errors
+    /// Those of [`open_image`].
+    pub fn open_image(&self, name: &str) -> Result<DeviceRef, DeviceError> {
+        if let Some(path) = name.strip_prefix("raw:") {
+            return Ok(self.open(path, 512)?);
+        }
+        let is_luks = has_luks_magic(Path::new(name));
+        // A file that is not there, or may not be read, says so in the words of the back end.
+        if !is_luks {
+            locate::open(name, &FileOptions { read_only: true, ..FileOptions::default() })?;
+        }
+        Err(if is_luks { DeviceError::Luks(name.into()) } else { DeviceError::NoHeader(name.into()) })
+    }
+
+    /// The names of all that was opened.
+    pub fn names(&self) -> Vec<String> {
+        self.opened.borrow().keys().cloned().collect()
+    }
+
+    /// The files whose bytes go through the page cache, with the reason, for people.
+    pub fn through_page_cache(&self) -> Vec<String> {
+        self.cached.borrow().clone()
+    }
+
+    fn open(&self, name: &str, block_size: u32) -> Result<DeviceRef, OpenError> {
+        let named = locate::open(name, &self.options.file_options(block_size))?;
+        if let Named::File(file) = &named
+            && !file.is_direct()
+        {
+            self.cached.borrow_mut().push(file.describe());
+        }
+        let device = DeviceRef::from(named);
+        self.opened.borrow_mut().insert(name.to_owned(), DeviceRef::clone(&device));
+        Ok(device)
     }
 }
 
 impl Lookup for Files<'_> {
     fn device(&self, name: &str, block_size: u32) -> Result<DeviceRef, String> {
-        let mut opened = self.opened.borrow_mut();
         // Two tables with scratch memory of one size do not mean the same memory.
         let is_own = name.starts_with("ram:") || name.starts_with("null:");
-        if let Some(device) = opened.get(name).filter(|_| !is_own) {
-            return Ok(DeviceRef::clone(device));
-        }
-        let device =
-            open_named(name, &self.options.file_options(block_size)).map_err(|error| error.to_string())?;
-        opened.insert(name.to_owned(), DeviceRef::clone(&device));
-        Ok(device)
+        let known = self.opened.borrow().get(name).filter(|_| !is_own).cloned();
+        known.map_or_else(|| self.open(name, block_size).map_err(|error| error.to_string()), Ok)
     }
 }
 
@@ -137,15 +186,7 @@ pub fn open_table(text: &str, options: &DeviceOptions) -> Result<DeviceRef, Devi
 /// # Errors
 /// When it cannot be opened, or is not of a kind that udm reads.
 pub fn open_image(name: &str, options: &DeviceOptions) -> Result<DeviceRef, DeviceError> {
-    if let Some(path) = name.strip_prefix("raw:") {
-        return Ok(open_named(path, &options.file_options(512))?);
-    }
-    let is_luks = has_luks_magic(Path::new(name));
-    // A file that is not there, or may not be read, says so in the words of the back end.
-    if !is_luks {
-        open_named(name, &FileOptions { read_only: true, ..FileOptions::default() })?;
-    }
-    Err(if is_luks { DeviceError::Luks(name.into()) } else { DeviceError::NoHeader(name.into()) })
+    Files::new(options).open_image(name)
 }
 
 /// Whether a file begins as LUKS1 and LUKS2 do (LUKS2 On-Disk Format Specification, section 2.1).

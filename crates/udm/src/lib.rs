@@ -26,3 +26,4 @@ pub mod cli;
 mod commands;
 pub mod compare;
 pub mod device;
+mod locked;

@@ -15,6 +15,7 @@ pub const UNSAFE_MODULES: &[(&str, &str)] = &[
     ("crates/block/src/mempool.rs", "elements refer to their pool without counting"),
     ("crates/block/src/pages.rs", "a buffer is reached by its address"),
     ("crates/block/src/promise.rs", "a promise refers to its pool without counting"),
+    ("crates/block/src/sealed.rs", "memory that is kept to be given out again"),
     ("crates/block/src/span.rs", "memory that a client or a guest may change is reached by address alone"),
     ("crates/block/src/submit.rs", "the driver that is being called, for a bio that it parks"),
     ("crates/block/src/zeroes.rs", "zeros that are written from static memory"),
@@ -31,7 +32,11 @@ pub const UNSAFE_MODULES: &[(&str, &str)] = &[
     ("crates/dm/tests/support/client.rs", "bios over memory that a test keeps"),
     ("tests/benches/cost.rs", "bios over static memory"),
     ("crates/sim/src/client/memory.rs", "bios over memory that the simulated client keeps"),
+    ("tests/src/bin/swap_guest/attach.rs", "calls of the kernel's nbd driver"),
+    ("tests/src/bin/swap_guest/touch.rs", "advice on memory, by its address"),
     ("tests/tests/allocations.rs", "a global allocator that counts"),
+    ("crates/udm/src/locked/heap.rs", "the C library's call that settles its allocator"),
+    ("crates/udm/src/locked/urgency.rs", "the C library's call that sets a thread's scheduling"),
     ("crates/export/src/nbd/server/socket.rs", "socket calls that take the address of a bio's memory"),
 ];
 

@@ -9,6 +9,9 @@ use udm_block::{Bio, BioList};
 
 use super::image::Image;
 
+/// For how many files there is room from the start.
+const FILES: usize = 16;
+
 /// Files with bios out or waiting.
 pub(super) struct Backlog {
     entries: Vec<Option<Entry>>,
@@ -34,6 +37,18 @@ pub(super) struct Ticket(usize);
 impl Backlog {
     pub(super) const fn new() -> Self {
         Self { entries: Vec::new(), turn: 0, waiting: 0 }
+    }
+
+    /// The same with room for as many files as a thread mostly has, so that its first bios make none.
+    pub(super) fn with_room() -> Self {
+        let mut backlog = Self::new();
+        backlog.make_room();
+        backlog
+    }
+
+    /// Makes that room.
+    pub(super) fn make_room(&mut self) {
+        self.entries.reserve(FILES);
     }
 
     /// How many bios wait.

@@ -129,4 +129,11 @@ impl Device for FileDevice {
             bio.complete(status);
         }
     }
+
+    fn prepare_thread(&self) {
+        match self.uring.then(uring::here).flatten() {
+            Some(ring) => ring.prepare(),
+            None => threads::start_all(),
+        }
+    }
 }

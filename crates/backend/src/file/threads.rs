@@ -14,6 +14,10 @@ use super::image::Image;
 
 /// How many threads there may be.
 const THREADS_MAX: usize = 8;
+/// What they are called.
+const THREAD_NAME: &str = "udm-file";
+/// The stack of one in bytes: it runs system calls, and ends bios that are not at home here.
+const STACK: usize = 512 << 10;
 
 static POOL: Pool =
     Pool { state: Mutex::new(State { backlog: Backlog::new(), idle: 0, threads: 0 }), work: Condvar::new() };
@@ -39,24 +43,39 @@ pub(super) fn put(image: &Arc<Image>, bio: Bio) {
         drop(state);
         return POOL.work.notify_one();
     }
-    state.threads += 1;
-    drop(state);
-    // not on the I/O path: a thread is begun a few times in the life of the process.
-    if thread::Builder::new().name("udm-file".to_owned()).spawn(|| POOL.serve()).is_err() {
-        let mut state = POOL.lock();
-        state.threads -= 1;
-        if state.threads == 0 {
-            // The system gives no thread at all: this one does the work, late but surely.
-            while POOL.serve_one(state) {
-                state = POOL.lock();
-            }
+    let mut state = POOL.start(state);
+    if state.threads == 0 {
+        // The system gives no thread at all: this one does the work, late but surely.
+        while POOL.serve_one(state) {
+            state = POOL.lock();
         }
+    }
+}
+
+/// Begins every thread that there may be now, with room for its files, so that no bio has to.
+pub(super) fn start_all() {
+    let mut state = POOL.lock();
+    state.backlog.make_room();
+    for _ in state.threads..THREADS_MAX {
+        state = POOL.start(state);
     }
 }
 
 impl Pool {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a thread, if the system gives one.
+    fn start(&'static self, mut state: MutexGuard<'static, State>) -> MutexGuard<'static, State> {
+        state.threads += 1;
+        drop(state);
+        // not on the I/O path: a thread is begun a few times in the life of the process.
+        let begun =
+            thread::Builder::new().name(THREAD_NAME.to_owned()).stack_size(STACK).spawn(|| POOL.serve());
+        let mut state = self.lock();
+        state.threads -= usize::from(begun.is_err());
+        state
     }
 
     fn serve(&self) {

@@ -149,6 +149,14 @@ impl<P: Pad> BioSet<P> {
         alloc(Alloc::Wait)
     }
 
+    /// Makes this thread's magazine, which its first bio would make otherwise.
+    pub fn prepare_thread(&self) {
+        drop(self.pool.alloc_kept());
+        if let Some(tables) = &self.tables {
+            tables.prepare_thread();
+        }
+    }
+
     /// Leaves `bio`, which found no bio here or no table, to the next free: see [`Mempool::park`].
     pub fn park(&self, bio: Bio) {
         match &self.tables {

@@ -29,6 +29,10 @@ impl Target for Linear {
         submit(&self.lower, bio);
     }
 
+    fn prepare_thread(&self) {
+        self.lower.prepare_thread();
+    }
+
     fn has_cache(&self) -> bool {
         true
     }

@@ -39,6 +39,9 @@ pub trait Target: Send + Sync {
         Bytes(u64::MAX)
     }
 
+    /// See [`udm_block::Device::prepare_thread`].
+    fn prepare_thread(&self) {}
+
     /// Whether a flush has something to do below it.
     fn has_cache(&self) -> bool {
         false

@@ -158,12 +158,25 @@ pub struct ServeArgs {
     /// Refuse writes
     #[arg(short, long)]
     pub read_only: bool,
-    /// How many clients there may be at once
-    #[arg(long, value_name = "N", default_value_t = udm_export::nbd::server::MAX_CONNECTIONS)]
-    pub max_connections: usize,
+    /// How many clients there may be at once [default: 16; with --locked 4]
+    #[arg(long, value_name = "N")]
+    pub max_connections: Option<usize>,
+    /// For devices that are swapped to: take all memory at the start and lock it. Does not serve where that is not
+    /// safe; best-effort serves all the same, and says so
+    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "strict")]
+    pub locked: Option<LockedArg>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "its doc comment would be taken for help")]
     pub open: OpenArgs,
+}
+
+/// The choices of `--locked`.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockedArg {
+    /// Serve only where it is safe to swap to what is served
+    Strict,
+    /// Serve with what can be had, and say what could not
+    BestEffort,
 }
 
 /// What `serve --help` promises of memory.
@@ -171,6 +184,14 @@ const MEMORY_HELP: &str = "\
 Memory: besides about 16 MiB for the program itself, at most 8 MiB for each connected client and 16 MiB for each crypt \
 row of the tables, whatever the clients do. A client may have 128 requests under way, of at most 4 MiB each; those that \
 find no memory wait.
+
+Swapping to a served device: --locked takes all memory before the first request, locks it, and never asks for more. \
+It needs CAP_IPC_LOCK (or a limit, ulimit -l, that has room for all), CAP_SYS_RESOURCE (so that the kernel does not \
+swap to make room for the server, and does not end it when memory is short), CAP_SYS_NICE (a real-time thread may take \
+from the memory that the kernel keeps back, for its replies), Unix sockets, and files or block devices \
+that can be read and written past the page cache and have no holes. It says what it took and what it lacks. A \
+request moves at most 256 KiB then (Linux's nbd driver asks for 128 KiB at most), and a client takes 10 MiB. On \
+SIGUSR1 and at the end it prints one line: page faults of the I/O threads, and how often memory was asked for in vain.
 
 A client is told to use `udm`'s exports with several connections at once: a flush on one of them covers what all of \
 them wrote.

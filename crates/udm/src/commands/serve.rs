@@ -1,19 +1,24 @@
 //! `udm serve`: devices for clients, until a signal.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::thread;
 
 use serde_json::json;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use udm_block::DeviceRef;
 use udm_block::blocking::Blocking;
 use udm_block::memory::{Heap, Source};
 use udm_export::nbd::address::Address;
-use udm_export::nbd::server::{Export, Server, Stopper};
+use udm_export::nbd::server::{Attendant, Export, MAX_CONNECTIONS, Server, Stopper};
 
 use crate::cli::{Failure, ServeArgs, human, print, read_table};
-use crate::device::{Files, open_image};
+use crate::device::Files;
+use crate::locked::{self, Counters, Locked};
+
+/// The stack of the thread that hears signals, in bytes.
+const SIGNALS_STACK: usize = 256 << 10;
 
 /// A device under the name that clients know it by.
 struct Named {
@@ -22,44 +27,71 @@ struct Named {
 }
 
 pub(crate) fn run(args: &ServeArgs, json: bool) -> Result<(), Failure> {
-    let devices = open_all(args)?;
-    let source: Source = Arc::new(Heap);
+    let options = args.open.options(args.read_only);
+    let Some(mode) = args.locked else {
+        let devices = open_all(args, &Files::new(&options))?;
+        let most = args.max_connections.unwrap_or(MAX_CONNECTIONS);
+        let server = Server::bind(&args.nbd, exports(args, &devices, &(Arc::new(Heap) as Source))?, most);
+        return serve(args, server.map_err(Failure::work)?, devices, None, json);
+    };
+    let mut locked = Locked::begin(mode);
+    let files = locked.files(Files::new(&options));
+    let devices = open_all(args, &files)?;
+    locked.look(&files, &args.nbd);
+    let exports = exports(args, &devices, &locked.source())?;
+    let most = args.max_connections.unwrap_or(locked::MAX_CONNECTIONS);
+    let counters = locked.counters();
+    let attendant = Arc::clone(&counters) as Arc<dyn Attendant>;
+    let server = Server::bind_sealed(&args.nbd, exports, most, attendant).map_err(Failure::work)?;
+    locked.close(devices.len(), most)?;
+    serve(args, server, devices, Some(counters), json)
+}
+
+/// What clients are told of the devices.
+fn exports(args: &ServeArgs, devices: &[Named], source: &Source) -> Result<Vec<Export>, Failure> {
     let exports = devices.iter().map(|named| {
         let size = named.device.geometry().size.bytes().0;
         let description = format!("{}, served by udm", human(size));
-        Export::new(&named.name, description, DeviceRef::clone(&named.device), args.read_only, &source)
+        Export::new(&named.name, description, DeviceRef::clone(&named.device), args.read_only, source)
     });
-    let exports = exports.collect::<Result<Vec<_>, _>>().map_err(Failure::work)?;
-    let server = Server::bind(&args.nbd, exports, args.max_connections).map_err(Failure::work)?;
+    exports.collect::<Result<_, _>>().map_err(Failure::work)
+}
+
+/// Serves until a signal.
+fn serve(
+    args: &ServeArgs,
+    server: Server,
+    devices: Vec<Named>,
+    counters: Option<Arc<Counters>>,
+    json: bool,
+) -> Result<(), Failure> {
     // Signals are caught before anybody is told that they may be sent.
-    stop_on_signals(server.stopper())?;
+    listen_to_signals(server.stopper(), counters.clone(), json)?;
     announce(&server.addresses().map_err(Failure::work)?, &devices, json)?;
     server.run().map_err(|error| Failure::work(format!("cannot serve on: {error}")))?;
+    if let Some(counters) = counters {
+        tell(&counters, json);
+    }
     if args.read_only { Ok(()) } else { flush_all(devices) }
 }
 
 /// Opens what was named, with a name for each.
-fn open_all(args: &ServeArgs) -> Result<Vec<Named>, Failure> {
-    let options = args.open.options(args.read_only);
-    let files = Files::new(&options);
+fn open_all(args: &ServeArgs, files: &Files<'_>) -> Result<Vec<Named>, Failure> {
     let mut all = Vec::new();
     for given in &args.devices {
         let (name, device) = split_name(given);
         let path = device.strip_prefix("raw:").unwrap_or(device);
-        all.push(Named {
-            name: name.unwrap_or_else(|| file_name(path)),
-            device: open_image(device, &options)?,
-        });
+        all.push(Named { name: name.unwrap_or_else(|| file_name(path)), device: files.open_image(device)? });
     }
     for given in &args.table {
         let (name, table) = split_name(given);
-        all.push(open_named_table(name, "volume", table, &files)?);
+        all.push(open_named_table(name, "volume", table, files)?);
     }
     for given in &args.table_file {
         let (name, path) = split_name(given);
         let stem = file_name(path).split('.').next().filter(|stem| !stem.is_empty()).map(str::to_owned);
         let text = read_table(path.as_ref())?;
-        all.push(open_named_table(name, stem.as_deref().unwrap_or("volume"), &text, &files)?);
+        all.push(open_named_table(name, stem.as_deref().unwrap_or("volume"), &text, files)?);
     }
     if all.is_empty() {
         return Err(Failure::request("no device was given: use --table-file FILE, or raw:PATH"));
@@ -105,24 +137,43 @@ fn announce(addresses: &[Address], devices: &[Named], json: bool) -> Result<(), 
     Ok(())
 }
 
-/// Stops the server at the first signal, and the program at the second.
-fn stop_on_signals(stopper: Stopper) -> Result<(), Failure> {
+/// Stops the server at the first signal, and the program at the second; tells the counters when asked to.
+fn listen_to_signals(stopper: Stopper, counters: Option<Arc<Counters>>, json: bool) -> Result<(), Failure> {
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Failure::work)?;
-    thread::Builder::new()
-        .name("udm-signals".into())
-        .spawn(move || {
-            let mut signals = signals.forever();
-            if signals.next().is_some() {
-                tracing::info!("stopping: a second signal ends the program at once");
-                stopper.stop();
+    if counters.is_some() {
+        signals.add_signal(SIGUSR1).map_err(Failure::work)?;
+    }
+    let listen = move || {
+        let mut stops = false;
+        for signal in signals.forever() {
+            match &counters {
+                Some(counters) if signal == SIGUSR1 => tell(counters, json),
+                _ if stops => {
+                    tracing::error!("ended by a second signal: what was not flushed may be lost");
+                    std::process::exit(1);
+                }
+                _ => {
+                    tracing::info!("stopping: a second signal ends the program at once");
+                    stopper.stop();
+                    stops = true;
+                }
             }
-            if signals.next().is_some() {
-                tracing::error!("ended by a second signal: what was not flushed may be lost");
-                std::process::exit(1);
-            }
-        })
-        .map_err(Failure::work)?;
+        }
+    };
+    let thread = thread::Builder::new().name("udm-signals".into()).stack_size(SIGNALS_STACK);
+    thread.spawn(listen).map_err(Failure::work)?;
     Ok(())
+}
+
+/// Says the counters, in one line.
+fn tell(counters: &Counters, json: bool) {
+    let counts = counters.counts();
+    // Nobody may be reading any more.
+    let _ = if json {
+        writeln!(std::io::stderr(), "{}", counts.json())
+    } else {
+        writeln!(std::io::stderr(), "udm: {counts}")
+    };
 }
 
 /// Makes everything durable that was acknowledged.

@@ -70,10 +70,24 @@ impl Ring {
             ring,
             slots: (0..SLOTS).map(|_| Slot { flight: None, vectors: NO_VECTORS }).collect(),
             free: (0..SLOTS as u16).rev().collect(),
-            backlog: Backlog::new(),
+            backlog: Backlog::with_room(),
             unsent: 0,
         };
         Ok(Self { state: RefCell::new(state), wakes })
+    }
+
+    /// Has the kernel make its request for each slot now: with as many no-ops, all of them under way at once. It keeps
+    /// what a ring has used, so that later not even the kernel needs memory for a request.
+    pub(in crate::file) fn prepare(&self) {
+        let mut state = self.state.borrow_mut();
+        if state.free.len() < SLOTS || state.backlog.waiting() > 0 {
+            return;
+        }
+        let sent = (0..SLOTS).take_while(|_| sqe::push_nop(&mut state.ring)).count();
+        let mut left = sent;
+        while left > 0 && state.ring.submit_and_wait(left).is_ok() {
+            left -= state.ring.completion().count().min(left);
+        }
     }
 
     /// Takes a bio for `image`.

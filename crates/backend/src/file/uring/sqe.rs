@@ -48,6 +48,12 @@ pub(super) fn entry(image: &Image, bio: &Bio, call: Call, vectors: &mut Vectors)
     }
 }
 
+/// Puts an operation that does nothing into the submission queue: whether there was room.
+pub(super) fn push_nop(ring: &mut IoUring) -> bool {
+    // SAFETY: the operation refers to nothing.
+    unsafe { ring.submission().push(&opcode::Nop::new().build()).is_ok() }
+}
+
 /// Puts `entry` into the submission queue.
 ///
 /// # Panics

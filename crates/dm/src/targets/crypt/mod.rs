@@ -190,6 +190,15 @@ impl Target for Crypt {
         Bytes(if op.has_data() { LONGEST as u64 } else { u64::MAX })
     }
 
+    fn prepare_thread(&self) {
+        self.clones.prepare_thread();
+        self.volume.pages.prepare_thread();
+        if let Some(offload) = &self.volume.offload {
+            offload.prepare_thread();
+        }
+        self.volume.lower.prepare_thread();
+    }
+
     fn has_cache(&self) -> bool {
         true
     }

@@ -73,6 +73,11 @@ impl Offload {
         Ok(Some(Self { optional, bytes_per_unit, backlog: Backlog::default() }))
     }
 
+    /// Makes this thread's magazines.
+    pub(super) fn prepare_thread(&self) {
+        self.optional.prepare_thread();
+    }
+
     /// Memory for a request of `units` units, if there is some.
     fn ask(&self, units: usize) -> Option<Pages> {
         ASKED.fetch_add(1, Ordering::Relaxed);

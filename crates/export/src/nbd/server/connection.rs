@@ -28,6 +28,24 @@ pub const DEPTH: usize = 128;
 /// The memory that one connection takes for the data of its requests, in bytes: one longest request always, and as
 /// much again.
 pub const MEMORY: usize = 2 * LONGEST as usize;
+/// What a connection has at hand, and what it may have beyond that.
+pub(super) struct Room {
+    /// The longest read or write, in bytes: the export offers no longer ones.
+    pub(super) longest: usize,
+    /// How many bios are always there.
+    pub(super) bios: usize,
+    /// How many buffers of the longest size are always there.
+    pub(super) buffers: usize,
+    /// How many bytes of data there may be beyond these buffers.
+    pub(super) limit: usize,
+}
+
+impl Room {
+    /// One of each is there, and the rest is taken when it is wanted.
+    pub(super) const GROWING: Self =
+        Self { longest: LONGEST as usize, bios: 1, buffers: 1, limit: MEMORY - LONGEST as usize };
+}
+
 /// The longest write whose data is skipped to be answered with an error; a longer one ends the connection.
 const LONGEST_SKIPPED: u32 = 64 << 20;
 
@@ -110,23 +128,23 @@ impl<'a> Connection<'a> {
         export: &'a Export,
         stop: &'a AtomicBool,
         input: Input,
+        room: &Room,
         source: &Source,
     ) -> Result<Self, NoReserve> {
         // A client's bio waits for what lies below alone, and there are never more than DEPTH.
         let bios = BioSetOptions {
-            reserve: 1,
+            reserve: room.bios,
             limit: DEPTH,
             magazine: DEPTH,
             ..BioSetOptions::named("nbd requests")
         };
-        let longest = LONGEST as usize;
         let pages = PagePoolOptions {
             name: "nbd data",
-            largest: longest,
-            reserve: 1,
-            limit: MEMORY - longest,
+            largest: room.longest,
+            reserve: room.buffers,
+            limit: room.limit,
             // This thread is the pool's only user.
-            magazine: MEMORY - longest,
+            magazine: room.limit,
         };
         Ok(Self {
             socket,
@@ -140,6 +158,13 @@ impl<'a> Connection<'a> {
             bios: BioSet::new(&bios, source, ())?,
             pages: PagePool::new(pages, source)?,
         })
+    }
+
+    /// Takes what this thread would otherwise take at the client's first requests.
+    pub(super) fn prepare_thread(&self) {
+        self.bios.prepare_thread();
+        self.pages.prepare_thread();
+        self.export.with_zeroes.prepare_thread();
     }
 
     /// Serves the client until it goes. No request of it is under way then. When there is nothing left to wait for but

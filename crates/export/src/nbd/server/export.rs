@@ -45,6 +45,15 @@ impl Export {
         Ok(Self { info, device, with_zeroes })
     }
 
+    /// The same with reads and writes of at most `longest` bytes.
+    #[must_use]
+    pub fn of_at_most(mut self, longest: u32) -> Self {
+        let sizes = &mut self.info.block_sizes;
+        sizes.max = sizes.max.min(longest / sizes.min * sizes.min).max(sizes.min);
+        sizes.preferred = sizes.preferred.min(sizes.max);
+        self
+    }
+
     /// The name.
     pub fn name(&self) -> &str {
         &self.info.name

@@ -7,6 +7,7 @@
 //! | `connection` | the transmission phase: the loop of a queue thread |
 //! | `request` | from a request on the wire to a bio |
 //! | `replies` | from bios that ended to the wire |
+//! | `sealed` | connections that take all of their memory before their first request |
 //! | `input`, `socket` | bytes from and to the socket |
 
 mod connection;
@@ -16,6 +17,7 @@ mod input;
 mod listen;
 mod replies;
 mod request;
+mod sealed;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ mod tests;
 pub use connection::{DEPTH, MEMORY as MEMORY_PER_CONNECTION};
 pub use export::{Export, LONGEST};
 pub use listen::ListenError;
+pub use sealed::{Attendant, SEALED_LONGEST, SEALED_MEMORY, stock_pages};
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -42,6 +45,10 @@ use connection::{Connection, Hangup};
 use handshake::{Deadline, HandshakeError, handshake};
 use input::Input;
 use listen::Listener;
+use sealed::Supply;
+
+/// What the thread of a client is called.
+const THREAD_NAME: &str = "udm-nbd";
 
 /// How many clients there may be at once, unless it is said.
 pub const MAX_CONNECTIONS: usize = 16;
@@ -75,6 +82,7 @@ struct Shared {
     exports: Vec<Export>,
     infos: Vec<ExportInfo>,
     source: Source,
+    attendant: Option<Arc<dyn Attendant>>,
     max_connections: usize,
     patience: Patience,
     stop: AtomicBool,
@@ -103,6 +111,30 @@ impl Server {
         exports: Vec<Export>,
         max_connections: usize,
     ) -> Result<Self, ServeError> {
+        Self::make(addresses, exports, max_connections, None)
+    }
+
+    /// The same for devices that are swapped to: each connection takes all of its memory before its first request, and
+    /// `attendant` stands by. The exports offer at most [`SEALED_LONGEST`].
+    ///
+    /// # Errors
+    /// Those of [`Server::bind`].
+    pub fn bind_sealed(
+        addresses: &[Address],
+        exports: Vec<Export>,
+        max_connections: usize,
+        attendant: Arc<dyn Attendant>,
+    ) -> Result<Self, ServeError> {
+        let exports = exports.into_iter().map(|export| export.of_at_most(SEALED_LONGEST)).collect();
+        Self::make(addresses, exports, max_connections, Some(attendant))
+    }
+
+    fn make(
+        addresses: &[Address],
+        exports: Vec<Export>,
+        max_connections: usize,
+        attendant: Option<Arc<dyn Attendant>>,
+    ) -> Result<Self, ServeError> {
         let infos: Vec<_> = exports.iter().map(|export| export.info.clone()).collect();
         check_exports(&infos)?;
         let listeners = addresses.iter().map(Listener::bind).collect::<Result<_, _>>()?;
@@ -110,6 +142,7 @@ impl Server {
             exports,
             infos,
             source: Arc::new(Heap),
+            attendant,
             max_connections: max_connections.min(udm_block::queue::MAX_QUEUES - 8),
             patience: Patience { handshake: Duration::from_secs(30), goodbye: Duration::from_secs(5) },
             stop: AtomicBool::new(false),
@@ -195,7 +228,10 @@ impl Server {
             drop(seat);
             drop(client);
         };
-        let thread = thread::Builder::new().name("udm-nbd".into()).spawn(serve);
+        let builder = thread::Builder::new().name(THREAD_NAME.into());
+        let builder =
+            if self.shared.attendant.is_some() { builder.stack_size(sealed::STACK) } else { builder };
+        let thread = builder.spawn(serve);
         thread.inspect_err(|error| tracing::warn!(%error, "cannot start a thread for a client")).ok()
     }
 }
@@ -238,8 +274,13 @@ impl Shared {
             Err(error) => return Err(error.into()),
         };
         tracing::info!(peer, export = chosen.name(), "a client connected");
-        let connection = Connection::new(client.as_fd(), &queue, chosen, &self.stop, input, &self.source)?;
-        match connection.run(self.patience.goodbye) {
+        let supply = Supply::new(&self.source, self.attendant.as_deref());
+        let (room, source) = (supply.room(), supply.source());
+        let connection = Connection::new(client.as_fd(), &queue, chosen, &self.stop, input, room, &source)?;
+        supply.begin(&connection)?;
+        let hangup = connection.run(self.patience.goodbye);
+        supply.end();
+        match hangup {
             hangup @ (Hangup::Clean | Hangup::Closed | Hangup::Stopped) => tracing::info!(peer, "{hangup}"),
             hangup => return Err(hangup.into()),
         }

@@ -1,0 +1,95 @@
+//! Connections that take all of their memory before their first request: for devices that are swapped to.
+
+use std::sync::Arc;
+
+use udm_block::PagePool;
+use udm_block::memory::{Heap, Source};
+use udm_block::sealed::{NoStock, Sealed};
+
+use super::connection::{Connection, DEPTH, Room};
+
+/// The longest read or write of an export whose connections are sealed, in bytes: see
+/// [`Export::of_at_most`](super::Export::of_at_most). Linux's nbd driver asks for 128 KiB at most, unless it is told
+/// otherwise (`max_sectors_kb`).
+pub const SEALED_LONGEST: u32 = 256 << 10;
+/// At most what a sealed connection takes, in bytes: its buffers, bios, stack and ring.
+pub const SEALED_MEMORY: usize = 10 << 20;
+/// The stack of a sealed connection's thread, in bytes.
+pub(super) const STACK: usize = 1 << 20;
+
+/// How many buffers of each size are in stock, from pages on: a full depth of pages, and fewer of what moves more.
+const STOCK: [usize; 4] = [DEPTH, 64, 32, 15];
+
+/// A sealed connection's room: what is in stock, and for when that is out a reserve of one longest buffer.
+const ROOM: Room = Room {
+    longest: SEALED_LONGEST as usize,
+    bios: DEPTH,
+    buffers: 1,
+    limit: (STOCK[0] * 4 + STOCK[1] * 16 + STOCK[2] * 64 + STOCK[3] * 256) << 10,
+};
+
+/// Stands by the connections of a server in which memory is sealed. Its calls come on the thread of the connection.
+pub trait Attendant: Send + Sync {
+    /// A connection has taken all that it will take; its first request comes next.
+    fn began(&self, memory: &Arc<Sealed>);
+
+    /// The connection has answered its last request.
+    fn ended(&self, memory: &Arc<Sealed>);
+}
+
+/// Where a connection's memory comes from.
+pub(super) enum Supply<'a> {
+    /// From the process's own memory, when it is wanted.
+    Growing(&'a Source),
+    /// Everything at once.
+    Sealed(Arc<Sealed>, &'a dyn Attendant),
+}
+
+impl<'a> Supply<'a> {
+    /// Sealed where there is an attendant.
+    pub(super) fn new(source: &'a Source, attendant: Option<&'a dyn Attendant>) -> Self {
+        attendant
+            .map_or(Self::Growing(source), |attendant| Self::Sealed(Sealed::new(Arc::new(Heap)), attendant))
+    }
+
+    /// What a connection has at hand.
+    pub(super) fn room(&self) -> &'static Room {
+        match self {
+            Self::Growing(_) => &Room::GROWING,
+            Self::Sealed(..) => &ROOM,
+        }
+    }
+
+    pub(super) fn source(&self) -> Source {
+        match self {
+            Self::Growing(source) => Arc::clone(source),
+            Self::Sealed(memory, _) => Arc::clone(memory) as Source,
+        }
+    }
+
+    /// Takes the rest, and closes the source, for a connection that was made of it.
+    pub(super) fn begin(&self, connection: &Connection<'_>) -> Result<(), NoStock> {
+        let Self::Sealed(memory, attendant) = self else { return Ok(()) };
+        memory.stock_as_reserved()?;
+        stock_pages(memory, &STOCK)?;
+        connection.prepare_thread();
+        memory.seal();
+        attendant.began(memory);
+        Ok(())
+    }
+
+    /// The connection is over.
+    pub(super) fn end(&self) {
+        if let Self::Sealed(memory, attendant) = self {
+            attendant.ended(memory);
+        }
+    }
+}
+
+/// Takes `counts` buffers of the sizes that a [`PagePool`] has, from pages on.
+///
+/// # Errors
+/// Those of [`Sealed::stock`].
+pub fn stock_pages(memory: &Sealed, counts: &[usize]) -> Result<(), NoStock> {
+    PagePool::layouts(1 << 30).zip(counts).try_for_each(|(layout, count)| memory.stock(layout, *count))
+}
