@@ -19,7 +19,8 @@ const PCT_DEPTH: usize = 3;
 /// takes.
 pub fn check(model: impl Fn() + Send + Sync + Clone + 'static) {
     let failures = env::var_os("UDM_MODEL_FAILURES").map(PathBuf::from);
-    let config = config(failures.map_or(FailurePersistence::Print, |folder| FailurePersistence::File(Some(folder))));
+    let config =
+        config(failures.map_or(FailurePersistence::Print, |folder| FailurePersistence::File(Some(folder))));
     if let Some(file) = env::var_os("UDM_MODEL_REPLAY") {
         let schedule = ReplayScheduler::new_from_file(file).expect("the file of a failing schedule");
         Runner::new(schedule, config).run(model);
@@ -62,7 +63,8 @@ fn schedules() -> usize {
 }
 
 fn seed() -> u64 {
-    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| u64::from(since.subsec_nanos()));
+    let clock =
+        || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| u64::from(since.subsec_nanos()));
     from_env("UDM_MODEL_SEED").unwrap_or_else(clock)
 }
 

@@ -90,24 +90,41 @@ impl Device for Shares {
     }
 }
 
+/// Two levels that share a set, which no driver should do: only so do bios of the running driver's set wait among the
+/// older ones. Five in reserve are enough: the upper level takes three; the lower one takes two for the first of
+/// these, and then nothing is left but what waits: its own two, and the other two of the upper level.
+fn sharing_levels(bottom: Arc<Watched<Bottom>>) -> DeviceRef {
+    let set = Arc::new(rescued(5));
+    let lower: DeviceRef = Arc::new(Shares { lower: bottom, set: set.clone(), len: Sectors(1) });
+    Arc::new(Uneven { lower, set })
+}
+
 #[test]
 fn older_bios_of_the_set_are_punted_behind_those_of_the_running_call() {
-    // Two levels share a set, which no driver should do: only so do bios of the running driver's set wait among the
-    // older ones. Five in reserve are enough here. The upper level takes three; the lower one takes two for the first
-    // of these, and then nothing is left but what waits: its own two, and the other two of the upper level.
     check(|| {
         let bottom = Watched::new(Bottom::at_once(|_| Status::Ok));
-        let set = Arc::new(rescued(5));
-        let lower: DeviceRef = Arc::new(Shares { lower: bottom.clone(), set: set.clone(), len: Sectors(1) });
-        let upper: DeviceRef = Arc::new(Uneven { lower, set: set.clone() });
+        let upper = sharing_levels(bottom.clone());
         let clients = Clients::new(1);
         clients.client().submit(&upper, 0, 7);
         clients.assert_all_end(|_| Status::Ok);
         let here = thread::current().id();
         let (stayed, punted) = (bottom.seen.brought_by(here), bottom.seen.brought_by_others(here));
-        drop(upper);
         assert_eq!(stayed, [2, 3, 6], "what was older and of the set did not go to the rescuer");
         assert_eq!(punted, [0, 1, 4, 5], "the rescuer's order");
+    });
+}
+
+#[test]
+fn a_set_can_be_dropped_on_its_rescuers_thread() {
+    // The last bios that wait for the rescuer keep the device, and so the set.
+    check(|| {
+        let bottom = Watched::new(Bottom::at_once(|_| Status::Ok));
+        let upper = sharing_levels(bottom.clone());
+        let clients = Clients::new(1);
+        clients.client().submit(&upper, 0, 7);
+        drop(upper);
+        clients.assert_all_end(|_| Status::Ok);
+        bottom.seen.assert_each_once(7);
     });
 }
 
