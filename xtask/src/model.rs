@@ -1,6 +1,6 @@
 //! Running the model checker over the block layer: `crates/block/tests/model`, built with `--cfg shuttle`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -25,9 +25,9 @@ const SCHEDULES_A_SECOND: u64 = 50;
 /// # Errors
 /// A model does not build, or a schedule fails; what is printed then names the file that `replay` takes.
 pub fn run(schedules: u64, seed: Option<u64>, only: Option<&str>, replay: Option<&Path>) -> Result<()> {
-    let failures = run::root().join("target/model/failures");
+    let failures = target_dir().join("failures");
     std::fs::create_dir_all(&failures)?;
-    let mut test = command(&run::root().join("target/model"));
+    let mut test = command();
     test.env(SCHEDULES, schedules.to_string()).env(FAILURES, failures);
     if let Some(seed) = seed {
         test.env(SEED, seed.to_string());
@@ -40,11 +40,16 @@ pub fn run(schedules: u64, seed: Option<u64>, only: Option<&str>, replay: Option
     run::run(&mut run::within(limit, &run::with_bounded_memory(&test)))
 }
 
-/// The cargo command that builds the models into `target_dir`, and runs them.
-pub fn command(target_dir: &Path) -> Command {
+/// Its own, since the flags of the checker are those of every crate.
+fn target_dir() -> PathBuf {
+    run::root().join("target/model")
+}
+
+/// The cargo command that builds the models, and runs them.
+pub fn command() -> Command {
     let mut test =
         run::cargo(&["test", "--quiet", "--profile", "model", "-p", "udm-block", "--test", "model"]);
-    test.arg("--target-dir").arg(target_dir);
+    test.arg("--target-dir").arg(target_dir());
     test.env("RUSTFLAGS", RUSTFLAGS).env_remove("CARGO_ENCODED_RUSTFLAGS");
     test
 }

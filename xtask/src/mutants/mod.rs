@@ -46,13 +46,14 @@ enum Build {
 }
 
 impl Build {
-    /// The cargo command that builds the tests, and runs them.
-    fn command(self, target_dir: &Path) -> Command {
+    /// The cargo command that builds the tests, and runs them. It builds where the sound tests are built, so that other
+    /// people's crates are there already.
+    fn command(self) -> Command {
         match self {
-            Self::Model => model::command(target_dir),
+            Self::Model => model::command(),
             Self::Tests { package, target } => {
                 let mut test = run::cargo(&["test", "--quiet", "-p", package, target, "--target-dir"]);
-                test.arg(target_dir);
+                test.arg(run::root().join("target"));
                 test
             }
         }
@@ -71,16 +72,15 @@ pub fn run(only: Option<&str>) -> Result<()> {
     for mutant in &chosen {
         mutant.mutated(&fs::read_to_string(run::root().join(mutant.file))?)?;
     }
-    let target = run::root().join("target/mutants");
-    let copy = target.join("source");
+    let copy = run::root().join("target/mutants");
     copy_source(&run::root(), &copy)?;
     for mutant in &chosen {
-        if let Some(output) = mutant.test(&copy, &target)? {
+        if let Some(output) = mutant.test(&copy)? {
             bail!("{} fails without a fault:\n{}", mutant.test, tail(&output));
         }
     }
     for mutant in &chosen {
-        mutant.check(&copy, &target).with_context(|| format!("the mutant \"{}\"", mutant.name))?;
+        mutant.check(&copy).with_context(|| format!("the mutant \"{}\"", mutant.name))?;
         println!("found: {} ({})", mutant.name, mutant.test);
     }
     println!("{} mutants, each found by its test", chosen.len());
@@ -103,11 +103,11 @@ impl Mutant {
     }
 
     /// Plants the fault in the copy, runs the test, and takes the fault out again.
-    fn check(&self, copy: &Path, target: &Path) -> Result<()> {
+    fn check(&self, copy: &Path) -> Result<()> {
         let file = copy.join(self.file);
         let sound = fs::read_to_string(&file)?;
         fs::write(&file, self.mutated(&sound)?)?;
-        let output = self.test(copy, target);
+        let output = self.test(copy);
         fs::write(&file, sound)?;
         let output = output?.with_context(|| format!("{} does not find it", self.test))?;
         ensure!(output.contains(self.says), "{} fails otherwise:\n{}", self.test, tail(&output));
@@ -115,12 +115,12 @@ impl Mutant {
     }
 
     /// Builds and runs the test: what it said, if it failed.
-    fn test(&self, copy: &Path, target: &Path) -> Result<Option<String>> {
-        let mut only_build = self.build.command(target);
+    fn test(&self, copy: &Path) -> Result<Option<String>> {
+        let mut only_build = self.build.command();
         only_build.arg("--no-run").current_dir(copy);
         let built = only_build.stdin(Stdio::null()).output()?;
         ensure!(built.status.success(), "it does not build:\n{}", String::from_utf8_lossy(&built.stderr));
-        let mut test = self.build.command(target);
+        let mut test = self.build.command();
         test.args(["--", "--exact", self.test]).current_dir(copy).env("RUST_BACKTRACE", "0");
         let ran = run::within(LIMIT, &run::with_bounded_memory(&test)).output()?;
         let said = String::from_utf8_lossy(&ran.stdout) + String::from_utf8_lossy(&ran.stderr);
