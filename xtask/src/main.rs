@@ -6,6 +6,7 @@ mod model;
 mod mutants;
 mod program;
 mod run;
+mod sanitize;
 mod scratch;
 mod steps;
 mod tidy;
@@ -65,6 +66,8 @@ enum Chore {
         /// Only mutants whose names hold this
         only: Option<String>,
     },
+    /// Run the block layer's tests under the address sanitizer
+    Sanitize,
     /// Build and run the fuzz targets
     Fuzz {
         /// How long each target runs
@@ -99,6 +102,7 @@ fn main() -> ExitCode {
             model::run(schedules, seed, only.as_deref(), replay.as_deref()).map(|()| true)
         }
         Chore::Mutants { only } => mutants::run(only.as_deref()).map(|()| true),
+        Chore::Sanitize => sanitize::run().map(|()| true),
         Chore::Fuzz { seconds, seed, target } => fuzz::run(seconds, seed, target.as_deref()).map(|()| true),
     };
     match done {

@@ -27,7 +27,7 @@ const SCHEDULES_A_SECOND: u64 = 50;
 pub fn run(schedules: u64, seed: Option<u64>, only: Option<&str>, replay: Option<&Path>) -> Result<()> {
     let failures = target_dir().join("failures");
     std::fs::create_dir_all(&failures)?;
-    let mut test = command();
+    let mut test = command(&target_dir());
     test.env(SCHEDULES, schedules.to_string()).env(FAILURES, failures);
     if let Some(seed) = seed {
         test.env(SEED, seed.to_string());
@@ -45,11 +45,11 @@ fn target_dir() -> PathBuf {
     run::root().join("target/model")
 }
 
-/// The cargo command that builds the models, and runs them.
-pub fn command() -> Command {
+/// The cargo command that builds the models into `target_dir`, and runs them.
+pub fn command(target_dir: &Path) -> Command {
     let mut test =
         run::cargo(&["test", "--quiet", "--profile", "model", "-p", "udm-block", "--test", "model"]);
-    test.arg("--target-dir").arg(target_dir());
+    test.arg("--target-dir").arg(target_dir);
     test.env("RUSTFLAGS", RUSTFLAGS).env_remove("CARGO_ENCODED_RUSTFLAGS");
     test
 }

@@ -27,6 +27,17 @@ pub fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// The target triple of this machine.
+///
+/// # Errors
+/// rustc cannot be asked.
+pub fn host() -> Result<String> {
+    let output = Command::new("rustc").arg("-vV").current_dir(root()).output().context("cannot ask rustc")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc does not say what machine it runs on")?.to_owned())
+}
+
 /// `PATH` with the folders of system programs, which an ordinary user's often lacks.
 pub fn path_with_system_programs() -> OsString {
     let mut folders: Vec<PathBuf> =

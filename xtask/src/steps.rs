@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{fuzz, judges, model, mutants, program, run, tidy};
+use crate::{fuzz, judges, model, mutants, program, run, sanitize, tidy};
 
 /// How long the quickstart may take: a newcomer waits for it.
 const QUICKSTART_LIMIT: Duration = Duration::from_mins(1);
@@ -39,6 +39,11 @@ const STEPS: &[Step] = &[
         check: |effort| model::run(effort.model_schedules, None, None, None),
     },
     Step { name: "mutants", what: "planted faults are found by the tests", check: |_| mutants::run(None) },
+    Step {
+        name: "sanitize",
+        what: "the block layer under the address sanitizer",
+        check: |_| sanitize::run(),
+    },
     Step { name: "program", what: "whole-program tests, unprivileged", check: |_| program::run() },
     Step {
         name: "fuzz",

@@ -7,7 +7,7 @@ mod table;
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -46,14 +46,15 @@ enum Build {
 }
 
 impl Build {
-    /// The cargo command that builds the tests, and runs them. It builds where the sound tests are built, so that other
-    /// people's crates are there already.
+    /// The cargo command that builds the tests, and runs them. It builds where nothing sound is built: cargo names what
+    /// it builds by the place within a workspace, and would take a mutant of the copy for the crate itself.
     fn command(self) -> Command {
+        let target_dir = folder().join("build");
         match self {
-            Self::Model => model::command(),
+            Self::Model => model::command(&target_dir),
             Self::Tests { package, target } => {
                 let mut test = run::cargo(&["test", "--quiet", "-p", package, target, "--target-dir"]);
-                test.arg(run::root().join("target"));
+                test.arg(target_dir);
                 test
             }
         }
@@ -72,7 +73,7 @@ pub fn run(only: Option<&str>) -> Result<()> {
     for mutant in &chosen {
         mutant.mutated(&fs::read_to_string(run::root().join(mutant.file))?)?;
     }
-    let copy = run::root().join("target/mutants");
+    let copy = folder().join("source");
     copy_source(&run::root(), &copy)?;
     for mutant in &chosen {
         if let Some(output) = mutant.test(&copy)? {
@@ -85,6 +86,11 @@ pub fn run(only: Option<&str>) -> Result<()> {
     }
     println!("{} mutants, each found by its test", chosen.len());
     Ok(())
+}
+
+/// Where the copy is, and what is built of it.
+fn folder() -> PathBuf {
+    run::root().join("target/mutants")
 }
 
 impl Mutant {

@@ -5,7 +5,7 @@ use udm_block::bio::Piece;
 use udm_block::{Alloc, Bio, BioSet, Sectors, Status};
 
 use crate::check::check;
-use crate::stack::{Clients, heap, reserve_alone};
+use crate::stack::{Clients, heap, join_all, reserve_alone};
 
 /// Splits `bio` into single sectors.
 fn pieces(mut bio: Bio, set: &BioSet<Piece>) -> Vec<Bio> {
@@ -31,7 +31,7 @@ fn end_on_threads(statuses: &'static [Status], allowed: &'static [Status]) {
             .map(|(piece, status)| thread::spawn(move || piece.complete(*status)))
             .collect();
         clients.assert_all_end_as(|at, status| at == 8 && allowed.contains(&status));
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        join_all(threads);
     });
 }
 

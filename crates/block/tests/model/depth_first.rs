@@ -1,5 +1,5 @@
 //! Lower bios go before older ones: with the plain FIFO of Linux before 4.11, md over dm deadlocked ("blk: improve
-//! order of bio handling in generic_make_request", 2017), whatever rescuers there were, since no pool is part of it.
+//! order of bio handling in `generic_make_request`", 2017), whatever rescuers there were, since no pool is part of it.
 
 use std::sync::Arc;
 

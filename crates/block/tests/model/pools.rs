@@ -11,7 +11,7 @@ use udm_block::{
 };
 
 use crate::check::check;
-use crate::stack::{Bottom, Clients, Watched, heap, reserve_alone};
+use crate::stack::{Bottom, Clients, Watched, heap, join_all, reserve_alone};
 
 struct Bare;
 
@@ -39,7 +39,7 @@ fn sleepers_are_woken_by_frees_on_other_threads() {
                     })
                 })
                 .collect();
-            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            join_all(threads);
             let all: Vec<_> = (0..reserve).map(|_| take(&set)).collect();
             assert!(set.alloc(Bare, Alloc::NoWait).is_err(), "more than the reserve");
             drop(all);
@@ -61,7 +61,7 @@ fn sleepers_for_pages_are_woken_by_frees_on_other_threads() {
                 })
             })
             .collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        join_all(threads);
     });
 }
 
@@ -105,7 +105,7 @@ fn parked_bios_end(options: BioSetOptions, clients: u64) {
             })
             .collect();
         all.assert_all_end(|_| Status::Ok);
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        join_all(threads);
         bottom.device.stop();
         disk.join().unwrap();
         bottom.seen.assert_each_once(3 * clients);
@@ -141,7 +141,7 @@ fn a_set_is_dropped_while_its_last_bios_are_freed_on_other_threads() {
                 })
                 .collect();
             drop(set);
-            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            join_all(threads);
         });
     }
 }

@@ -203,7 +203,9 @@ fn a_rescuer_takes_bios_while_the_one_that_it_dispatches_sleeps() {
         let (first, rest) = split(clients.client().make(100, 3), SECTOR, &set);
         let (second, rest) = split(rest, SECTOR, &set);
         let other = thread::spawn(move || {
-            [first, second, rest].into_iter().for_each(|piece| piece.complete(Status::Ok));
+            for piece in [first, second, rest] {
+                piece.complete(Status::Ok);
+            }
         });
         clients.client().submit(&upper, 0, 4);
         clients.assert_all_end(|_| Status::Ok);

@@ -31,6 +31,13 @@ pub fn geometry() -> Geometry {
     Geometry { discard: true, ..Geometry::plain(Sectors(1 << 20)) }
 }
 
+/// Waits for threads that must not have panicked.
+pub fn join_all(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
 /// The bios that came by one place: which thread brought them, where they began, in the order in which they came.
 #[derive(Default)]
 pub struct Ledger(Unmodelled<Vec<(ThreadId, Sector, Sectors)>>);
@@ -295,9 +302,7 @@ impl Shape {
                 })
             })
             .collect();
-        for thread in threads {
-            thread.join().unwrap();
-        }
+        join_all(threads);
         let status = self.status;
         let bad = |at: u64| (at..at + len).map(status).find(|status| !status.is_ok());
         clients.assert_all_end(|at| bad(at).unwrap_or(Status::Ok));
