@@ -27,7 +27,7 @@ const SCHEDULES_A_SECOND: u64 = 50;
 pub fn run(schedules: u64, seed: Option<u64>, only: Option<&str>, replay: Option<&Path>) -> Result<()> {
     let failures = target_dir().join("failures");
     std::fs::create_dir_all(&failures)?;
-    let mut test = command(&target_dir());
+    let mut test = command(&target_dir(), "model");
     test.env(SCHEDULES, schedules.to_string()).env(FAILURES, failures);
     if let Some(seed) = seed {
         test.env(SEED, seed.to_string());
@@ -37,7 +37,9 @@ pub fn run(schedules: u64, seed: Option<u64>, only: Option<&str>, replay: Option
     }
     test.arg("--").args(only).arg("--show-output");
     let limit = SLACK + Duration::from_secs(schedules / SCHEDULES_A_SECOND);
-    run::run(&mut run::within(limit, &run::with_bounded_memory(&test)))
+    run::run(&mut run::within(limit, &run::with_bounded_memory(&test)))?;
+    // loom tries every order: it has no schedules to choose.
+    if only.is_none() { run::run(&mut command(&target_dir(), "loom")) } else { Ok(()) }
 }
 
 /// Its own, since the flags of the checker are those of every crate.
@@ -45,10 +47,9 @@ fn target_dir() -> PathBuf {
     run::root().join("target/model")
 }
 
-/// The cargo command that builds the models into `target_dir`, and runs them.
-pub fn command(target_dir: &Path) -> Command {
-    let mut test =
-        run::cargo(&["test", "--quiet", "--profile", "model", "-p", "udm-block", "--test", "model"]);
+/// The cargo command that builds the `tests` of a checker into `target_dir`, and runs them.
+pub fn command(target_dir: &Path, tests: &str) -> Command {
+    let mut test = run::cargo(&["test", "--quiet", "--profile", "model", "-p", "udm-block", "--test", tests]);
     test.arg("--target-dir").arg(target_dir);
     test.env("RUSTFLAGS", RUSTFLAGS).env_remove("CARGO_ENCODED_RUSTFLAGS");
     test

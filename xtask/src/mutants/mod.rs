@@ -41,6 +41,8 @@ struct Mutant {
 enum Build {
     /// With the model checker's locks and threads.
     Model,
+    /// With loom's atomics, which know the orders of memory.
+    Orders,
     /// As the ordinary tests of a package: `--lib`, or `--test=NAME`.
     Tests { package: &'static str, target: &'static str },
 }
@@ -51,7 +53,8 @@ impl Build {
     fn command(self) -> Command {
         let target_dir = folder().join("build");
         match self {
-            Self::Model => model::command(&target_dir),
+            Self::Model => model::command(&target_dir, "model"),
+            Self::Orders => model::command(&target_dir, "loom"),
             Self::Tests { package, target } => {
                 let mut test = run::cargo(&["test", "--quiet", "-p", package, target, "--target-dir"]);
                 test.arg(target_dir);

@@ -5,6 +5,7 @@ use super::{Build, Mutant};
 const RESCUE: &str = "crates/block/src/rescue.rs";
 const SUBMIT: &str = "crates/block/src/submit.rs";
 const MEMPOOL: &str = "crates/block/src/mempool.rs";
+const PENDING: &str = "crates/block/src/bio/pending.rs";
 const RAW: &str = "crates/block/src/bio/raw.rs";
 const SET: &str = "crates/block/src/bio/set.rs";
 
@@ -119,13 +120,31 @@ pub const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "the count of pieces is read and written in two steps",
-        file: RAW,
-        find: "if pending.fetch_sub(1, Ordering::Release) != 1 {",
-        replace: "let count = pending.load(Ordering::Acquire); pending.store(count - 1, Ordering::Release);\n            \
+        file: PENDING,
+        find: "if self.0.fetch_sub(1, Ordering::Release) != 1 {",
+        replace: "let count = self.0.load(Ordering::Acquire); self.0.store(count - 1, Ordering::Release);\n            \
                   if count != 1 {",
         build: Build::Model,
         test: "chains::a_bio_whose_pieces_end_on_three_threads_ends_once",
         says: "deadlock!",
+    },
+    Mutant {
+        name: "the last piece does not wait to see what the others did",
+        file: PENDING,
+        find: "fence(Ordering::Acquire);",
+        replace: "let _ = fence;",
+        build: Build::Orders,
+        test: "the_last_to_arrive_sees_what_the_others_did",
+        says: "Causality violation",
+    },
+    Mutant {
+        name: "a piece ends before what it did can be seen",
+        file: PENDING,
+        find: "fetch_sub(1, Ordering::Release)",
+        replace: "fetch_sub(1, Ordering::Relaxed)",
+        build: Build::Orders,
+        test: "the_last_to_arrive_sees_what_the_others_did",
+        says: "Causality violation",
     },
     Mutant {
         name: "success overwrites an error",

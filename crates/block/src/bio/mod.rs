@@ -3,9 +3,11 @@
 //! * `raw`: `Bio`, the handle; `PadBio`, the owner's view of it with the pad; where they live in memory.
 //! * `set`: `BioSet`, the pool that bios come from.
 //! * `split`: pieces of a bio, and how a bio ends when its last piece has.
+//! * `pending`: how many completions must come before a bio ends.
 //! * `list`: a queue of bios through their own links.
 
 mod list;
+mod pending;
 mod raw;
 mod set;
 mod split;

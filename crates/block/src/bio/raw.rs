@@ -11,13 +11,14 @@ use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit, offset_of};
 use std::ptr::NonNull;
 
+use super::pending::Pending;
 use super::{Memory, Op, Own, Pad, Status};
 use crate::device::DeviceRef;
 use crate::memory::Chunk;
 use crate::mempool::{Element, Lent};
 use crate::pages::Pages;
 use crate::span::Span;
-use crate::sync::{AtomicU8, AtomicU32, Ordering, fence};
+use crate::sync::{AtomicU8, Ordering};
 use crate::units::Bytes;
 
 /// How many runs of memory a bio can have.
@@ -30,8 +31,7 @@ pub(super) struct Head {
     /// Its set: see [`Bio::set_id`].
     set: usize,
     status: AtomicU8,
-    /// Completions that must come before the bio ends: its own, and one for each piece that was split off.
-    pending: AtomicU32,
+    pending: Pending,
     /// Its own runs. Written before the bio is first handed on, and not again until it is free: pieces borrow them.
     spans: UnsafeCell<[MaybeUninit<Span<'static>>; INLINE_SPANS]>,
     /// What the holder alone touches.
@@ -133,7 +133,7 @@ impl<P: Pad> PadBio<P> {
             end_io: end_io::<P>,
             set: lent.pool_id(),
             status: AtomicU8::new(Status::Ok as u8),
-            pending: AtomicU32::new(1),
+            pending: Pending::one(),
             spans: UnsafeCell::new([MaybeUninit::uninit(); INLINE_SPANS]),
             own: UnsafeCell::new(own),
         };
@@ -308,7 +308,7 @@ impl Bio {
 
     /// One more completion must come before it ends.
     pub(super) fn chain(&self) -> ChainRef {
-        self.head().pending.fetch_add(1, Ordering::Relaxed);
+        self.head().pending.add();
         ChainRef(self.0)
     }
 
@@ -348,16 +348,7 @@ impl ChainRef {
     fn arrive(self) -> Option<Bio> {
         // SAFETY: the count that this reference stands for keeps the block.
         let pending = unsafe { &self.0.as_ref().pending };
-        // The common case is a bio without pieces, whose count nobody else touches.
-        if pending.load(Ordering::Acquire) != 1 {
-            if pending.fetch_sub(1, Ordering::Release) != 1 {
-                return None;
-            }
-            fence(Ordering::Acquire);
-            // Its own completion is what is left to be told of.
-            pending.store(1, Ordering::Relaxed);
-        }
-        Some(Bio(self.0))
+        if pending.arrive() { Some(Bio(self.0)) } else { None }
     }
 }
 
