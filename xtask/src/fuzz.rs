@@ -76,20 +76,12 @@ fn choose(targets: &[String], only: Option<&str>) -> Result<Vec<String>> {
 fn build() -> Result<PathBuf> {
     // With an explicit target triple, cargo keeps the flags away from build scripts and procedural macros, which
     // have no libFuzzer to link to.
-    let triple = host()?;
+    let triple = run::host()?;
     let mut build = run::cargo(&["build", "--release", "--bins"]);
     build.args(["--manifest-path", "fuzz/Cargo.toml", "--target-dir", "fuzz/target", "--target", &triple]);
     build.env("RUSTFLAGS", RUSTFLAGS).env_remove("CARGO_ENCODED_RUSTFLAGS");
     run::run(&mut build)?;
     Ok(run::root().join("fuzz/target").join(triple).join("release"))
-}
-
-fn host() -> Result<String> {
-    let output =
-        Command::new("rustc").arg("-vV").current_dir(run::root()).output().context("cannot ask rustc")?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host.context("rustc does not say what machine it runs on")?.to_owned())
 }
 
 /// Fails unless the fuzzer finds a fault that only coverage can lead it to.

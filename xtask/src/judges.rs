@@ -21,9 +21,10 @@ const JUDGES: &[(&str, &str)] = &[
     ("nbdinfo", "libnbd-bin"),
     ("mke2fs", "e2fsprogs"),
     ("e2fsck", "e2fsprogs"),
-    // Not judges, but what the checks themselves run: the list of files, unprivileged tests, and libFuzzer's C++.
+    // Not judges, but what the checks themselves run: the list of files, unprivileged tests, bounded ones, and libFuzzer's C++.
     ("git", "git"),
     ("setpriv", "util-linux"),
+    ("prlimit", "util-linux"),
     ("g++", "g++"),
 ];
 

@@ -2,8 +2,11 @@
 
 mod fuzz;
 mod judges;
+mod model;
+mod mutants;
 mod program;
 mod run;
+mod sanitize;
 mod scratch;
 mod steps;
 mod tidy;
@@ -12,11 +15,20 @@ mod vm;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use steps::Effort;
 
 /// For how many seconds `test` and `fuzz` run each fuzz target.
 const FUZZ_SECONDS: u32 = 10;
 /// For how many seconds `nightly` runs each fuzz target.
 const FUZZ_SECONDS_NIGHTLY: u32 = 60;
+
+/// How many schedules of each kind `test` and `model` run each model under.
+const MODEL_SCHEDULES: u64 = 500;
+/// How many schedules of each kind `nightly` runs each model under.
+const MODEL_SCHEDULES_NIGHTLY: u64 = 100_000;
+
+const SHORT: Effort = Effort { fuzz_seconds: FUZZ_SECONDS, model_schedules: MODEL_SCHEDULES };
+const LONG: Effort = Effort { fuzz_seconds: FUZZ_SECONDS_NIGHTLY, model_schedules: MODEL_SCHEDULES_NIGHTLY };
 
 /// The project's own chores.
 #[derive(Parser)]
@@ -30,7 +42,7 @@ struct Arguments {
 enum Chore {
     /// Run everything that CI runs, what is cheap first
     Test(Choice),
-    /// As `test`, with longer fuzzing
+    /// As `test`, with longer fuzzing and more schedules
     Nightly(Choice),
     /// Check the rules of style that a machine can keep
     Tidy,
@@ -38,6 +50,27 @@ enum Chore {
     Deps,
     /// In an emulated machine, swap on an encrypted volume that the machine serves to itself
     VmSwap(vm::Options),
+    /// Run the model checker over the block layer
+    Model {
+        /// How many random schedules each model runs, and as many of PCT
+        #[arg(long, default_value_t = MODEL_SCHEDULES, value_parser = clap::value_parser!(u64).range(1..))]
+        schedules: u64,
+        /// The seed of the schedules; without it, one is taken from the clock
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Run one schedule again: a file that a failing model wrote; with the model's name
+        #[arg(long, value_name = "FILE", requires = "only")]
+        replay: Option<std::path::PathBuf>,
+        /// Only models whose names hold this
+        only: Option<String>,
+    },
+    /// Plant faults in a copy of the source, and check that the tests find them
+    Mutants {
+        /// Only mutants whose names hold this
+        only: Option<String>,
+    },
+    /// Run the block layer's tests under the address sanitizer
+    Sanitize,
     /// Build and run the fuzz targets
     Fuzz {
         /// How long each target runs
@@ -64,11 +97,16 @@ struct Choice {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
-        Chore::Test(choice) => steps::run(&choice.only, choice.list, FUZZ_SECONDS),
-        Chore::Nightly(choice) => steps::run(&choice.only, choice.list, FUZZ_SECONDS_NIGHTLY),
+        Chore::Test(choice) => steps::run(&choice.only, choice.list, &SHORT),
+        Chore::Nightly(choice) => steps::run(&choice.only, choice.list, &LONG),
         Chore::Tidy => tidy::run().map(|()| true),
         Chore::Deps => judges::check().map(|()| true),
         Chore::VmSwap(options) => vm::run(&options).map(|()| true),
+        Chore::Model { schedules, seed, replay, only } => {
+            model::run(schedules, seed, only.as_deref(), replay.as_deref()).map(|()| true)
+        }
+        Chore::Mutants { only } => mutants::run(only.as_deref()).map(|()| true),
+        Chore::Sanitize => sanitize::run().map(|()| true),
         Chore::Fuzz { seconds, seed, target } => fuzz::run(seconds, seed, target.as_deref()).map(|()| true),
     };
     match done {

@@ -27,6 +27,17 @@ pub fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// The target triple of this machine.
+///
+/// # Errors
+/// rustc cannot be asked.
+pub fn host() -> Result<String> {
+    let output = Command::new("rustc").arg("-vV").current_dir(root()).output().context("cannot ask rustc")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc does not say what machine it runs on")?.to_owned())
+}
+
 /// `PATH` with the folders of system programs, which an ordinary user's often lacks.
 pub fn path_with_system_programs() -> OsString {
     let mut folders: Vec<PathBuf> =
@@ -41,20 +52,33 @@ pub fn path_with_system_programs() -> OsString {
 
 /// The same command, ended after `limit` by coreutils' `timeout`, with all that it has started.
 pub fn within(limit: Duration, command: &Command) -> Command {
-    let mut limited = Command::new("timeout");
-    limited.arg("--kill-after=5").arg(limit.as_secs().to_string());
-    limited.arg(command.get_program()).args(command.get_args());
+    wrapped("timeout", &["--kill-after=5".to_owned(), limit.as_secs().to_string()], command)
+}
+
+/// The same command, run by `program` with `arguments` of its own.
+fn wrapped(program: &str, arguments: &[String], command: &Command) -> Command {
+    let mut wrapped = Command::new(program);
+    wrapped.args(arguments).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
-            Some(value) => limited.env(name, value),
-            None => limited.env_remove(name),
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
         };
     }
     if let Some(folder) = command.get_current_dir() {
-        limited.current_dir(folder);
+        wrapped.current_dir(folder);
     }
-    limited.stdin(Stdio::null());
-    limited
+    wrapped.stdin(Stdio::null());
+    wrapped
+}
+
+/// How much address space a test may take that could grow without end, in bytes.
+const MEMORY: u64 = 8 << 30;
+
+/// The same command with a bound on the memory of each process that it starts: a test that grows is to fail, and not to
+/// take the machine with it.
+pub fn with_bounded_memory(command: &Command) -> Command {
+    wrapped("prlimit", &[format!("--as={MEMORY}")], command)
 }
 
 /// Runs a command to its end.

@@ -5,16 +5,24 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{fuzz, judges, program, run, tidy, vm};
+use crate::{fuzz, judges, model, mutants, program, run, sanitize, tidy, vm};
 
 /// How long the quickstart may take: a newcomer waits for it.
 const QUICKSTART_LIMIT: Duration = Duration::from_mins(1);
+
+/// How long the steps look that could look for ever.
+pub struct Effort {
+    /// For how long each fuzz target runs.
+    pub fuzz_seconds: u32,
+    /// How many schedules of each kind each model runs.
+    pub model_schedules: u64,
+}
 
 /// One thing that CI checks.
 struct Step {
     name: &'static str,
     what: &'static str,
-    check: fn(fuzz_seconds: u32) -> Result<()>,
+    check: fn(&Effort) -> Result<()>,
 }
 
 const STEPS: &[Step] = &[
@@ -25,12 +33,23 @@ const STEPS: &[Step] = &[
     Step { name: "doc", what: "no warning of rustdoc", check: |_| documentation() },
     Step { name: "unit", what: "unit tests", check: |_| unit_tests() },
     Step { name: "doctest", what: "the examples in the documentation", check: |_| doc_tests() },
+    Step {
+        name: "model",
+        what: "the block layer under the model checker",
+        check: |effort| model::run(effort.model_schedules, None, None, None),
+    },
+    Step { name: "mutants", what: "planted faults are found by the tests", check: |_| mutants::run(None) },
+    Step {
+        name: "sanitize",
+        what: "the block layer under the address sanitizer",
+        check: |_| sanitize::run(),
+    },
     Step { name: "program", what: "whole-program tests, unprivileged", check: |_| program::run() },
     Step { name: "vm-swap", what: "an emulated machine swaps on a served volume", check: |_| vm::step() },
     Step {
         name: "fuzz",
         what: "each fuzz target for a while",
-        check: |seconds| fuzz::run(seconds, None, None),
+        check: |effort| fuzz::run(effort.fuzz_seconds, None, None),
     },
     Step { name: "quickstart", what: "what the README tells a newcomer to run", check: |_| quickstart() },
 ];
@@ -48,7 +67,7 @@ struct Outcome {
 ///
 /// # Errors
 /// `only` names a step that there is not.
-pub fn run(only: &[String], list: bool, fuzz_seconds: u32) -> Result<bool> {
+pub fn run(only: &[String], list: bool, effort: &Effort) -> Result<bool> {
     let chosen = choose(only)?;
     if list {
         for step in chosen {
@@ -56,7 +75,7 @@ pub fn run(only: &[String], list: bool, fuzz_seconds: u32) -> Result<bool> {
         }
         return Ok(true);
     }
-    let outcomes: Vec<Outcome> = chosen.into_iter().map(|step| check(step, fuzz_seconds)).collect();
+    let outcomes: Vec<Outcome> = chosen.into_iter().map(|step| check(step, effort)).collect();
     println!("\n{}", summary(&outcomes));
     Ok(outcomes.iter().all(|outcome| outcome.passed))
 }
@@ -69,10 +88,10 @@ fn choose(only: &[String]) -> Result<Vec<&'static Step>> {
     Ok(STEPS.iter().filter(|step| only.is_empty() || only.iter().any(|name| name == step.name)).collect())
 }
 
-fn check(step: &Step, fuzz_seconds: u32) -> Outcome {
+fn check(step: &Step, effort: &Effort) -> Outcome {
     println!("\n== {}: {}", step.name, step.what);
     let start = Instant::now();
-    let result = (step.check)(fuzz_seconds);
+    let result = (step.check)(effort);
     let took = start.elapsed();
     match &result {
         Ok(()) => println!("== {}: passed in {:.1} s", step.name, took.as_secs_f64()),
@@ -168,6 +187,6 @@ mod tests {
     #[test]
     fn a_failing_step_counts_as_failed() {
         let step = Step { name: "fmt", what: "always fails", check: |_| bail!("no") };
-        assert!(!check(&step, 1).passed);
+        assert!(!check(&step, &Effort { fuzz_seconds: 1, model_schedules: 1 }).passed);
     }
 }

@@ -91,7 +91,11 @@ impl Drop for Rescuer {
     fn drop(&mut self) {
         self.shared.lock().stops = true;
         self.shared.more.notify_one();
-        if let Some(thread) = self.thread.take() {
+        // The last reference to a set can go on its rescuer's own thread, with the device of the bio that this dispatches:
+        // it cannot wait for itself, and ends when it has returned from there.
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != thread::current().id()
+        {
             // A panic of a driver was reported where it happened.
             let _ = thread.join();
         }

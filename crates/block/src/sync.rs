@@ -23,7 +23,8 @@ mod kind {
 pub(crate) use kind::*;
 pub(crate) use std::sync::atomic::Ordering;
 
-/// What the standard library's keys of cells can do, for shuttle's.
+/// What the standard library's keys of cells can do, for shuttle's. As there, a cell that needs no destructor can be
+/// reached until the thread is gone: here it then has its first value.
 #[cfg(shuttle)]
 mod key {
     use shuttle::thread::LocalKey;
@@ -32,7 +33,7 @@ mod key {
     pub(crate) trait CellKey<T> {
         fn get(&'static self) -> T
         where
-            T: Copy;
+            T: Copy + Default;
         fn set(&'static self, value: T);
         fn replace(&'static self, value: T) -> T;
     }
@@ -40,12 +41,12 @@ mod key {
     impl<T> CellKey<T> for LocalKey<Cell<T>> {
         fn get(&'static self) -> T
         where
-            T: Copy,
+            T: Copy + Default,
         {
-            self.with(Cell::get)
+            self.try_with(Cell::get).unwrap_or_default()
         }
         fn set(&'static self, value: T) {
-            self.with(|cell| cell.set(value));
+            let _ = self.try_with(|cell| cell.set(value));
         }
         fn replace(&'static self, value: T) -> T {
             self.with(|cell| cell.replace(value))

@@ -4,9 +4,11 @@
 //! * `set`: `BioSet`, the pool that bios come from.
 //! * `split`: pieces of a bio, and how a bio ends when its last piece has.
 //! * `table`: where its runs are when they are many.
+//! * `pending`: how many completions must come before a bio ends.
 //! * `list`: a queue of bios through their own links.
 
 mod list;
+mod pending;
 mod raw;
 mod set;
 mod split;

@@ -12,6 +12,7 @@ use std::mem::{ManuallyDrop, MaybeUninit, offset_of};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use super::pending::Pending;
 use super::table::Table;
 use super::{Memory, Op, Own, Pad, Status};
 use crate::device::DeviceRef;
@@ -19,7 +20,7 @@ use crate::memory::Chunk;
 use crate::mempool::{Element, Lent};
 use crate::pages::Pages;
 use crate::span::Span;
-use crate::sync::{AtomicU8, AtomicU32, Ordering, fence};
+use crate::sync::{AtomicU8, Ordering};
 use crate::units::Bytes;
 
 /// How many runs of memory fit into a bio; more have a table.
@@ -32,8 +33,7 @@ pub(super) struct Head {
     /// Its set: see [`Bio::set_id`].
     set: usize,
     status: AtomicU8,
-    /// Completions that must come before the bio ends: its own, and one for each piece that was split off.
-    pending: AtomicU32,
+    pending: Pending,
     /// Its own runs. Written before the bio is first handed on, and not again until it is free: pieces borrow them.
     spans: UnsafeCell<[MaybeUninit<Span<'static>>; INLINE_SPANS]>,
     /// What the holder alone touches.
@@ -157,7 +157,7 @@ impl<P: Pad> PadBio<P> {
             (&raw mut (*head).end_io).write(end_io::<P>);
             (&raw mut (*head).set).write(lent.pool_id());
             (&raw mut (*head).status).write(AtomicU8::new(Status::Ok as u8));
-            (&raw mut (*head).pending).write(AtomicU32::new(1));
+            (&raw mut (*head).pending).write(Pending::one());
             (&raw mut (*head).own).write(UnsafeCell::new(Own::new()));
             (&raw mut (*block).pad).write(UnsafeCell::new(ManuallyDrop::new(pad)));
             (&raw mut (*block).lent).write(UnsafeCell::new(ManuallyDrop::new(lent)));
@@ -359,7 +359,7 @@ impl Bio {
 
     /// One more completion must come before it ends.
     pub(super) fn chain(&self) -> ChainRef {
-        self.head().pending.fetch_add(1, Ordering::Relaxed);
+        self.head().pending.add();
         ChainRef(self.0)
     }
 
@@ -399,16 +399,7 @@ impl ChainRef {
     fn arrive(self) -> Option<Bio> {
         // SAFETY: the count that this reference stands for keeps the block.
         let pending = unsafe { &self.0.as_ref().pending };
-        // The common case is a bio without pieces, whose count nobody else touches.
-        if pending.load(Ordering::Acquire) != 1 {
-            if pending.fetch_sub(1, Ordering::Release) != 1 {
-                return None;
-            }
-            fence(Ordering::Acquire);
-            // Its own completion is what is left to be told of.
-            pending.store(1, Ordering::Relaxed);
-        }
-        Some(Bio(self.0))
+        if pending.arrive() { Some(Bio(self.0)) } else { None }
     }
 }
 
