@@ -8,6 +8,7 @@ mod program;
 mod run;
 mod sanitize;
 mod scratch;
+mod soak;
 mod steps;
 mod tidy;
 mod vm;
@@ -64,6 +65,15 @@ enum Chore {
         /// Only models whose names hold this
         only: Option<String>,
     },
+    /// Run what the block layer promises from ever new seeds
+    Soak {
+        /// For how long
+        #[arg(long, default_value_t = 60)]
+        minutes: u32,
+        /// Where the seeds begin; without it, at the clock
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Plant faults in a copy of the source, and check that the tests find them
     Mutants {
         /// Only mutants whose names hold this
@@ -105,6 +115,7 @@ fn main() -> ExitCode {
         Chore::Model { schedules, seed, replay, only } => {
             model::run(schedules, seed, only.as_deref(), replay.as_deref()).map(|()| true)
         }
+        Chore::Soak { minutes, seed } => soak::run(minutes, seed.unwrap_or_else(soak::clock)).map(|()| true),
         Chore::Mutants { only } => mutants::run(only.as_deref()).map(|()| true),
         Chore::Sanitize => sanitize::run().map(|()| true),
         Chore::Fuzz { seconds, seed, target } => fuzz::run(seconds, seed, target.as_deref()).map(|()| true),

@@ -49,7 +49,8 @@ fn target_dir() -> PathBuf {
 
 /// The cargo command that builds the `tests` of a checker into `target_dir`, and runs them.
 pub fn command(target_dir: &Path, tests: &str) -> Command {
-    let mut test = run::cargo(&["test", "--quiet", "--profile", "model", "-p", "udm-block", "--test", tests]);
+    let mut test =
+        run::cargo(&["test", "--quiet", "--profile", "checked", "-p", "udm-block", "--test", tests]);
     test.arg("--target-dir").arg(target_dir);
     test.env("RUSTFLAGS", RUSTFLAGS).env_remove("CARGO_ENCODED_RUSTFLAGS");
     test

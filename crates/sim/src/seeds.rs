@@ -8,16 +8,18 @@ use crate::dice::Dice;
 pub(crate) const SEED: &str = "UDM_SEED";
 /// The variable of the environment that multiplies the number of worlds: the long form, for the night.
 const ROUNDS: &str = "UDM_SIM_ROUNDS";
+/// The variable that other worlds follow from.
+const FROM: &str = "UDM_SIM_SEED";
 
 /// The seeds of `count` worlds that follow from `first`, which is printed; or the one that `UDM_SEED` names, alone.
-/// `UDM_SIM_ROUNDS=N` runs N times as many.
+/// `UDM_SIM_ROUNDS=N` runs N times as many, and `UDM_SIM_SEED=N` others.
 ///
 /// # Panics
 /// When one of the variables holds no number.
 pub fn seeds(first: u64, count: u64) -> impl Iterator<Item = u64> {
     let (only, rounds) = (number_of(SEED), number_of(ROUNDS).unwrap_or(1));
     let count = if only.is_some() { 1 } else { count * rounds };
-    let first = only.unwrap_or(first);
+    let first = only.unwrap_or_else(|| first ^ number_of(FROM).unwrap_or(0));
     println!("seed {first:#x}, and {} that follow from it; {SEED}=0x... runs one alone", count - 1);
     let mut dice = Dice::new(first);
     (0..count).map(move |number| if number == 0 { first } else { dice.word() })

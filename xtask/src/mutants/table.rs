@@ -26,8 +26,9 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "bios are dispatched first in, first out, as before Linux 4.11",
         file: SUBMIT,
-        find: "older.prepend(&mut same);\n            older.prepend(&mut lower);",
-        replace: "older.append(&mut lower);\n            older.append(&mut same);",
+        find: "let Some(first) = FRESH.with_borrow_mut(BioList::pop) else {",
+        replace: "OLDER.with_borrow_mut(|older| FRESH.with_borrow_mut(|fresh| older.append(fresh)));\n    \
+                  let Some(first): Option<Bio> = None else {",
         build: Build::Model,
         // The rest waits at the barrier that was raised meanwhile; what is under way waits on the list behind the rest.
         test: "depth_first::a_lower_bio_goes_before_the_rest_that_waits_for_it",
