@@ -116,7 +116,7 @@ pub const ALL: &[Mutant] = &[
         find: "self.serve(reserve);\n        element",
         replace: "drop(reserve);\n        element",
         build: Build::Model,
-        test: "pools::sleepers_are_woken_by_frees_on_other_threads",
+        test: "pools::two_sleepers_have_the_reserve_of_two_at_once",
         says: "deadlock!",
     },
     Mutant {

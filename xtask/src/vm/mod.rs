@@ -63,7 +63,7 @@ pub fn step() -> Result<()> {
         println!("SKIPPED: no machine to swap in: {why}");
         return Ok(());
     }
-    run(&Options::default())
+    run(&Options { passes: 1, ..Options::default() })
 }
 
 /// Builds what the guest needs, and runs it.

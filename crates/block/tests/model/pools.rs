@@ -48,6 +48,27 @@ fn sleepers_are_woken_by_frees_on_other_threads() {
 }
 
 #[test]
+fn two_sleepers_have_the_reserve_of_two_at_once() {
+    check(|| {
+        let set = Arc::new(BioSet::new(&reserve_alone("sleepers", 2), &heap(), ()).unwrap());
+        let take = |set: &BioSet<Bare>| set.alloc(Bare, Alloc::Wait).ok().expect("may sleep");
+        let held = [take(&set), take(&set)];
+        let both = Arc::new(shuttle::sync::Barrier::new(2));
+        let threads = (0..2).map(|_| {
+            let (set, both) = (set.clone(), both.clone());
+            thread::spawn(move || {
+                let bio = take(&set);
+                both.wait();
+                drop(bio);
+            })
+        });
+        let threads = threads.collect();
+        held.into_iter().for_each(drop);
+        join_all(threads);
+    });
+}
+
+#[test]
 fn sleepers_for_pages_are_woken_by_frees_on_other_threads() {
     check(|| {
         let options = PagePoolOptions { name: "pages", largest: 4096, reserve: 1, limit: 0, magazine: 0 };
