@@ -2,6 +2,7 @@
 
 mod fuzz;
 mod judges;
+mod miri;
 mod model;
 mod mutants;
 mod program;
@@ -81,6 +82,8 @@ enum Chore {
     },
     /// Run the block layer's tests under the address sanitizer
     Sanitize,
+    /// Run the block layer's unit tests under Miri, by Stacked and by Tree Borrows
+    Miri,
     /// Build and run the fuzz targets
     Fuzz {
         /// How long each target runs
@@ -118,6 +121,7 @@ fn main() -> ExitCode {
         Chore::Soak { minutes, seed } => soak::run(minutes, seed.unwrap_or_else(soak::clock)).map(|()| true),
         Chore::Mutants { only } => mutants::run(only.as_deref()).map(|()| true),
         Chore::Sanitize => sanitize::run().map(|()| true),
+        Chore::Miri => miri::run().map(|()| true),
         Chore::Fuzz { seconds, seed, target } => fuzz::run(seconds, seed, target.as_deref()).map(|()| true),
     };
     match done {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{fuzz, judges, model, mutants, program, run, sanitize, tidy, vm};
+use crate::{fuzz, judges, miri, model, mutants, program, run, sanitize, tidy, vm};
 
 /// How long the quickstart may take: a newcomer waits for it.
 const QUICKSTART_LIMIT: Duration = Duration::from_mins(1);
@@ -44,6 +44,7 @@ const STEPS: &[Step] = &[
         what: "the block layer under the address sanitizer",
         check: |_| sanitize::run(),
     },
+    Step { name: "miri", what: "the block layer's unit tests under Miri", check: |_| miri::step() },
     Step { name: "program", what: "whole-program tests, unprivileged", check: |_| program::run() },
     Step { name: "vm-swap", what: "an emulated machine swaps on a served volume", check: |_| vm::step() },
     Step {

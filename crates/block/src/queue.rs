@@ -274,6 +274,11 @@ impl Queue {
         for fd in fds.iter_mut() {
             fd.ready = PollFlags::empty();
         }
+        if cfg!(miri) {
+            // The checker knows no poll: whoever waits looks again.
+            std::thread::yield_now();
+            return Ok(());
+        }
         match poll(&mut all[..count], timeout.as_ref()) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => return Ok(()),

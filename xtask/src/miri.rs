@@ -1,0 +1,49 @@
+//! The block layer's unit tests under Miri, by both of its models of who may touch what (Stacked and Tree Borrows).
+
+use anyhow::{Context, Result, ensure};
+
+use crate::run;
+
+/// The toolchain that has Miri.
+const TOOLCHAIN: &str = "+nightly";
+
+/// Why this machine cannot.
+pub fn obstacle() -> Option<String> {
+    let asked = std::process::Command::new("cargo").args([TOOLCHAIN, "miri", "--version"]).output();
+    let there = asked.is_ok_and(|output| output.status.success());
+    (!there).then(|| "`rustup component add miri rust-src --toolchain nightly` has not been run".to_owned())
+}
+
+/// As a step of the checks: a run by each model, or a word where this machine cannot.
+///
+/// # Errors
+/// Those of [`run`].
+pub fn step() -> Result<()> {
+    if let Some(why) = obstacle() {
+        println!("SKIPPED: no Miri: {why}");
+        return Ok(());
+    }
+    run()
+}
+
+/// Runs the tests by each model.
+///
+/// # Errors
+/// There is no Miri, or it found something.
+pub fn run() -> Result<()> {
+    ensure!(obstacle().is_none(), "there is no Miri: {}", obstacle().unwrap_or_default());
+    for (model, flag) in [("Stacked Borrows", ""), ("Tree Borrows", " -Zmiri-tree-borrows")] {
+        println!("by {model}");
+        // By its name, since the cargo that runs this is of another toolchain.
+        let mut miri = std::process::Command::new("cargo");
+        miri.args([TOOLCHAIN, "miri", "test", "--quiet", "-p", "udm-block", "--lib"]);
+        miri.args(["--target-dir", "target/miri"]).current_dir(run::root());
+        // Time and descriptors are real ones.
+        miri.env("MIRIFLAGS", format!("-Zmiri-disable-isolation{flag}"));
+        for variable in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC"] {
+            miri.env_remove(variable);
+        }
+        run::run(&mut miri).with_context(|| format!("by {model}"))?;
+    }
+    Ok(())
+}
