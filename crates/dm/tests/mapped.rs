@@ -366,3 +366,27 @@ fn devices_stack() {
     let alone = map(&format!("0 192 {} 1 sector_size:4096", crypt("disk", 8)), &exchanged);
     assert_same(&Client::new(&alone).read(0, bytes.len(), WHOLE, 4096), &bytes, &"level by level");
 }
+
+/// Oracle: the driver that works on the caller's thread, whose bytes the vectors and the definitions judge.
+#[test]
+fn a_number_that_wraps_within_a_bio_makes_two_requests_of_a_driver_that_answers_later() {
+    let bytes = stream(3, 128 << 10);
+    for (cipher, key) in [("aes-xts-plain", 64), ("aes-cbc-essiv:sha256", 32)] {
+        let offset = if key == 64 { (1 << 32) - 2 } else { u64::MAX - 1 };
+        let [first, second] = ["offload-sim", "portable"].map(|driver| {
+            let disk = Ram::new(256);
+            let table = format!("0 256 crypt {cipher} {} {offset} disk 0", support::hex(&stream(1, key)));
+            let choice = CipherChoice { driver: Some(driver.into()), ..CipherChoice::default() };
+            let door = Blocking::new(try_map(&table, &[("disk", disk.clone())], &choice).unwrap()).unwrap();
+            door.write_at(0, &bytes).unwrap();
+            let mut read = vec![0; bytes.len()];
+            door.read_at(0, &mut read).unwrap();
+            assert_same(&read, &bytes, &format_args!("{cipher} by {driver}"));
+            drop(door);
+            let mut ciphertext = vec![0; bytes.len()];
+            Blocking::new(disk).unwrap().read_at(0, &mut ciphertext).unwrap();
+            ciphertext
+        });
+        assert_same(&first, &second, &format_args!("{cipher}"));
+    }
+}

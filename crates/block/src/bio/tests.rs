@@ -116,7 +116,6 @@ fn discard(set: &BioSet<Tell>, send: &Sender<(u64, Status)>, sector: u64, sector
 
 #[test]
 fn a_bio_in_ten_thousand_pieces_through_sixty_four_layers_ends_on_a_small_stack() {
-    // A checker of memory takes a second for a hundred bios.
     const PIECES: u64 = if cfg!(miri) { 300 } else { 10_000 };
     let thread = std::thread::Builder::new().stack_size(128 << 10).spawn(|| {
         let bottom = Bottom::new(|_| Status::Ok);
@@ -254,13 +253,14 @@ fn a_list_keeps_its_order() {
 
 #[test]
 fn a_read_in_pieces_comes_back_to_its_owner_whole() {
+    const LEN: usize = if cfg!(miri) { 5 << 10 } else { 50 << 10 };
     let medium: Vec<u8> = (0..64 << 10).map(|at| (at / 512) as u8).collect();
     let geometry = Geometry::plain(Sectors(128));
     let dev = Arc::new(Threaded(Arc::new(Mutex::new(medium.clone())), geometry));
     let door = blocking::Blocking::new(Splitter::over(dev, 3, 1, &heap())).unwrap();
-    let mut got = vec![0; 50 << 10];
+    let mut got = vec![0; LEN];
     door.read_at(1024, &mut got).unwrap();
-    assert!(got == medium[1024..][..50 << 10], "a piece is missing or out of place");
+    assert!(got == medium[1024..][..LEN], "a piece is missing or out of place");
 }
 
 /// A device in memory that ends every bio on another thread, to be read and written from the front door.
@@ -288,15 +288,18 @@ impl Device for Threaded {
 
 #[test]
 fn the_front_door_reads_and_writes_any_bytes_of_a_device_that_ends_bios_elsewhere() {
+    // Miri looks at each byte.
+    const KIB: usize = if cfg!(miri) { 16 } else { 1024 };
+    const ZEROED: usize = if cfg!(miri) { 8 << 10 } else { 700 << 10 };
     let mut seed = 0x5EED_0001;
     println!("seed {seed:#x}");
-    let mut model: Vec<u8> = (0..2 << 20).map(|_| splitmix64(&mut seed) as u8).collect();
+    let mut model: Vec<u8> = (0..2048 * KIB).map(|_| splitmix64(&mut seed) as u8).collect();
     let medium = Arc::new(Mutex::new(model.clone()));
     let geometry = Geometry { logical_block: 4096, ..Geometry::plain(Sectors::in_bytes(model.len() as u64)) };
     let zeroes = zeroes::WriteZeroes::over(Arc::new(Threaded(medium.clone(), geometry)), &heap()).unwrap();
     let door = blocking::Blocking::new(zeroes).unwrap();
-    for round in 0..40u8 {
-        let len = (splitmix64(&mut seed) % if round % 4 == 0 { 1 << 20 } else { 9000 }) as usize;
+    for round in 0..if cfg!(miri) { 5 } else { 40u8 } {
+        let len = (splitmix64(&mut seed) % if round % 4 == 0 { 1024 * KIB as u64 } else { 9000 }) as usize;
         let offset = (splitmix64(&mut seed) % (model.len() - len) as u64) as usize;
         let data = vec![round; len];
         door.write_at(offset as u64, &data).unwrap();
@@ -306,8 +309,8 @@ fn the_front_door_reads_and_writes_any_bytes_of_a_device_that_ends_bios_elsewher
         door.read_at(from as u64, &mut got).unwrap();
         assert!(got == model[from..to], "round {round}: {len} bytes at {offset}");
     }
-    door.range(Op::WriteZeroes, 4096, Bytes(700 << 10)).unwrap();
-    model[4096..][..700 << 10].fill(0);
+    door.range(Op::WriteZeroes, 4096, Bytes(ZEROED as u64)).unwrap();
+    model[4096..][..ZEROED].fill(0);
     assert_eq!(door.range(Op::WriteZeroes, 1, Bytes(4096)), Err(Status::Invalid));
     assert_eq!(door.range(Op::Discard, 0, Bytes(4096)), Err(Status::NotSupported));
     door.flush().unwrap();

@@ -126,7 +126,7 @@ impl Converter {
     }
 
     /// How many units go into one request, apart from where a number wraps.
-    fn most_units(&self) -> usize {
+    pub(super) fn most_units(&self) -> usize {
         match self.requests {
             Requests::WholeBio if self.keys.len() == 1 => usize::MAX,
             // With several keys a sector's neighbours are of other keys.

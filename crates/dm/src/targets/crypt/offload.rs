@@ -114,7 +114,8 @@ pub(super) fn begin(mut clone: PadBio<Clone>) {
         return clone::fail(clone);
     };
     let sector = clone.pad().sector.0.wrapping_add(volume.converter.iv_offset());
-    let units = volume.converter.run(sector, total(&clone)).len / volume.converter.unit_size();
+    // For all sectors, though a number may wrap among them and so make two requests of them.
+    let units = volume.converter.most_units().min(total(&clone) / volume.converter.unit_size());
     let memory = if units > 1 && !clone.is_single_unit() { offload.ask(units) } else { None };
     if memory.is_none() {
         clone.mark_single_unit();
