@@ -393,11 +393,6 @@ impl<E: Element> Lent<E> {
     pub fn pool_id(&self) -> usize {
         self.pool.addr().get()
     }
-
-    /// Whether it came from `pool`.
-    pub fn is_from(&self, pool: &Mempool<E>) -> bool {
-        self.pool == pool.0
-    }
 }
 
 impl<E: Element> Deref for Lent<E> {

@@ -211,12 +211,9 @@ impl<P: Pad> PadBio<P> {
 
     /// The bio of `set` that `bio` is; handed back when it is of another set.
     pub(super) fn claim(bio: Bio, pool: &crate::mempool::Mempool<BioMemory<P>>) -> Result<Self, Bio> {
-        // SAFETY: the head is live.
-        let same =
-            std::ptr::fn_addr_eq(unsafe { bio.0.as_ref() }.end_io, end_io::<P> as unsafe fn(NonNull<Head>));
-        // SAFETY: functions of one address have the same code, so for the same layout of block: there is a way home
-        // at this place, and whether it leads to this pool decides.
-        if same && unsafe { (*block::<P>(bio.0).as_ref().lent.get()).is_from(pool) } {
+        // A pool lives as long as a bio of it is out, so no two have one number, and the bios of this one have its pad.
+        // (Addresses of functions would not do: one function may have several.)
+        if bio.set_id() == pool.id() {
             return Ok(Self(ManuallyDrop::new(bio).0, PhantomData));
         }
         Err(bio)
