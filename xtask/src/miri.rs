@@ -17,7 +17,7 @@ pub fn obstacle() -> Option<String> {
 /// As a step of the checks: a run by each model, or a word where this machine cannot.
 ///
 /// # Errors
-/// Those of [`run`].
+/// Those of [`run()`].
 pub fn step() -> Result<()> {
     if let Some(why) = obstacle() {
         println!("SKIPPED: no Miri: {why}");

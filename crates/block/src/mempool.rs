@@ -5,7 +5,7 @@
 //! a magazine never robs it.
 //!
 //! Who waits, a parked bio or a sleeping thread, has a ticket, and the reserve serves tickets in their order. A parked
-//! bio that is woken carries a [`Promise`] of one element to its driver, so that nobody overtakes it on the way.
+//! bio that is woken carries a promise of one element to its driver, so that nobody overtakes it on the way.
 #![allow(unsafe_code)]
 
 use std::alloc::Layout;
