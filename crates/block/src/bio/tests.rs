@@ -116,7 +116,7 @@ fn discard(set: &BioSet<Tell>, send: &Sender<(u64, Status)>, sector: u64, sector
 
 #[test]
 fn a_bio_in_ten_thousand_pieces_through_sixty_four_layers_ends_on_a_small_stack() {
-    const PIECES: u64 = if cfg!(miri) { 300 } else { 10_000 };
+    const PIECES: u64 = if cfg!(miri) { 60 } else { 10_000 };
     let thread = std::thread::Builder::new().stack_size(128 << 10).spawn(|| {
         let bottom = Bottom::new(|_| Status::Ok);
         let mut dev: DeviceRef = bottom.clone();
@@ -298,7 +298,7 @@ fn the_front_door_reads_and_writes_any_bytes_of_a_device_that_ends_bios_elsewher
     let geometry = Geometry { logical_block: 4096, ..Geometry::plain(Sectors::in_bytes(model.len() as u64)) };
     let zeroes = zeroes::WriteZeroes::over(Arc::new(Threaded(medium.clone(), geometry)), &heap()).unwrap();
     let door = blocking::Blocking::new(zeroes).unwrap();
-    for round in 0..if cfg!(miri) { 5 } else { 40u8 } {
+    for round in 0..if cfg!(miri) { 2 } else { 40u8 } {
         let len = (splitmix64(&mut seed) % if round % 4 == 0 { 1024 * KIB as u64 } else { 9000 }) as usize;
         let offset = (splitmix64(&mut seed) % (model.len() - len) as u64) as usize;
         let data = vec![round; len];
