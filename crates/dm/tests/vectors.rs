@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -175,23 +176,64 @@ impl Case {
     }
 }
 
+/// `docs/vectors.md`: each cipher word of the vectors, with how many configurations and runs there are of it.
+fn page() -> String {
+    let mut modes = BTreeMap::<_, BTreeMap<_, (usize, usize)>>::new();
+    let mut sum = (0, 0);
+    for case in cases() {
+        let table =
+            Table::parse(&case.runs[0].table).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        let TargetSpec::Crypt(spec) = &table.rows.last().unwrap().target else { panic!("a crypt row") };
+        let mode = match (spec.cipher.iv.essiv, spec.cipher.iv.mode.name()) {
+            (Some(_), _) => "essiv",
+            (None, "") => "none",
+            (None, name) => name,
+        };
+        let count = modes.entry(mode).or_default().entry(case.cipher).or_default();
+        *count = (count.0 + 1, count.1 + case.runs.len());
+        sum = (sum.0 + 1, sum.1 + case.runs.len());
+    }
+    let mut page = format!("{PAGE_HEAD}\n{} configurations, {} runs.\n", sum.0, sum.1);
+    for (mode, ciphers) in &modes {
+        let sum = ciphers.values().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+        writeln!(page, "\n## {mode}\n\n| cipher | configurations | runs |\n|---|---|---|").unwrap();
+        for (cipher, (cases, runs)) in ciphers {
+            writeln!(page, "| `{cipher}` | {cases} | {runs} |").unwrap();
+        }
+        writeln!(page, "| all | {} | {} |", sum.0, sum.1).unwrap();
+    }
+    page
+}
+
+const PAGE_HEAD: &str = "\
+# What a kernel wrote that udm is held against
+
+Each configuration is a cipher word, a key and a sector size, of which a real kernel's dm-crypt wrote some runs of
+sectors, at several `iv_offset`s (`vectors/README.md`). Every run is encrypted and decrypted by every driver, a whole
+bio at once and sector by sector, with memory cut in eight ways (`crates/dm/tests/vectors.rs`). By IV mode:
+";
+
 #[test]
-fn every_vector_is_taken() {
-    let mut taken = BTreeMap::new();
+fn every_vector_is_taken_and_is_in_the_documentation() {
+    let (mut configurations, mut runs) = (0, 0);
     for case in cases() {
         for run in &case.runs {
             Table::parse(&run.table).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+            runs += 1;
         }
-        let count = taken.entry(case.cipher).or_insert((0, 0));
-        *count = (count.0 + 1, count.1 + case.runs.len());
+        configurations += 1;
     }
-    println!("{:<36}{:>6}{:>6}", "cipher", "cases", "runs");
-    for (cipher, (cases, runs)) in &taken {
-        println!("{cipher:<36}{cases:>6}{runs:>6}");
+    assert_eq!((configurations, runs), (162, 512), "the vectors that udm takes");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/vectors.md");
+    let page = page();
+    if std::env::var_os("UDM_WRITE_DOCS").is_some() {
+        fs::write(&path, &page).unwrap();
     }
-    let sum = taken.values().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
-    println!("{:<36}{:>6}{:>6}", "all", sum.0, sum.1);
-    assert_eq!(sum, (162, 512), "the vectors that udm takes");
+    let remake = "UDM_WRITE_DOCS=1 cargo test -p udm-dm --test vectors documentation";
+    assert!(
+        fs::read_to_string(&path).is_ok_and(|found| found == page),
+        "docs/vectors.md is old; remake it: {remake}"
+    );
 }
 
 /// Oracle: the disk of the kernel's device, byte for byte. Every write goes through whole-bio and per-sector requests,

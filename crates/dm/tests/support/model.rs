@@ -1,18 +1,16 @@
-//! A volume sector by sector, from the definitions alone: FIPS 197's cipher and the hashes by crates that others
-//! wrote, and the textbook's XTS (IEEE 1619), CBC and ECB (SP 800-38A) and the formulas of the kernel's `crypt_iv_*`
+//! A volume sector by sector, from the definitions alone: block ciphers and hashes by crates that others wrote, and the
+//! formulas of the kernel's `crypt_iv_*` and of the modes of operation (`modes.rs`, `digests.rs`, `diffuser.rs`)
 //! written out here. It shares no code with udm.
 
-use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
-use aes::{Aes128, Aes192, Aes256, Block};
-use sha2::Digest;
+mod ciphers;
+mod diffuser;
+mod digests;
+mod modes;
 
-/// A mode around the block cipher.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Mode {
-    Xts,
-    Cbc,
-    Ecb,
-}
+use ciphers::Blocks;
+pub use ciphers::Cipher;
+use digests::digest;
+pub use modes::Mode;
 
 /// How a sector's number becomes its IV.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,6 +24,10 @@ pub enum Iv {
     Essiv(&'static str),
     /// Plain, enciphered under the hash of the key.
     EssivOfPlain(&'static str),
+    Eboiv,
+    Elephant,
+    Lmk,
+    Tcw,
 }
 
 /// A mistake that an implementation could make, for showing that the comparison finds it.
@@ -46,89 +48,32 @@ pub enum Mistake {
     KeyByUnit,
     /// The salt made of the first half of an XTS key.
     SaltOfHalf,
+    /// Eboiv's place enciphered as one block, whatever the mode.
+    EboivOfBlock,
+    /// Eboiv under the sector's own key of several.
+    EboivOfOwnKey,
+    /// Tcw's whitening before its seed.
+    WhiteningFirst,
+    /// Lmk's number not cut to 56 bits.
+    WideLmk,
+    /// The sector key added behind the diffusers.
+    SectorKeyLast,
 }
 
 /// What a volume is.
 #[derive(Clone, Debug)]
 pub struct Volume {
+    pub cipher: Cipher,
     pub mode: Mode,
     pub iv: Iv,
     /// A power of two of keys, of one length.
     pub keys: Vec<Vec<u8>>,
+    /// What the IV mode has of the key word, behind the keys.
+    pub of_iv: Vec<u8>,
     pub sector_size: usize,
     pub large: bool,
     pub iv_offset: u64,
     pub mistake: Mistake,
-}
-
-/// AES with a key.
-enum Aes {
-    Of128(Aes128),
-    Of192(Aes192),
-    Of256(Aes256),
-}
-
-impl Aes {
-    fn new(key: &[u8]) -> Self {
-        match key.len() {
-            16 => Self::Of128(Aes128::new_from_slice(key).unwrap()),
-            24 => Self::Of192(Aes192::new_from_slice(key).unwrap()),
-            32 => Self::Of256(Aes256::new_from_slice(key).unwrap()),
-            len => panic!("AES has no key of {len} bytes"),
-        }
-    }
-
-    fn encrypt(&self, block: [u8; 16]) -> [u8; 16] {
-        let mut block = Block::from(block);
-        match self {
-            Self::Of128(aes) => aes.encrypt_block(&mut block),
-            Self::Of192(aes) => aes.encrypt_block(&mut block),
-            Self::Of256(aes) => aes.encrypt_block(&mut block),
-        }
-        block.into()
-    }
-
-    fn decrypt(&self, block: [u8; 16]) -> [u8; 16] {
-        let mut block = Block::from(block);
-        match self {
-            Self::Of128(aes) => aes.decrypt_block(&mut block),
-            Self::Of192(aes) => aes.decrypt_block(&mut block),
-            Self::Of256(aes) => aes.decrypt_block(&mut block),
-        }
-        block.into()
-    }
-}
-
-fn xor(a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
-    (u128::from_le_bytes(a) ^ u128::from_le_bytes(b)).to_le_bytes()
-}
-
-/// The digest of a hash by the kernel's name.
-fn digest(hash: &str, data: &[u8]) -> Vec<u8> {
-    match hash {
-        "md5" => md5::Md5::digest(data).to_vec(),
-        "sha256" => sha2::Sha256::digest(data).to_vec(),
-        "sha3-256" => sha3::Sha3_256::digest(data).to_vec(),
-        "blake2b-256" => blake2::Blake2b256::digest(data).to_vec(),
-        "wp256" => whirlpool::Whirlpool::digest(data)[..32].to_vec(),
-        other => panic!("no hash {other}"),
-    }
-}
-
-impl Mode {
-    /// The name in a table.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Xts => "xts",
-            Self::Cbc => "cbc",
-            Self::Ecb => "ecb",
-        }
-    }
-
-    /// How many keys of the block cipher are one of its keys.
-    pub fn parts(self) -> usize {
-        if self == Self::Xts { 2 } else { 1 }
-    }
 }
 
 impl Volume {
@@ -138,17 +83,22 @@ impl Volume {
             1 => String::new(),
             count => format!(":{count}"),
         };
-        let mode = self.mode.name();
+        let (cipher, mode) = (self.cipher.name(), self.mode.name());
+        let front = format!("{cipher}{count}-{mode}");
         let cipher = match self.iv {
-            Iv::Null => format!("aes{count}-{mode}-null"),
-            Iv::Plain => format!("aes{count}-{mode}-plain"),
-            Iv::Plain64 => format!("aes{count}-{mode}-plain64"),
-            Iv::Plain64be => format!("aes{count}-{mode}-plain64be"),
-            Iv::Benbi => format!("aes{count}-{mode}-benbi"),
-            Iv::Essiv(hash) => format!("aes{count}-{mode}-essiv:{hash}"),
-            Iv::EssivOfPlain(hash) => format!("capi:essiv({mode}(aes),{hash})-plain"),
+            Iv::Null => format!("{front}-null"),
+            Iv::Plain => format!("{front}-plain"),
+            Iv::Plain64 => format!("{front}-plain64"),
+            Iv::Plain64be => format!("{front}-plain64be"),
+            Iv::Benbi => format!("{front}-benbi"),
+            Iv::Essiv(hash) => format!("{front}-essiv:{hash}"),
+            Iv::EssivOfPlain(hash) => format!("capi:essiv({mode}({cipher}),{hash})-plain"),
+            Iv::Eboiv => format!("{front}-eboiv"),
+            Iv::Elephant => format!("{front}-elephant"),
+            Iv::Lmk => format!("{front}-lmk"),
+            Iv::Tcw => format!("{front}-tcw"),
         };
-        let key = hex(&self.keys.concat());
+        let key = hex(&self.keys.concat()) + &hex(&self.of_iv);
         let offset = self.iv_offset;
         let options = if self.large { "2 iv_large_sectors" } else { "1" };
         format!("0 {sectors} crypt {cipher} {key} {offset} disk 0 {options} sector_size:{}", self.sector_size)
@@ -177,34 +127,55 @@ impl Volume {
         let sum = u128::from(self.iv_offset) + u128::from(number);
         let cc_sector = sum as u64;
         let mut s = if self.large { cc_sector >> shift } else { cc_sector };
-        let mut key = cc_sector % keys.len() as u64;
+        let mut index = (cc_sector % keys.len() as u64) as usize;
         match self.mistake {
             Mistake::WideSector if self.large => s = (sum >> shift) as u64,
             Mistake::StepOfOne if !self.large => {
                 s = self.iv_offset.wrapping_add(first).wrapping_add((number - first) >> shift);
             }
-            Mistake::KeyByUnit => key = (cc_sector >> shift) % keys.len() as u64,
+            Mistake::KeyByUnit => index = ((cc_sector >> shift) % keys.len() as u64) as usize,
             _ => {}
         }
-        let key = &keys[key as usize];
-        let iv = self.iv(key, s);
-        let blocks = data.chunks(16).map(|block| <[u8; 16]>::try_from(block).unwrap());
-        match self.mode {
-            Mode::Ecb => blocks.flat_map(|block| key.block(encrypt, block)).collect(),
-            Mode::Cbc => cbc(key, encrypt, iv, blocks),
-            Mode::Xts => xts(key, encrypt, iv, blocks),
+        let mut data = data.to_vec();
+        if encrypt && self.iv == Iv::Elephant {
+            self.elephant(true, s, &mut data);
         }
+        if !encrypt && self.iv == Iv::Tcw {
+            self.whiten(s, &mut data);
+        }
+        let iv = match self.iv {
+            Iv::Lmk if encrypt => self.lmk(s, &data),
+            Iv::Lmk => vec![0; self.iv_size()],
+            _ => self.iv(keys, index, s),
+        };
+        let mut data = self.mode.crypt(&keys[index].parts(), encrypt, &iv, &data);
+        match self.iv {
+            Iv::Elephant if !encrypt => self.elephant(false, s, &mut data),
+            Iv::Tcw if encrypt => self.whiten(s, &mut data),
+            Iv::Lmk if !encrypt => {
+                let mask = self.lmk(s, &data);
+                add(&mut data, &mask);
+            }
+            _ => {}
+        }
+        data
     }
 
-    fn iv(&self, key: &Key, s: u64) -> [u8; 16] {
+    /// The bytes of an IV.
+    pub fn iv_size(&self) -> usize {
+        self.cipher.block_size()
+    }
+
+    fn iv(&self, keys: &[Key], index: usize, s: u64) -> Vec<u8> {
+        let size = self.iv_size();
         let little = |bytes: &[u8]| {
-            let mut iv = [0; 16];
+            let mut iv = vec![0; size];
             iv[..bytes.len()].copy_from_slice(bytes);
             iv
         };
         let big = |number: u64| {
-            let mut iv = [0; 16];
-            let at = if self.mistake == Mistake::BigEndianFirst { 0 } else { 8 };
+            let mut iv = vec![0; size];
+            let at = if self.mistake == Mistake::BigEndianFirst { 0 } else { size - 8 };
             iv[at..at + 8].copy_from_slice(&number.to_be_bytes());
             iv
         };
@@ -213,17 +184,91 @@ impl Volume {
             _ => little(&((s % (1 << 32)) as u32).to_le_bytes()),
         };
         match self.iv {
-            Iv::Null => [0; 16],
+            Iv::Null | Iv::Lmk => vec![0; size],
             Iv::Plain => plain,
             Iv::Plain64 => little(&s.to_le_bytes()),
             Iv::Plain64be => big(s),
-            // A sector of 512 bytes has 2^5 blocks of 16; the sum is cut to 64 bits.
+            // What counts is what the mode enciphers at once, of which a sector of 512 bytes has so many; the sum is cut
+            // to 64 bits.
             Iv::Benbi => {
                 let from = u128::from(self.mistake != Mistake::BenbiFromZero);
-                big((u128::from(s) * 32 + from) as u64)
+                let blocks = 512 / if self.mode.is_stream() { 1 } else { size };
+                big((u128::from(s) * blocks as u128 + from) as u64)
             }
-            Iv::Essiv(_) => key.salted(little(&s.to_le_bytes())),
-            Iv::EssivOfPlain(_) => key.salted(plain),
+            Iv::Essiv(_) => keys[index].salted(&little(&s.to_le_bytes())),
+            Iv::EssivOfPlain(_) => keys[index].salted(&plain),
+            Iv::Eboiv | Iv::Elephant => {
+                let place = little(&self.place(s)[..8]);
+                let key = &keys[if self.mistake == Mistake::EboivOfOwnKey { index } else { 0 }];
+                if self.mistake == Mistake::EboivOfBlock {
+                    key.data.encrypt(&place)
+                } else {
+                    self.mode.crypt(&key.parts(), true, &place, &vec![0; size])
+                }
+            }
+            Iv::Tcw => {
+                let (seed, _) = self.tcw();
+                let s = s.to_le_bytes();
+                seed.iter().zip(s.iter().cycle()).map(|(seed, byte)| seed ^ byte).collect()
+            }
+        }
+    }
+
+    /// The place in bytes as eboiv has it: also where s counts 512-byte sectors and a sector is larger.
+    fn place(&self, s: u64) -> [u8; 16] {
+        (u128::from(s) * self.sector_size as u128 % (1 << 64)).to_le_bytes()
+    }
+
+    /// Tcw's seed and whitening.
+    fn tcw(&self) -> (&[u8], &[u8]) {
+        if self.mistake == Mistake::WhiteningFirst {
+            let (whitening, seed) = self.of_iv.split_at(16);
+            (seed, whitening)
+        } else {
+            self.of_iv.split_at(self.of_iv.len() - 16)
+        }
+    }
+
+    fn whiten(&self, s: u64, data: &mut [u8]) {
+        let mut mixed = self.tcw().1.to_vec();
+        add(&mut mixed[..8], &s.to_le_bytes());
+        add(&mut mixed[8..], &s.to_le_bytes());
+        let crcs: Vec<_> = mixed.chunks(4).map(|word| digests::crc32(word).to_le_bytes()).collect();
+        let mut whitening = [crcs[0], crcs[1]].concat();
+        add(&mut whitening[..4], &crcs[3]);
+        add(&mut whitening[4..], &crcs[2]);
+        data.chunks_mut(8).for_each(|data| add(data, &whitening));
+    }
+
+    fn lmk(&self, s: u64, sector: &[u8]) -> Vec<u8> {
+        let mut message = Vec::new();
+        if !self.of_iv.is_empty() {
+            message.extend(&self.of_iv[..16]);
+            message.extend([0; 48]);
+        }
+        message.extend(&sector[16..]);
+        let high = (s >> 32) as u32;
+        let high = if self.mistake == Mistake::WideLmk { high } else { high % (1 << 24) };
+        for word in [s as u32, high | 1 << 31, 4024, 0] {
+            message.extend(word.to_le_bytes());
+        }
+        digests::md5_state(&message)[..self.iv_size()].to_vec()
+    }
+
+    fn elephant(&self, encrypt: bool, s: u64, data: &mut [u8]) {
+        let sector_key = Cipher::Aes.with_key(&self.of_iv);
+        let place = self.place(s);
+        let mut last = place;
+        last[15] = 0x80;
+        let sector_key = [sector_key.encrypt(&place), sector_key.encrypt(&last)].concat();
+        let add_key = |data: &mut [u8]| data.chunks_mut(32).for_each(|data| add(data, &sector_key));
+        let key_first = encrypt != (self.mistake == Mistake::SectorKeyLast);
+        if key_first {
+            add_key(data);
+        }
+        diffuser::diffuse(encrypt, data);
+        if !key_first {
+            add_key(data);
         }
     }
 }
@@ -231,56 +276,47 @@ impl Volume {
 /// A key of a volume.
 struct Key {
     /// The key of the data.
-    data: Aes,
-    /// The key of the tweak, of XTS.
-    tweak: Option<Aes>,
+    data: Box<dyn Blocks>,
+    /// The second half of an XTS key.
+    tweak: Option<Box<dyn Blocks>>,
+    /// The end of an LRW key.
+    lrw: Vec<u8>,
     /// The key of the IVs, of essiv.
-    salt: Option<Aes>,
+    salt: Option<Box<dyn Blocks>>,
 }
 
 impl Key {
     fn new(volume: &Volume, key: &[u8]) -> Self {
-        let (data, tweak) = key.split_at(key.len() / volume.mode.parts());
+        let (data, more) = match volume.mode {
+            Mode::Xts => key.split_at(key.len() / 2),
+            Mode::Lrw => key.split_at(key.len() - 16),
+            _ => (key, &[][..]),
+        };
+        let with_key = |key: &[u8]| volume.cipher.with_key(key);
         let salted = if volume.mistake == Mistake::SaltOfHalf { data } else { key };
         let salt = match volume.iv {
-            Iv::Essiv(hash) | Iv::EssivOfPlain(hash) => Some(Aes::new(&digest(hash, salted))),
+            Iv::Essiv(hash) | Iv::EssivOfPlain(hash) => Some(with_key(&digest(hash, salted))),
             _ => None,
         };
-        Self { data: Aes::new(data), tweak: (!tweak.is_empty()).then(|| Aes::new(tweak)), salt }
+        let tweak = (volume.mode == Mode::Xts).then(|| with_key(more));
+        let lrw = if volume.mode == Mode::Lrw { more.to_vec() } else { Vec::new() };
+        Self { data: with_key(data), tweak, lrw, salt }
     }
 
-    fn block(&self, encrypt: bool, block: [u8; 16]) -> [u8; 16] {
-        if encrypt { self.data.encrypt(block) } else { self.data.decrypt(block) }
+    fn parts(&self) -> modes::Parts<'_> {
+        modes::Parts { data: &*self.data, tweak: self.tweak.as_deref(), lrw: &self.lrw }
     }
 
-    fn salted(&self, iv: [u8; 16]) -> [u8; 16] {
+    fn salted(&self, iv: &[u8]) -> Vec<u8> {
         self.salt.as_ref().expect("essiv has a salt").encrypt(iv)
     }
 }
 
-/// SP 800-38A, 6.2.
-fn cbc(key: &Key, encrypt: bool, iv: [u8; 16], blocks: impl Iterator<Item = [u8; 16]>) -> Vec<u8> {
-    let mut last = iv;
-    let one = |block| {
-        let result =
-            if encrypt { key.block(true, xor(block, last)) } else { xor(key.block(false, block), last) };
-        last = if encrypt { result } else { block };
-        result
-    };
-    blocks.flat_map(one).collect()
-}
-
-/// IEEE 1619, 5.3, of whole blocks.
-fn xts(key: &Key, encrypt: bool, iv: [u8; 16], blocks: impl Iterator<Item = [u8; 16]>) -> Vec<u8> {
-    let mut tweak = key.tweak.as_ref().expect("XTS has two keys").encrypt(iv);
-    let one = |block| {
-        let result = xor(key.block(encrypt, xor(block, tweak)), tweak);
-        let number = u128::from_le_bytes(tweak);
-        let carry = if number >> 127 == 1 { 0x87 } else { 0 };
-        tweak = ((number << 1) ^ carry).to_le_bytes();
-        result
-    };
-    blocks.flat_map(one).collect()
+/// Adds (XOR) `what` to the beginning of `to`.
+fn add(to: &mut [u8], what: &[u8]) {
+    for (to, what) in to.iter_mut().zip(what) {
+        *to ^= what;
+    }
 }
 
 /// `bytes` in hexadecimal.
