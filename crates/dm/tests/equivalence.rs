@@ -167,6 +167,21 @@ fn compare(spec: &CryptSpec, sector: u64, len: usize, dice: &mut Dice) -> usize 
     compared
 }
 
+/// A client's memory is only read by a write. `convert` looks at it, where it does not convert in place: every other time.
+#[test]
+fn the_source_stays_as_it_is() {
+    let mut dice = Dice(2);
+    for word in ["aes-cbc-elephant", "aes-cbc-tcw", "aes:64-cbc-lmk"] {
+        let spec = spec(word, &key(word).expect(word), 512, false, 0).expect(word);
+        for driver in drivers(spec.cipher.algorithm) {
+            let Some(converter) = converter(&spec, driver, Requests::WholeBio) else { continue };
+            for direction in [Direction::Encrypt, Direction::Decrypt].repeat(8) {
+                convert(&converter, direction, 0, &stream(1, 5120), &mut dice);
+            }
+        }
+    }
+}
+
 /// The bad twin: what begins a sector later differs, in every mode that numbers sectors.
 #[test]
 fn another_sector_number_is_found() {

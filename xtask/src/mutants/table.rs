@@ -259,7 +259,7 @@ pub const ALL: &[Mutant] = &[
         find: "elephant.encrypt(run)?,",
         replace: "{\n                elephant.encrypt(&Request { dst: run.src, ..*run })?;\n                return Ok(false);\n            }",
         build: Build::Tests { package: "udm-dm", target: "--test=equivalence" },
-        test: "another_sector_number_is_found",
+        test: "the_source_stays_as_it_is",
         says: "the source was written",
     },
     Mutant {
