@@ -1,16 +1,13 @@
 //! What a server wrote is there after it: after a restart, for a decryptor that shares no code with udm, and after the
 //! server was killed.
 
-#[path = "../../crates/dm/tests/support/model.rs"]
-#[expect(dead_code, reason = "the model of the device mapper's own tests has more than is used here")]
-mod model;
-
 use std::fs;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use udm::export::nbd::address::NbdUri;
 use udm::export::nbd::client::Client;
+use udm_reference::{Cipher, Iv, Mistake, Mode};
 use udm_tests::judge::judge;
 use udm_tests::mutate::SplitMix64;
 use udm_tests::program::{Served, run};
@@ -53,23 +50,25 @@ fn udm_read_and_an_independent_decryptor_read_what_the_server_wrote() {
 }
 
 /// The independent model of a volume.
-fn model_of(cipher: &str, options: &str, key: &str) -> model::Volume {
+fn model_of(cipher: &str, options: &str, key: &str) -> udm_reference::Volume {
     let (mode, iv) = match cipher {
-        "aes-xts-plain64" => (model::Mode::Xts, model::Iv::Plain64),
-        "aes-xts-plain" => (model::Mode::Xts, model::Iv::Plain),
-        "aes-cbc-essiv:sha256" => (model::Mode::Cbc, model::Iv::Essiv("sha256")),
-        "aes-cbc-benbi" => (model::Mode::Cbc, model::Iv::Benbi),
+        "aes-xts-plain64" => (Mode::Xts, Iv::Plain64),
+        "aes-xts-plain" => (Mode::Xts, Iv::Plain),
+        "aes-cbc-essiv:sha256" => (Mode::Cbc, Iv::Essiv("sha256")),
+        "aes-cbc-benbi" => (Mode::Cbc, Iv::Benbi),
         other => panic!("no model of {other}"),
     };
     let bytes = |at: usize| u8::from_str_radix(&key[2 * at..][..2], 16).unwrap();
-    model::Volume {
+    udm_reference::Volume {
+        cipher: Cipher::Aes,
         mode,
         iv,
+        of_iv: Vec::new(),
         keys: vec![(0..key.len() / 2).map(bytes).collect()],
         sector_size: if options.contains("sector_size:4096") { 4096 } else { 512 },
         large: options.contains("iv_large_sectors"),
         iv_offset: 0,
-        mistake: model::Mistake::None,
+        mistake: Mistake::None,
     }
 }
 

@@ -9,6 +9,11 @@ const PENDING: &str = "crates/block/src/bio/pending.rs";
 const RAW: &str = "crates/block/src/bio/raw.rs";
 const SET: &str = "crates/block/src/bio/set.rs";
 
+const IV: &str = "crates/dm/src/targets/crypt/iv/mod.rs";
+/// The crypt target's own tests, and those against the definitions.
+const DM: Build = Build::Tests { package: "udm-dm", target: "--lib" };
+const DEFINITIONS: Build = Build::Tests { package: "udm-dm", target: "--test=definitions" };
+
 /// Every mutant. A new one for another crate is a row with [`Build::Tests`].
 pub const ALL: &[Mutant] = &[
     // Twins of decisions that were made otherwise elsewhere.
@@ -210,5 +215,123 @@ pub const ALL: &[Mutant] = &[
         build: Build::Tests { package: "udm-block", target: "--lib" },
         test: "bio::tests::a_list_keeps_its_order",
         says: "left == right",
+    },
+    // Initialization vectors: where runs are cut, how numbers are written, what is done to the data besides.
+    Mutant {
+        name: "a larger sector is one number after the one before it",
+        file: IV,
+        find: "(sector, 1 << self.sector_shift)",
+        replace: "(sector, 1)",
+        build: DM,
+        test: "targets::crypt::tests::runs_across_wraps_number_as_defined",
+        says: "left == right",
+    },
+    Mutant {
+        name: "a run goes on where the sector number wraps",
+        file: IV,
+        find: "rule.units_until_wrap().min(before_wrap)",
+        replace: "rule.units_until_wrap().max(before_wrap.min(1))",
+        build: DM,
+        test: "targets::crypt::tests::runs_across_wraps_number_as_defined",
+        says: "left == right",
+    },
+    Mutant {
+        name: "essiv has the salt of the first key for all",
+        file: IV,
+        find: "essiv[key].fill(",
+        replace: "essiv[key * 0].fill(",
+        build: DEFINITIONS,
+        test: "long_runs_agree_with_the_definitions",
+        says: ": byte ",
+    },
+    Mutant {
+        name: "the first block of an lmk sector stays as it is decrypted",
+        file: IV,
+        find: "Self::Lmk(lmk) if run.direction == Direction::Decrypt => lmk.unmask(&run),",
+        replace: "Self::Lmk(lmk) if run.units() == 0 => lmk.unmask(&run),",
+        build: DEFINITIONS,
+        test: "long_runs_agree_with_the_definitions",
+        says: ": byte ",
+    },
+    Mutant {
+        name: "elephant mixes in the client's memory",
+        file: IV,
+        find: "elephant.encrypt(run)?,",
+        replace: "{\n                elephant.encrypt(&Request { dst: run.src, ..*run })?;\n                return Ok(false);\n            }",
+        build: Build::Tests { package: "udm-dm", target: "--test=equivalence" },
+        test: "the_source_stays_as_it_is",
+        says: "the source was written",
+    },
+    Mutant {
+        name: "plain counts with 64 bits",
+        file: "crates/dm/src/targets/crypt/iv/plain.rs",
+        find: "IvRule::CounterLe32 {",
+        replace: "IvRule::CounterLe64 {",
+        build: DM,
+        test: "targets::crypt::tests::runs_across_wraps_number_as_defined",
+        says: "left == right",
+    },
+    Mutant {
+        name: "plain64be is little-endian",
+        file: "crates/dm/src/targets/crypt/iv/plain64be.rs",
+        find: "s.to_be_bytes()",
+        replace: "s.to_le_bytes()",
+        build: DM,
+        test: "targets::crypt::tests::runs_across_wraps_number_as_defined",
+        says: "left == right",
+    },
+    Mutant {
+        name: "benbi counts blocks from 0",
+        file: "crates/dm/src/targets/crypt/iv/benbi.rs",
+        find: ".wrapping_add(1)",
+        replace: ".wrapping_add(0)",
+        build: DM,
+        test: "targets::crypt::tests::runs_across_wraps_number_as_defined",
+        says: "left == right",
+    },
+    Mutant {
+        name: "eboiv's place counts sectors of 512 bytes",
+        file: "crates/dm/src/targets/crypt/iv/eboiv.rs",
+        find: "s.wrapping_mul(sector_size), step * sector_size",
+        replace: "s.wrapping_mul(512), step * sector_size.min(512)",
+        build: DM,
+        test: "targets::crypt::tests::runs_across_wraps_number_as_defined",
+        says: "left == right",
+    },
+    Mutant {
+        name: "tcw's whitening stands before its seed",
+        file: "crates/dm/src/targets/crypt/iv/tcw.rs",
+        find: "let (seed, whitening) = key.split_at(key.len() - 16);",
+        replace: "let (whitening, seed) = key.split_at(16);",
+        build: DEFINITIONS,
+        test: "long_runs_agree_with_the_definitions",
+        says: ": byte ",
+    },
+    Mutant {
+        name: "lmk's number is not cut to 56 bits",
+        file: "crates/dm/src/targets/crypt/iv/lmk.rs",
+        find: "(s >> 32) as u32 & 0x00ff_ffff",
+        replace: "(s >> 32) as u32",
+        build: DEFINITIONS,
+        test: "long_runs_agree_with_the_definitions",
+        says: ": byte ",
+    },
+    Mutant {
+        name: "the diffusers come in the wrong order",
+        file: "crates/dm/src/targets/crypt/iv/elephant.rs",
+        find: "undo_a(words);\n            undo_b(words);",
+        replace: "undo_b(words);\n            undo_a(words);",
+        build: DEFINITIONS,
+        test: "long_runs_agree_with_the_definitions",
+        says: ": byte ",
+    },
+    Mutant {
+        name: "a driver that answers later is not followed by the IV mode",
+        file: "crates/dm/src/targets/crypt/offload.rs",
+        find: "&& conversion.len > 0\n",
+        replace: "&& conversion.len > usize::MAX - 1\n",
+        build: Build::Tests { package: "udm-dm", target: "--test=vectors" },
+        test: "what_the_kernel_wrote_is_read_back",
+        says: "by offload-sim",
     },
 ];

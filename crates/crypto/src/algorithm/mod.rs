@@ -54,6 +54,14 @@ impl Algorithm {
         if self.cipher.is_block_cipher() { Some(Self { mode: Mode::Ecb, cipher: self.cipher }) } else { None }
     }
 
+    /// The bytes that it enciphers at once: a block of the cipher, or 1 where the mode makes a stream of it.
+    pub const fn block_size(self) -> usize {
+        match self.mode {
+            Mode::Ctr | Mode::Cfb | Mode::Ofb | Mode::Stream => 1,
+            _ => self.cipher.block_size(),
+        }
+    }
+
     /// The size of an IV in bytes; 0 where the mode takes none.
     pub const fn iv_size(self) -> usize {
         match (self.mode, self.cipher) {

@@ -102,6 +102,14 @@ pub mod reason {
         IV_REQUIRED = EINVAL "IV mechanism required";
         /// An IV mode that nobody knows.
         IV_MODE = EINVAL "Invalid IV mode";
+        /// An IV mode that the cipher or the sector size does not fit.
+        IV_CREATE = EINVAL "Error creating IV";
+        /// A key of the IV mode's own that its cipher does not take.
+        IV_INIT = EINVAL "Error initialising IV";
+        /// What the kernel refuses without saying why.
+        UNKNOWN = EINVAL "Unknown error";
+        /// Authentication or stored IVs, with no place for them below.
+        INTEGRITY_SPACE = EINVAL "Integrity profile not supported.";
         /// essiv without its hash.
         ESSIV_HASH = EINVAL "Digest algorithm missing for ESSIV mode";
         /// A key that is not hex, or not of the right size.

@@ -4,7 +4,6 @@
 pub mod client;
 pub mod cut;
 pub mod disk;
-pub mod model;
 
 use std::sync::Arc;
 
@@ -15,9 +14,9 @@ use udm_dm::load::{LoadError, Lookup, load};
 use udm_dm::table::Table;
 use udm_dm::targets::crypt::{CipherChoice, Requests};
 
-#[allow(unused_imports, reason = "each test program uses a part of it")]
-pub use model::hex;
 pub use udm_block::memory::splitmix64;
+#[allow(unused_imports, reason = "each test program uses a part of it")]
+pub use udm_reference::hex;
 
 /// Both ways in which sectors are given to the cipher.
 pub const BOTH: [Requests; 2] = [Requests::WholeBio, Requests::PerSector];

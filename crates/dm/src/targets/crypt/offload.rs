@@ -98,9 +98,12 @@ pub(super) struct Conversion {
     done: usize,
     len: usize,
     units: usize,
+    /// What numbers the sectors of the request.
     rule: IvRule<'static>,
     /// Whether the IVs are made one by one.
     vector: bool,
+    /// Whether the IV mode has put into the destination what the cipher is to work on.
+    in_place: bool,
     /// Room for the one IV of a request of one unit.
     iv: Iv,
     /// Memory for requests of several units: their IVs, and behind these what the driver wants.
@@ -127,7 +130,8 @@ pub(super) fn begin(mut clone: PadBio<Clone>) {
         len: 0,
         units: 0,
         rule: IvRule::Constant(Iv::default()),
-        vector: false,
+        vector: volume.converter.iv().is_vector(),
+        in_place: false,
         iv: Iv::default(),
         memory,
     });
@@ -137,6 +141,12 @@ pub(super) fn begin(mut clone: PadBio<Clone>) {
 /// The driver has carried a request out.
 pub(super) fn go_on(mut clone: PadBio<Clone>) {
     let volume = Arc::clone(clone.context());
+    if let Stage::Cipher(conversion) = &clone.pad().stage
+        && conversion.len > 0
+        && volume.converter.iv().after(&conversion.numbered(&clone)).is_err()
+    {
+        return clone::fail(clone);
+    }
     if let Stage::Cipher(conversion) = &mut clone.pad_mut().stage {
         conversion.done += conversion.len;
         conversion.sector = volume.converter.after(conversion.sector, conversion.len);
@@ -150,17 +160,21 @@ fn request_next(clone: PadBio<Clone>, volume: &Arc<Volume>) {
     let (total, single) = (total(&clone), clone.is_single_unit());
     let (converter, Some(offload)) = (&volume.converter, &volume.offload) else { return clone::fail(clone) };
     let Some(mut clone) = offload.backlog.hold(clone) else { return };
-    let Stage::Cipher(conversion) = &mut clone.pad_mut().stage else { return clone::fail(clone) };
+    // It is taken out of the pad, for the IV mode looks at the clone's data while it makes the IVs.
+    let Stage::Cipher(mut conversion) = std::mem::replace(&mut clone.pad_mut().stage, Stage::Below) else {
+        return clone::fail(clone);
+    };
     if conversion.done == total {
-        conversion.memory = None;
+        drop(conversion);
         return finish(clone, &volume.lower);
     }
     let left = if single { converter.unit_size() } else { total - conversion.done };
     let run = converter.run(conversion.sector, left);
-    if conversion.set_up(&run, converter.unit_size()).is_err() {
+    if conversion.set_up(&clone, converter, run).is_err() {
         return clone::fail(clone);
     }
-    match run.key.cipher.start(Job::new(Sent(clone))) {
+    clone.pad_mut().stage = Stage::Cipher(conversion);
+    match converter.cipher(run.key).start(Job::new(Sent(clone))) {
         Answer::Busy => offload.backlog.is_full(),
         Answer::Done | Answer::Queued => {}
     }
@@ -182,13 +196,34 @@ fn total(clone: &PadBio<Clone>) -> usize {
 
 impl Conversion {
     /// Makes the request of this run.
-    fn set_up(&mut self, run: &Run<'_>, unit_size: usize) -> Result<(), CryptError> {
-        (self.len, self.units, self.rule) = (run.len, run.len / unit_size, run.rule);
-        self.vector = run.key.essiv.is_some();
-        match &run.key.essiv {
-            Some(essiv) => essiv.fill(&run.rule, 0, self.ivs_mut()),
-            None => Ok(()),
+    fn set_up(&mut self, clone: &PadBio<Clone>, converter: &Converter, run: Run) -> Result<(), CryptError> {
+        (self.len, self.units, self.rule) = (run.len, run.len / converter.unit_size(), run.rule);
+        if !self.vector {
+            return Ok(());
         }
+        let request = self.numbered(clone);
+        self.in_place = converter.iv().before(&request)?;
+        converter.iv().fill(run.key, &request, self.ivs_mut())
+    }
+
+    /// The sectors of the request, with the rule that numbers them.
+    fn numbered<'a>(&self, clone: &'a PadBio<Clone>) -> Request<'a> {
+        let nothing = SpanIter::new(&[]);
+        let (src, dst) = match (&clone.pad().writes, clone.parent()) {
+            (Some(bio), _) => (bio.data(), clone.data()),
+            (None, Some(bio)) => (bio.data(), bio.data()),
+            (None, None) => (nothing, nothing),
+        };
+        let (src, dst) = (src.after(self.done).first(self.len), dst.after(self.done).first(self.len));
+        let unit_size = self.len / self.units;
+        Request { direction: self.direction, src, dst, unit_size, iv: self.rule }
+    }
+
+    /// The request.
+    fn request<'a>(&'a self, clone: &'a PadBio<Clone>) -> Request<'a> {
+        let numbered = self.numbered(clone);
+        let src = if self.in_place { numbered.dst } else { numbered.src };
+        Request { src, iv: self.rule(), ..numbered }
     }
 
     /// Where the IVs of the request are, where they are made one by one.
@@ -258,21 +293,7 @@ unsafe impl Carrier for Sent {
     }
 
     fn request(&self) -> Request<'_> {
-        let (clone, conversion) = (&self.0, self.conversion());
-        let nothing = SpanIter::new(&[]);
-        let (src, dst) = match (&clone.pad().writes, clone.parent()) {
-            (Some(bio), _) => (bio.data(), clone.data()),
-            (None, Some(bio)) => (bio.data(), bio.data()),
-            (None, None) => (nothing, nothing),
-        };
-        let (done, len) = (conversion.done, conversion.len);
-        Request {
-            direction: conversion.direction,
-            src: src.after(done).first(len),
-            dst: dst.after(done).first(len),
-            unit_size: conversion.len / conversion.units,
-            iv: conversion.rule(),
-        }
+        self.conversion().request(&self.0)
     }
 
     fn memory(&self) -> Span<'_> {

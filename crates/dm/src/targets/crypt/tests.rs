@@ -3,31 +3,34 @@
 
 use udm_crypto::{Algorithm, HashAlgorithm, Iv, Mode};
 
-use super::iv::{BATCH, Essiv, IvGenerator};
+use super::iv::{BATCH, Essiv, Numbering};
 use super::params::{CryptOptions, IvMode};
 use super::{CipherChoice, LONGEST};
 
-const MODES: [IvMode; 6] =
-    [IvMode::None, IvMode::Null, IvMode::Plain, IvMode::Plain64, IvMode::Plain64be, IvMode::Benbi];
+const MODES: [IvMode; 10] = {
+    use IvMode::{Benbi, Eboiv, Elephant, Lmk, None, Null, Plain, Plain64, Plain64be, Tcw};
+    [None, Null, Plain, Plain64, Plain64be, Benbi, Eboiv, Elephant, Lmk, Tcw]
+};
 
-fn generator(mode: IvMode, sector_size: usize, iv_large_sectors: bool) -> IvGenerator {
+fn numbering(mode: IvMode, sector_size: usize, iv_large_sectors: bool) -> Numbering {
     let options = CryptOptions { sector_size, iv_large_sectors, ..CryptOptions::default() };
-    IvGenerator::new(mode, Algorithm::aes(Mode::Xts), &options)
+    Numbering::new(mode, Algorithm::aes(Mode::Xts), &options)
 }
 
 /// How many encryption sectors the run from `sector` on has.
 fn units(mode: IvMode, sector_size: usize, large: bool, sector: u64) -> u64 {
-    generator(mode, sector_size, large).rule(sector).1 as u64
+    numbering(mode, sector_size, large).rule(sector).1 as u64
 }
 
-/// The IV by the formulas of `crypt_iv_*`, with arithmetic that is too wide to wrap.
+/// The IV, or what it is made of, by the formulas of `crypt_iv_*`, with arithmetic that is too wide to wrap.
 fn definition(mode: IvMode, sector_size: usize, large: bool, sector: u128) -> Iv {
     let sector = sector % (1 << 64);
     let s = if large { sector / (sector_size as u128 / 512) } else { sector };
     match mode {
         IvMode::None | IvMode::Null => [0; 16],
         IvMode::Plain => (s % (1 << 32)).to_le_bytes(),
-        IvMode::Plain64 => s.to_le_bytes(),
+        IvMode::Plain64 | IvMode::Lmk | IvMode::Tcw => s.to_le_bytes(),
+        IvMode::Eboiv | IvMode::Elephant => ((s * sector_size as u128) % (1 << 64)).to_le_bytes(),
         IvMode::Plain64be => s.to_be_bytes(),
         IvMode::Benbi => ((s * 32 + 1) % (1 << 64)).to_be_bytes(),
     }
@@ -36,7 +39,7 @@ fn definition(mode: IvMode, sector_size: usize, large: bool, sector: u128) -> Iv
 /// Oracle: where the numbers wrap, worked out by hand.
 #[test]
 fn a_run_ends_where_a_number_wraps_and_nowhere_else() {
-    use IvMode::{Benbi, Null, Plain, Plain64, Plain64be};
+    use IvMode::{Benbi, Eboiv, Null, Plain, Plain64, Plain64be};
     let top = 1_u128 << 64;
     let before = |border: u128, sectors: u64| (border - u128::from(sectors)) as u64;
     let cases = [
@@ -59,6 +62,10 @@ fn a_run_ends_where_a_number_wraps_and_nowhere_else() {
         (Benbi, 4096, false, before(1 << 59, 16), 2),
         (Benbi, 4096, true, before(1 << 59, 16), (1 << 59) - (1 << 56) + 2),
         (Benbi, 4096, true, before(1 << 62, 16), 2),
+        // eboiv's place in bytes has 64.
+        (Eboiv, 512, false, before(1 << 55, 2), 2),
+        (Eboiv, 4096, false, before(1 << 52, 16), 2),
+        (Eboiv, 4096, true, before(1 << 55, 16), 2),
         (Null, 512, false, 0, u64::MAX),
     ];
     for (mode, sector_size, large, sector, expected) in cases {
@@ -88,11 +95,13 @@ fn runs_across_wraps_number_as_defined() {
         for sector_size in [512, 1024, 2048, 4096] {
             for large in [false, true] {
                 let step = sector_size as u128 / 512;
-                for border in [1 << 32, step << 32, 1 << 59, step << 59, 1 << 64_u32] {
-                    let (generator, end) = (generator(mode, sector_size, large), border + 20 * step);
+                for border in
+                    [1 << 32, step << 32, 1 << 52, step << 52, 1 << 55, 1 << 59, step << 59, 1 << 64_u32]
+                {
+                    let (numbering, end) = (numbering(mode, sector_size, large), border + 20 * step);
                     let mut sector = border - 20 * step;
                     while sector < end {
-                        let (rule, units) = generator.rule(sector as u64);
+                        let (rule, units) = numbering.rule(sector as u64);
                         let units = units.min(((end - sector) / step) as usize);
                         for unit in 0..units {
                             let at = sector + unit as u128 * step;
@@ -117,12 +126,12 @@ fn essiv_makes_a_batch_as_it_makes_each() {
     let choice = CipherChoice::default();
     for hash in HashAlgorithm::ALL {
         let essiv = Essiv::new(&choice, Algorithm::aes(Mode::Cbc), hash, b"sixteen byte key").unwrap();
-        let (rule, _) = generator(IvMode::Plain64, 4096, false).rule(1 << 40);
+        let (rule, _) = numbering(IvMode::Plain64, 4096, false).rule(1 << 40);
         let mut ivs = [Iv::default(); BATCH];
-        essiv.fill(&rule, 3, &mut ivs).unwrap();
-        for (unit, iv) in (3..).zip(&ivs).step_by(37) {
+        essiv.fill(&rule, &mut ivs).unwrap();
+        for (unit, iv) in ivs.iter().enumerate().step_by(37) {
             let mut alone = [Iv::default()];
-            essiv.fill(&rule, unit, &mut alone).unwrap();
+            essiv.fill(&rule.only(unit), &mut alone).unwrap();
             assert_eq!(alone[0], *iv, "{} {unit}", hash.name());
         }
         assert_ne!(ivs[0], ivs[1]);

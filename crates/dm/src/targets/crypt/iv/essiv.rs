@@ -4,15 +4,17 @@
 //! The IVs of many sectors are enciphered in one pass, which keeps the cipher's pipeline full; the kernel enciphers
 //! one, waits for it, and only then begins with the sector.
 
-use udm_block::{Span, SpanIter};
-use udm_crypto::{
-    Algorithm, CryptError, Direction, HashAlgorithm, Iv, IvRule, KeyError, Mode, Request, Skcipher,
-};
+use udm_crypto::{Algorithm, CryptError, HashAlgorithm, Iv, IvRule, KeyError, Skcipher};
 
+use super::encipher;
 use crate::targets::crypt::CipherChoice;
 
 /// The cipher of the IVs.
-pub(in crate::targets::crypt) struct Essiv(Skcipher);
+pub(in crate::targets::crypt) struct Essiv {
+    blocks: Skcipher,
+    /// Whether an IV is the first half of an [`Iv`].
+    narrow: bool,
+}
 
 impl Essiv {
     /// The cipher of the IVs of a volume under `algorithm`, whose key is `key`.
@@ -25,29 +27,27 @@ impl Essiv {
         hash: HashAlgorithm,
         key: &[u8],
     ) -> Result<Self, KeyError> {
-        let blocks = Algorithm { mode: Mode::Ecb, ..algorithm };
-        choice.key(blocks, &hash.digest(key)).map(Self)
+        let blocks = algorithm.blocks().unwrap_or(algorithm);
+        let narrow = algorithm.iv_size() < size_of::<Iv>();
+        Ok(Self { blocks: choice.key(blocks, &hash.digest(key))?, narrow })
     }
 
-    /// Fills `ivs` with the IVs of the units from `unit` on that `rule` numbers.
+    /// Fills `ivs` with the IVs of the units that `rule` numbers.
     ///
     /// # Errors
     /// When the cipher fails.
     pub(in crate::targets::crypt) fn fill(
         &self,
         rule: &IvRule<'_>,
-        unit: usize,
         ivs: &mut [Iv],
     ) -> Result<(), CryptError> {
-        rule.fill(unit, ivs);
-        let run = [Span::new(ivs.as_flattened_mut())];
-        let blocks = SpanIter::new(&run);
-        self.0.crypt(&Request {
-            direction: Direction::Encrypt,
-            src: blocks,
-            dst: blocks,
-            unit_size: size_of::<Iv>(),
-            iv: IvRule::Constant([0; 16]),
-        })
+        rule.fill(0, ivs);
+        if self.narrow && matches!(rule, IvRule::CounterBe64 { .. }) {
+            // The number is in the last 8 bytes, which are the IV here.
+            for iv in &mut *ivs {
+                iv.rotate_left(8);
+            }
+        }
+        encipher(&self.blocks, IvRule::Constant(Iv::default()), ivs)
     }
 }

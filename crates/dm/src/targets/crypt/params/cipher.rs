@@ -4,12 +4,17 @@ use std::fmt;
 
 use udm_crypto::{Algorithm, HashAlgorithm};
 
-use super::known::{self, MISSING_IV_MODES};
+use super::known;
+use super::layout::KeyLayout;
 use super::part::Part;
-use crate::table::{Fault, TableErrorKind, reason, shown};
+use super::unfit;
+use crate::table::{Fault, KernelReason, TableErrorKind, reason, shown};
 
 /// The longest name that the crypto API takes, in bytes, and one for its end (`CRYPTO_MAX_ALG_NAME`).
 const ALGORITHM_NAME_LIMIT: usize = 128;
+
+/// The number of lmk's keys where the cipher word cannot say another: loop-AES's.
+const LMK_KEYS: usize = 64;
 
 /// What the cipher word says.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,11 +58,29 @@ pub enum IvMode {
     Plain64be,
     /// The number of the cipher block that the sector begins with, from 1: 64 bits, big-endian, in the last 8 bytes.
     Benbi,
+    /// The sector's place in bytes, enciphered by the volume's own cipher: `BitLocker`'s CBC.
+    Eboiv,
+    /// The same, and a diffuser over the sector: `BitLocker`'s CBC with Elephant.
+    Elephant,
+    /// A digest of the rest of the sector: loop-AES.
+    Lmk,
+    /// The number under a seed, and whitening over the ciphertext: old `TrueCrypt`.
+    Tcw,
 }
 
 impl IvMode {
     /// The IV modes that a table can name, apart from essiv.
-    pub const ALL: [Self; 5] = [Self::Plain, Self::Plain64, Self::Plain64be, Self::Benbi, Self::Null];
+    pub const ALL: [Self; 9] = [
+        Self::Plain,
+        Self::Plain64,
+        Self::Plain64be,
+        Self::Benbi,
+        Self::Null,
+        Self::Eboiv,
+        Self::Elephant,
+        Self::Lmk,
+        Self::Tcw,
+    ];
 
     /// The name in a table; of `None`, the empty one.
     pub const fn name(self) -> &'static str {
@@ -68,7 +91,16 @@ impl IvMode {
             Self::Plain64 => "plain64",
             Self::Plain64be => "plain64be",
             Self::Benbi => "benbi",
+            Self::Eboiv => "eboiv",
+            Self::Elephant => "elephant",
+            Self::Lmk => "lmk",
+            Self::Tcw => "tcw",
         }
+    }
+
+    /// Whether it is for sectors of 512 bytes alone.
+    pub const fn is_of_512(self) -> bool {
+        matches!(self, Self::Lmk | Self::Tcw)
     }
 }
 
@@ -103,14 +135,18 @@ impl CipherSpec {
         })
     }
 
-    /// The bytes of each key, of the `bytes` of all keys together. What is left over belongs to none of them.
-    pub const fn key_size_of(&self, bytes: usize) -> usize {
-        bytes / self.key_count
+    /// How a key word of `bytes` bytes is divided.
+    ///
+    /// # Errors
+    /// How the kernel refuses a size that the cipher or its IV mode does not take; `None` where it takes it, and reads
+    /// bytes that are not there.
+    pub fn key_layout(&self, bytes: usize) -> Result<KeyLayout, Option<KernelReason>> {
+        KeyLayout::of(self, bytes)
     }
 
     /// Whether keys of `bytes` in all are of a size that the cipher takes.
     pub fn takes_key_size(&self, bytes: usize) -> bool {
-        self.algorithm.key_sizes().any(|size| size == self.key_size_of(bytes))
+        self.key_layout(bytes).is_ok()
     }
 }
 
@@ -182,14 +218,15 @@ fn new_form(word: Part<'_>) -> Result<Pieces<'_>, Fault> {
         }
         _ => (api_algorithm(name)?, None),
     };
-    Ok(Pieces { algorithm, essiv, iv, iv_option, key_count: 1 })
+    let key_count = if iv.is_some_and(|iv| iv.text == IvMode::Lmk.name()) { LMK_KEYS } else { 1 };
+    Ok(Pieces { algorithm, essiv, iv, iv_option, key_count })
 }
 
 /// The algorithm of a crypto API name such as `xts(aes)`.
 fn api_algorithm(name: Part<'_>) -> Result<Algorithm, Fault> {
     match name.call() {
         Some((mode, cipher)) => known::algorithm(cipher, mode),
-        None => Err(known::without_mode(name)),
+        None => known::stream(name),
     }
 }
 
@@ -220,24 +257,27 @@ fn iv_spec<'a>(pieces: &Pieces<'a>, word: Part<'a>) -> Result<(IvSpec, Option<Pa
         let fault = Fault::new(TableErrorKind::Cipher, message, found, "write -plain64 after the cipher");
         return Err(fault.with_bytes(word.range()));
     };
-    match IvMode::ALL.into_iter().find(|mode| mode.name() == name.text) {
-        Some(mode) => Ok((IvSpec { mode, essiv: pieces.essiv }, None)),
-        None => Err(no_such_iv_mode(name)),
-    }
+    let Some(mode) = IvMode::ALL.into_iter().find(|mode| mode.name() == name.text) else {
+        return Err(no_such_iv_mode(name));
+    };
+    unfit::check(mode, pieces.algorithm, pieces.essiv, name)?;
+    Ok((IvSpec { mode, essiv: pieces.essiv }, None))
 }
 
 /// The fault of an IV mode that udm, or nobody, has.
 fn no_such_iv_mode(name: Part<'_>) -> Fault {
-    let [plain, plain64, plain64be, benbi, null] = IvMode::ALL.map(IvMode::name);
-    let ours = [plain, plain64, plain64be, "essiv", benbi, null];
+    let mut ours = IvMode::ALL.map(IvMode::name).to_vec();
+    ours.insert(3, "essiv");
     if name.text == "random" {
-        let more = ": its IVs are stored beside the sectors, by dm-integrity";
-        return known::missing("IV mode", name, &ours).with_more(more);
+        let found = shown(name.text);
+        let message = format!(
+            "IV mode {found} stores its IVs beside the sectors, and udm does not have dm-integrity for that yet"
+        );
+        let hint = "use plain64, whose IVs are not stored, as in aes-xts-plain64";
+        let fault = Fault::new(TableErrorKind::Missing, message, found, hint);
+        return fault.with_bytes(name.range()).with_kernel(reason::INTEGRITY_SPACE);
     }
-    if MISSING_IV_MODES.contains(&name.text) {
-        return known::missing("IV mode", name, &ours);
-    }
-    known::unknown("IV mode", name, &ours, &MISSING_IV_MODES).with_kernel(reason::IV_MODE)
+    known::unknown("IV mode", name, &ours, &["random"]).with_kernel(reason::IV_MODE)
 }
 
 /// A number of keys.
@@ -268,13 +308,16 @@ fn check_essiv_hash(iv: Option<Part<'_>>, option: Option<Part<'_>>) -> Result<()
     }
 }
 
-/// essiv needs a cipher that takes an IV.
+/// essiv needs a cipher with an IV of one block, which it enciphers.
 fn check_essiv_cipher(algorithm: Algorithm, at: Part<'_>) -> Result<(), Fault> {
-    if algorithm.iv_size() > 0 {
+    if algorithm.blocks().is_some() && algorithm.iv_size() == algorithm.cipher.block_size() {
         return Ok(());
     }
     let found = shown(at.text);
-    let message = format!("essiv makes an IV, and {algorithm} takes none (found {found})");
+    let message = match algorithm.iv_size() {
+        0 => format!("essiv makes an IV, and {algorithm} takes none (found {found})"),
+        _ => format!("essiv makes an IV of one block, and that of {algorithm} is none (found {found})"),
+    };
     let fault = Fault::new(TableErrorKind::Cipher, message, found, "use cbc instead, or leave essiv out");
     Err(fault.with_bytes(at.range()).with_kernel(reason::CIPHER))
 }

@@ -4,9 +4,13 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use super::cipher::CipherSpec;
+use super::cipher::{CipherSpec, IvMode};
 use super::known::either;
+use super::layout::KeyLayout;
 use crate::table::{Fault, ShowKeys, TableErrorKind, escape, number, reason};
+
+/// The most key sizes that a hint counts up.
+const SIZES_SHOWN: usize = 6;
 
 /// The key of a crypt target.
 #[derive(Clone, PartialEq, Eq)]
@@ -199,13 +203,15 @@ fn check_digits(text: &str, cipher: &CipherSpec) -> Result<(), Fault> {
 
 /// Checks that `bytes`, the size of `what`, is one that the cipher takes.
 fn check_size(bytes: usize, what: &str, cipher: &CipherSpec) -> Result<(), Fault> {
-    if cipher.takes_key_size(bytes) {
-        return Ok(());
-    }
+    let Err(kernel) = cipher.key_layout(bytes) else { return Ok(()) };
     let found = format!("{bytes} bytes ({} hex digits)", bytes.saturating_mul(2));
-    let message = format!("{what} has {found}, which {} does not take", cipher.algorithm);
-    Err(Fault::new(TableErrorKind::Key, message, found, format!("give {}", sizes(cipher)))
-        .with_kernel(reason::KEY))
+    let with = match cipher.iv.mode {
+        mode @ (IvMode::Elephant | IvMode::Lmk | IvMode::Tcw) => format!(" with {}", mode.name()),
+        _ => String::new(),
+    };
+    let message = format!("{what} has {found}, which {}{with} does not take", cipher.algorithm);
+    let fault = Fault::new(TableErrorKind::Key, message, found, format!("give {}", sizes(cipher)));
+    Err(kernel.into_iter().fold(fault, Fault::with_kernel))
 }
 
 /// The fault of a `-` where the cipher needs a key.
@@ -214,13 +220,23 @@ fn no_key(cipher: &CipherSpec) -> Fault {
     Fault::new(TableErrorKind::Key, message, "-", format!("give {}", sizes(cipher))).with_kernel(reason::KEY)
 }
 
-/// The key sizes that the cipher takes, for a hint.
+/// The key sizes that the cipher takes, for a hint; of very many, the first and the last.
 fn sizes(cipher: &CipherSpec) -> String {
-    let all: Vec<_> =
-        cipher.algorithm.key_sizes().map(|size| size.saturating_mul(cipher.key_count)).collect();
-    let bytes: Vec<_> = all.iter().map(ToString::to_string).collect();
-    let digits: Vec<_> = all.iter().map(|size| size.saturating_mul(2).to_string()).collect();
-    format!("{} bytes ({} hex digits)", either(&bytes), either(&digits))
+    let all = KeyLayout::sizes(cipher);
+    let words = |size: fn(usize) -> usize| {
+        let mut words: Vec<_> = all.iter().map(|&bytes| size(bytes).to_string()).collect();
+        if words.len() > SIZES_SHOWN {
+            words.splice(3..words.len() - 1, ["...".to_owned()]);
+        }
+        either(&words)
+    };
+    match all[..] {
+        [] => "a key to another cipher: none fits here".into(),
+        [0] => "-, as it has no key".into(),
+        _ => {
+            format!("{} bytes ({} hex digits)", words(|bytes| bytes), words(|bytes| bytes.saturating_mul(2)))
+        }
+    }
 }
 
 /// The bytes of `text`, which is an even number of hex digits.

@@ -5,45 +5,19 @@ use udm_crypto::{Algorithm, Cipher, HashAlgorithm, Mode};
 use super::part::Part;
 use crate::table::{Fault, TableErrorKind, nearest, reason, shown};
 
-/// The algorithms that a table can name so far.
-const OURS: [Algorithm; 3] =
-    [Algorithm::aes(Mode::Xts), Algorithm::aes(Mode::Cbc), Algorithm::aes(Mode::Ecb)];
+/// Block ciphers that only the kernel has.
+const OTHER_CIPHERS: [&str; 11] =
+    ["anubis", "aria", "des", "fcrypt", "khazad", "seed", "sm4", "tea", "tnepres", "xeta", "xtea"];
 
-/// Block ciphers of the kernel that udm does not have yet.
-const MISSING_CIPHERS: [&str; 19] = [
-    "anubis",
-    "aria",
-    "blowfish",
-    "camellia",
-    "cast5",
-    "cast6",
-    "cipher_null",
-    "des",
-    "des3_ede",
-    "fcrypt",
-    "khazad",
-    "seed",
-    "serpent",
-    "sm4",
-    "tea",
-    "tnepres",
-    "twofish",
-    "xeta",
-    "xtea",
-];
+/// Modes around a cipher that only the kernel has.
+const OTHER_MODES: [&str; 2] = ["hctr2", "xctr"];
 
-/// Modes of the kernel around a block cipher that udm does not have yet.
-const MISSING_MODES: [&str; 8] = ["adiantum", "cfb", "ctr", "hctr2", "lrw", "ofb", "pcbc", "xctr"];
+/// Stream ciphers that only the kernel has; they stand without a mode.
+const OTHER_STREAMS: [&str; 2] = ["arc4", "salsa20"];
 
 /// Modes of the kernel that authenticate: their tags need a place beside the sectors.
 const AUTHENTICATED: [&str; 9] =
     ["aegis128", "aegis128l", "aegis256", "authenc", "ccm", "gcm", "rfc4106", "rfc4309", "rfc7539"];
-
-/// Stream ciphers of the kernel, which stand without a mode.
-const STREAMS: [&str; 5] = ["arc4", "chacha20", "salsa20", "xchacha12", "xchacha20"];
-
-/// IV modes of the kernel that udm does not have yet.
-pub(super) const MISSING_IV_MODES: [&str; 5] = ["eboiv", "elephant", "lmk", "random", "tcw"];
 
 /// Hashes of the kernel that udm does not have, with the bytes of their digests.
 const OTHER_HASHES: [(&str, usize); 24] = [
@@ -76,53 +50,78 @@ const OTHER_HASHES: [(&str, usize); 24] = [
 /// The algorithm of `mode` around `cipher`.
 pub(super) fn algorithm(cipher: Part<'_>, mode: Part<'_>) -> Result<Algorithm, Fault> {
     let known_mode = self::mode(mode)?;
-    Ok(Algorithm { mode: known_mode, cipher: self::cipher(cipher)? })
+    let known_cipher = self::cipher(cipher)?;
+    Algorithm::new(known_mode, known_cipher).map_err(|error| {
+        let found = shown(cipher.text);
+        let of_cipher = |mode: &Mode| Algorithm::new(*mode, known_cipher).is_ok();
+        let modes: Vec<_> = Mode::ALL.into_iter().filter(of_cipher).map(Mode::name).collect();
+        let hint = match modes[..] {
+            // A stream cipher, whose mode has no name.
+            [""] => format!("write capi:{}-plain64", cipher.text),
+            _ => format!("use {} in {}", cipher.text, either(&modes)),
+        };
+        let fault = Fault::new(TableErrorKind::Cipher, error.to_string(), found, hint);
+        let fault = fault.with_bytes(mode.range());
+        // The kernel takes modes around its cipher that does nothing.
+        if known_cipher == Cipher::CipherNull { fault } else { fault.with_kernel(reason::CIPHER) }
+    })
 }
 
 /// The mode of the name `name`.
 fn mode(name: Part<'_>) -> Result<Mode, Fault> {
-    let ours = OURS.map(|algorithm| algorithm.mode.name());
-    if let Some(mode) = Mode::from_name(name.text).filter(|mode| ours.contains(&mode.name())) {
+    if let Some(mode) = Mode::from_name(name.text) {
         return Ok(mode);
     }
     if AUTHENTICATED.contains(&name.text) {
         return Err(authenticated(name));
     }
-    if MISSING_MODES.contains(&name.text) {
+    let ours = Mode::ALL.map(Mode::name);
+    let ours: Vec<_> = ours.into_iter().filter(|name| !name.is_empty()).collect();
+    if OTHER_MODES.contains(&name.text) {
         return Err(missing("cipher mode", name, &ours));
     }
-    Err(unknown("cipher mode", name, &ours, &MISSING_MODES).with_kernel(reason::CIPHER))
+    Err(unknown("cipher mode", name, &ours, &OTHER_MODES).with_kernel(reason::CIPHER))
 }
 
-/// The block cipher of the name `name`.
+/// The cipher of the name `name`.
 fn cipher(name: Part<'_>) -> Result<Cipher, Fault> {
-    let ours = [Cipher::Aes.name()];
-    if name.text == ours[0] {
-        return Ok(Cipher::Aes);
+    if let Some(cipher) = Cipher::from_name(name.text) {
+        return Ok(cipher);
     }
-    if MISSING_CIPHERS.contains(&name.text) || STREAMS.contains(&name.text) {
+    let ours = Cipher::ALL.map(Cipher::name);
+    if OTHER_CIPHERS.contains(&name.text) || OTHER_STREAMS.contains(&name.text) {
         return Err(missing("cipher", name, &ours));
     }
-    Err(unknown("cipher", name, &ours, &MISSING_CIPHERS).with_kernel(reason::CIPHER))
+    Err(unknown("cipher", name, &ours, &OTHER_CIPHERS).with_kernel(reason::CIPHER))
 }
 
-/// The fault of a name with no parentheses where the crypto API's name of a cipher should be.
-pub(super) fn without_mode(name: Part<'_>) -> Fault {
-    if STREAMS.contains(&name.text) {
-        return missing("cipher", name, &OURS.map(|algorithm| algorithm.to_string()));
+/// The algorithm of a crypto API name with no parentheses: a stream cipher.
+pub(super) fn stream(name: Part<'_>) -> Result<Algorithm, Fault> {
+    let cipher = Cipher::from_name(name.text);
+    if let Some(algorithm) = cipher.and_then(|cipher| Algorithm::new(Mode::Stream, cipher).ok()) {
+        return Ok(algorithm);
+    }
+    if OTHER_STREAMS.contains(&name.text) {
+        let ours: Vec<_> = Algorithm::ALL.iter().filter(|algorithm| algorithm.mode == Mode::Stream).collect();
+        return Err(missing("cipher", name, &ours.iter().map(ToString::to_string).collect::<Vec<_>>()));
     }
     if AUTHENTICATED.contains(&name.text) {
-        return authenticated(name);
+        return Err(authenticated(name));
     }
     let found = shown(name.text);
     let message = format!("{found} is not a cipher with its mode");
-    let hint = match Cipher::from_name(name.text).filter(|cipher| *cipher == Cipher::Aes) {
-        Some(cipher) => format!("write capi:xts({0}) or capi:cbc({0})", cipher.name()),
+    let hint = match cipher {
+        Some(Cipher::XChaCha12Aes | Cipher::XChaCha20Aes) => format!("write capi:adiantum({})", name.text),
+        Some(Cipher::CipherNull) => "write capi:ecb(cipher_null)".into(),
+        Some(cipher) if cipher.block_size() == 16 => {
+            format!("write capi:xts({0}) or capi:cbc({0})", cipher.name())
+        }
+        Some(cipher) => format!("write capi:cbc({})", cipher.name()),
         None => "write capi:<mode>(<cipher>), such as capi:xts(aes)".into(),
     };
-    Fault::new(TableErrorKind::Cipher, message, found, hint)
+    Err(Fault::new(TableErrorKind::Cipher, message, found, hint)
         .with_bytes(name.range())
-        .with_kernel(reason::CIPHER)
+        .with_kernel(reason::CIPHER))
 }
 
 /// The hash of the name `name`, whose digest is to be a key of `algorithm`'s cipher.
@@ -148,7 +147,11 @@ pub(super) fn hash(name: Part<'_>, algorithm: Algorithm) -> Result<HashAlgorithm
         // it sets the key.
         let (least, most) = (keys.first().copied().unwrap_or(0), keys.last().copied().unwrap_or(0));
         let kernel = if (least..=most).contains(&digest) { reason::KEY } else { reason::CIPHER };
-        let fault = Fault::new(TableErrorKind::Cipher, message, found, format!("use {}", either(&ours)));
+        let hint = match ours[..] {
+            [] => "use plain64 with this cipher: no hash is as long as its key".into(),
+            _ => format!("use {}", either(&ours)),
+        };
+        let fault = Fault::new(TableErrorKind::Cipher, message, found, hint);
         return Err(fault.with_bytes(name.range()).with_kernel(kernel));
     }
     known.ok_or_else(|| missing("essiv's hash", name, &ours))

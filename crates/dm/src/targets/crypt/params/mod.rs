@@ -1,16 +1,18 @@
 //! The parameters of a crypt target: `<cipher> <key> <iv_offset> <device> <start> [<count> <option>...]`.
 //!
 //! - [`CipherSpec`] is the cipher word, in either of its forms, with the names of `known`.
-//! - [`KeySpec`] is the key word.
+//! - [`KeySpec`] is the key word, and [`KeyLayout`] how its bytes are divided.
 //! - [`CryptOptions`] are the optional words.
 
 mod cipher;
 mod key;
 mod known;
+mod layout;
 mod options;
 mod part;
 #[cfg(test)]
 mod tests;
+mod unfit;
 
 use std::fmt;
 
@@ -18,6 +20,7 @@ use udm_block::{Sector, Sectors};
 
 pub use cipher::{CipherSpec, IvMode, IvSpec};
 pub use key::{KeyBytes, KeySpec, KeyringKey, KeyringType};
+pub use layout::KeyLayout;
 pub use options::CryptOptions;
 
 use crate::table::{
@@ -64,6 +67,7 @@ impl CryptSpec {
         let device_start =
             Sector(device_start_word.number("the device's start", Some(reason::DEVICE_START))?);
         let options = CryptOptions::parse(rest)?;
+        check_sector_size(&cipher, &options).map_err(|fault| cipher_word.fault(fault))?;
         let unit = options.sectors_per_unit();
         let multiple = |word: &Word<'_>, what: &str, value: u64, kernel| {
             check_multiple(what, value, unit).map_err(|fault| word.fault(fault.with_kernel(kernel)))
@@ -93,6 +97,17 @@ fn missing_word(last: &Word<'_>, there: usize) -> TableError {
     let fault =
         Fault::new(TableErrorKind::Words, message, found, format!("write {form} [<count> <option>...]"));
     last.fault(fault.with_kernel(reason::NOT_ENOUGH_ARGUMENTS))
+}
+
+/// Checks that the IV mode is one for sectors of this size.
+fn check_sector_size(cipher: &CipherSpec, options: &CryptOptions) -> Result<(), Fault> {
+    let (mode, size) = (cipher.iv.mode, options.sector_size);
+    if !mode.is_of_512() || size == udm_block::SECTOR_SIZE {
+        return Ok(());
+    }
+    let message = format!("IV mode {} is for sectors of 512 bytes, not for sector_size:{size}", mode.name());
+    let hint = "leave sector_size out, or use plain64";
+    Err(Fault::new(TableErrorKind::Cipher, message, mode.name(), hint).with_kernel(reason::IV_CREATE))
 }
 
 /// Checks that `value`, which `what` names, is a multiple of `unit`, both in sectors of 512 bytes.

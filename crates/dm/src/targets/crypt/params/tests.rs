@@ -3,7 +3,7 @@
 
 use udm_crypto::{Algorithm, HashAlgorithm, Mode};
 
-use super::{CipherSpec, IvMode, IvSpec, KeySpec};
+use super::{CipherSpec, IvMode, IvSpec, KeyLayout, KeySpec};
 use crate::table::{ShowKeys, TableErrorKind};
 
 fn cipher(text: &str) -> CipherSpec {
@@ -61,7 +61,7 @@ fn a_key_count_divides_the_key_as_the_kernel_divides_it() {
     {
         assert_eq!(spec.takes_key_size(bytes), taken, "{bytes}");
     }
-    assert_eq!(spec.key_size_of(33), 16);
+    assert_eq!(spec.key_layout(33), Ok(KeyLayout { key_size: 16, of_iv: 33..33 }));
     assert_eq!(cipher("aes:4").key_count, 4);
 }
 
@@ -76,10 +76,22 @@ fn a_fault_points_at_the_piece_and_says_what_would_do() {
     refused("capi:xts(eas)-plain64", Unknown, "eas", "try aes");
     refused("aes-cbc-essiv:sha265", Unknown, "sha265", "try sha256");
     refused("serpant-xts-plain64", Unknown, "serpant", "try serpent");
-    refused("serpent-xts-plain64", Missing, "serpent", "it has aes");
-    refused("capi:ctr(aes)-plain64", Missing, "ctr", "it has xts, cbc and ecb");
-    refused("xchacha12,aes-adiantum-plain64", Missing, "adiantum", "it has");
-    refused("aes-cbc-elephant", Missing, "elephant", "it has plain");
+    refused("aria-xts-plain64", Missing, "aria", "it has aes, serpent");
+    refused("capi:hctr2(aes)-plain64", Missing, "hctr2", "it has xts, cbc, ecb");
+    refused("capi:salsa20-plain64", Missing, "salsa20", "it has chacha20");
+    refused("aes-xts-random", Missing, "random", "plain64");
+    refused("aes-adiantum-plain64", Cipher, "adiantum", "use aes in xts, cbc");
+    refused("blowfish-xts-plain64", Cipher, "xts", "use blowfish in cbc");
+    refused("chacha20-xts-plain64", Cipher, "xts", "capi:chacha20-plain64");
+    refused("capi:xchacha12,aes-plain64", Cipher, "xchacha12,aes", "capi:adiantum(xchacha12,aes)");
+    refused("capi:blowfish-plain64", Cipher, "blowfish", "capi:cbc(blowfish)");
+    refused("aes-ctr-eboiv", Cipher, "eboiv", "use cbc");
+    refused("xchacha12,aes-adiantum-elephant", Cipher, "elephant", "use cbc");
+    refused("xchacha12,aes-adiantum-tcw", Cipher, "tcw", "use cbc");
+    refused("aes-xts-lmk", Cipher, "lmk", "aes:64-cbc-lmk");
+    refused("capi:essiv(cbc(aes),sha256)-eboiv", Cipher, "eboiv", "leave essiv out");
+    refused("xchacha20,aes-adiantum-essiv:sha256", Cipher, "essiv", "use cbc");
+    refused("des3_ede-cbc-essiv:sha256", Cipher, "sha256", "plain64");
     refused("aes-cbc-essiv:sm3", Missing, "sm3", "sha256");
     refused("capi:authenc(hmac(sha256),xts(aes))-random", Missing, "authenc", "without integrity");
     refused("capi:rfc7539(chacha20,poly1305)-random", Missing, "rfc7539", "without integrity");
