@@ -10,6 +10,7 @@ const RAW: &str = "crates/block/src/bio/raw.rs";
 const SET: &str = "crates/block/src/bio/set.rs";
 
 const IV: &str = "crates/dm/src/targets/crypt/iv/mod.rs";
+const BY_KEY: &str = "crates/dm/src/targets/crypt/by_key.rs";
 /// The crypt target's own tests, and those against the definitions.
 const DM: Build = Build::Tests { package: "udm-dm", target: "--lib" };
 const DEFINITIONS: Build = Build::Tests { package: "udm-dm", target: "--test=definitions" };
@@ -333,5 +334,23 @@ pub const ALL: &[Mutant] = &[
         build: Build::Tests { package: "udm-dm", target: "--test=vectors" },
         test: "what_the_kernel_wrote_is_read_back",
         says: "by offload-sim",
+    },
+    Mutant {
+        name: "the sectors of a key are numbered as neighbours",
+        file: BY_KEY,
+        find: "self.rule_of_every(begin, apart)",
+        replace: "self.rule_of_every(begin, 1)",
+        build: DEFINITIONS,
+        test: "long_runs_agree_with_the_definitions",
+        says: ": byte ",
+    },
+    Mutant {
+        name: "the second request of a key begins where the first did",
+        file: BY_KEY,
+        find: "self.after(sector, run.src.len() - src.len())",
+        replace: "self.after(sector, first * size)",
+        build: DEFINITIONS,
+        test: "long_runs_agree_with_the_definitions",
+        says: ": byte ",
     },
 ];

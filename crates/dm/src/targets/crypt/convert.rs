@@ -84,11 +84,18 @@ impl Converter {
         sector: u64,
     ) -> Result<(), CryptError> {
         let mut sector = sector.wrapping_add(self.iv_offset);
+        let (apart, unit_size) = (self.apart(), self.unit_size);
         while !src.is_empty() {
-            let run = self.run(sector, src.len().min(self.at_once()));
+            let run = match apart {
+                1 => self.run(sector, src.len().min(self.at_once())),
+                _ => self.run_of_all_keys(sector, src.len()),
+            };
             let (from, to) = (src.first(run.len), dst.first(run.len));
-            let (unit_size, iv) = (self.unit_size, run.rule);
-            self.crypt(run.key, Request { direction, src: from, dst: to, unit_size, iv })?;
+            let request = Request { direction, src: from, dst: to, unit_size, iv: run.rule };
+            match apart {
+                1 => self.crypt(run.key, request)?,
+                _ => self.crypt_by_key(&request, sector, apart)?,
+            }
             src.advance(run.len);
             dst.advance(run.len);
             sector = self.after(sector, run.len);
@@ -98,10 +105,34 @@ impl Converter {
 
     /// What goes into one request of the `len` bytes from the 512-byte sector `sector` on (`iv_offset` is in it already).
     pub(super) fn run(&self, sector: u64, len: usize) -> Run {
-        let (rule, most) = self.numbering.rule(sector);
-        let units = most.min(self.most_units()).min(len / self.unit_size);
-        let key = sector as usize & (self.keys.len() - 1);
-        Run { key, rule, len: units * self.unit_size }
+        let run = self.run_of_all_keys(sector, len);
+        Run { len: run.len.min(self.most_units().saturating_mul(self.unit_size)), ..run }
+    }
+
+    /// The same where the sectors are not all of the first one's key.
+    fn run_of_all_keys(&self, sector: u64, len: usize) -> Run {
+        let (rule, most) = self.numbering.rule(sector, 1);
+        Run { key: self.key_of(sector), rule, len: most.min(len / self.unit_size) * self.unit_size }
+    }
+
+    /// Which key a sector has.
+    pub(super) fn key_of(&self, sector: u64) -> usize {
+        sector as usize & (self.keys.len() - 1)
+    }
+
+    /// The rule of every `apart`th encryption sector from `sector` on, before a number wraps.
+    pub(super) fn rule_of_every(&self, sector: u64, apart: usize) -> IvRule<'static> {
+        self.numbering.rule(sector, apart as u64).0
+    }
+
+    /// How far the sectors of a key are from one another where requests are of one key: 1 where they are neighbours, and
+    /// where each sector has a request.
+    fn apart(&self) -> usize {
+        match self.requests {
+            // Both are powers of two.
+            Requests::WholeBio => (self.keys.len() / self.sectors_per_unit as usize).max(1),
+            Requests::PerSector => 1,
+        }
     }
 
     /// The sector behind `len` bytes from `sector` on.
@@ -136,10 +167,8 @@ impl Converter {
 
     /// How many units go into one request, apart from where a number wraps.
     pub(super) fn most_units(&self) -> usize {
-        // With several keys a sector's neighbours are of other keys, unless it spans all of them.
-        let one_key = self.sectors_per_unit.is_multiple_of(self.keys.len() as u64);
         match self.requests {
-            Requests::WholeBio if one_key => usize::MAX,
+            Requests::WholeBio if self.apart() == 1 => usize::MAX,
             _ => 1,
         }
     }
@@ -150,7 +179,7 @@ impl Converter {
     }
 
     /// The sectors of a run, which its rule numbers.
-    fn crypt(&self, key: usize, mut run: Request<'_>) -> Result<(), CryptError> {
+    pub(super) fn crypt(&self, key: usize, mut run: Request<'_>) -> Result<(), CryptError> {
         if !self.iv.is_vector() {
             return self.keys[key].crypt(&run);
         }

@@ -5,9 +5,10 @@
 //! clone down that borrows the client's memory, and decrypts it in place on its way back.
 //!
 //! * `clone`: the stages of a clone, each begun by the end of the one before.
-//! * `convert`: the sectors of a bio, given to a cipher on the same thread.
+//! * `convert`: the sectors of a bio, given to a cipher on the same thread; `by_key`, where a volume has several keys.
 //! * `offload`: the same for a driver that answers later, and may want memory that there is none of.
 
+mod by_key;
 mod clone;
 mod convert;
 mod iv;

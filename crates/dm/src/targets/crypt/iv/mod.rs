@@ -59,11 +59,12 @@ impl Numbering {
         }
     }
 
-    /// The rule of the encryption sectors from the 512-byte sector `sector` on (`iv_offset` is in it already), and for
-    /// how many of them it holds before a number wraps.
-    pub(super) fn rule(&self, sector: u64) -> (IvRule<'static>, usize) {
+    /// The rule of every `apart`th encryption sector from the 512-byte sector `sector` on (`iv_offset` is in it
+    /// already), and for how many encryption sectors it holds before a number wraps, where `apart` is 1.
+    pub(super) fn rule(&self, sector: u64, apart: u64) -> (IvRule<'static>, usize) {
         let (s, step) =
             if self.large { (sector >> self.sector_shift, 1) } else { (sector, 1 << self.sector_shift) };
+        let step = step * apart;
         let rule = match self.mode {
             IvMode::None | IvMode::Null => null::rule(),
             IvMode::Plain => plain::rule(s, step),
