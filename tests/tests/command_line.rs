@@ -206,3 +206,30 @@ fn two_tables_over_one_file_are_served_side_by_side() {
             && found[2 << 20..].iter().all(|byte| *byte == 0x22)
     );
 }
+
+#[test]
+fn a_row_is_explained_below_it_and_in_json() {
+    let table = format!("0 2048 crypt aes-xts-plain64 {} 0 null:1M 0\n2048 8 zero", "5a".repeat(32));
+    let shown = run(["table", "show", "--explain", "--driver", "portable", "--table", &table]);
+    let lines: Vec<String> = text(&shown.stdout).lines().map(str::to_owned).collect();
+    assert!(lines[0].starts_with("0 2048 crypt aes-xts-plain64 00"), "{lines:?}");
+    assert!(lines[1].starts_with("  cipher    xts(aes) "), "{lines:?}");
+    assert!(lines[2].starts_with("  driver    portable "), "{lines:?}");
+    assert_eq!(
+        lines.last().map(String::as_str),
+        Some("2048 8 zero"),
+        "a row that does not encrypt has nothing below it"
+    );
+
+    let shown = run(["table", "show", "--json", "--explain", "--table", &table]);
+    let rows: Vec<Value> =
+        text(&shown.stdout).lines().map(|row| serde_json::from_str(row).unwrap()).collect();
+    assert_eq!(rows[0]["explain"]["requests"]["is"], "whole bio");
+    assert_eq!(rows[1]["explain"], serde_json::json!({}));
+
+    assert_refused(
+        &run(["table", "show", "--explain", "--driver", "none", "--table", &table]),
+        "no driver named none",
+    );
+    assert_refused(&run(["table", "show", "--driver", "portable", "--table", &table]), "--explain");
+}

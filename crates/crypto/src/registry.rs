@@ -91,20 +91,22 @@ impl Registry {
 
     /// All drivers, algorithm by algorithm, those of the highest priority first. Tests those that are not tested yet.
     pub fn list(&self) -> Vec<Listing<'_>> {
-        let mut lines = Vec::new();
-        for algorithm in Algorithm::ALL {
-            let mut before = None;
-            for entry in self.of(algorithm) {
-                let info = &entry.driver.info;
-                let standing = match entry.fault() {
-                    Some(Fault::Lacking(what)) => Standing::Lacking(what),
-                    Some(Fault::Failed(how)) => Standing::Failed(how),
-                    None => before.replace(info.name).map_or(Standing::First, Standing::Behind),
-                };
-                lines.push(Listing { algorithm, info, standing });
-            }
-        }
-        lines
+        Algorithm::ALL.into_iter().flat_map(|algorithm| self.list_of(algorithm)).collect()
+    }
+
+    /// The drivers of one algorithm.
+    pub fn list_of<'a>(&'a self, algorithm: Algorithm) -> Vec<Listing<'a>> {
+        let mut before = None;
+        let line = |entry: &'a Entry| {
+            let info = &entry.driver.info;
+            let standing = match entry.fault() {
+                Some(Fault::Lacking(what)) => Standing::Lacking(what),
+                Some(Fault::Failed(how)) => Standing::Failed(how),
+                None => before.replace(info.name).map_or(Standing::First, Standing::Behind),
+            };
+            Listing { algorithm, info, standing }
+        };
+        self.of(algorithm).map(line).collect()
     }
 
     /// Gives `key` to a driver.

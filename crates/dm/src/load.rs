@@ -11,7 +11,7 @@ use udm_block::{Bytes, DeviceRef, Sector};
 use crate::mapped::{MappedDevice, MappedRow};
 use crate::table::{Fault, Place, Row, Table, TableError, TableErrorKind, TargetSpec, reason, shown};
 use crate::targets::crypt::params::{CryptSpec, KeySpec};
-use crate::targets::crypt::{CipherChoice, Converter, Crypt};
+use crate::targets::crypt::{self, CipherChoice, Converter, Crypt, Decision};
 use crate::targets::{Reserves, Target};
 use crate::targets::{error::Error, linear::Linear, zero::Zero};
 
@@ -177,6 +177,19 @@ fn converter(row: &Row, spec: &CryptSpec, cipher: &CipherChoice) -> Result<Conve
     Converter::new(spec, key, cipher).map_err(|error| {
         key_error(error.to_string(), "a key", "choose another --driver, or another key size")
     })
+}
+
+/// What is decided for each row of `table`, which is nothing for one that does not encrypt. It sets the keys, and opens no
+/// device.
+///
+/// # Errors
+/// When no cipher driver takes a key.
+pub fn explain(table: &Table, cipher: &CipherChoice) -> Result<Vec<Vec<Decision>>, TableError> {
+    let decide = |row: &Row| match &row.target {
+        TargetSpec::Crypt(spec) => Ok(crypt::explain(spec, &converter(row, spec, cipher)?, cipher)),
+        _ => Ok(Vec::new()),
+    };
+    table.rows.iter().map(decide).collect()
 }
 
 /// An error at this place of a row, or at the row's start where the row has no such word.

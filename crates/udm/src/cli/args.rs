@@ -274,6 +274,12 @@ pub struct TableShowArgs {
     /// Print keys; without it they are zeros
     #[arg(long)]
     pub showkeys: bool,
+    /// Say below each crypt row which driver has its key, on which way its sectors go through the cipher, and why
+    #[arg(long)]
+    pub explain: bool,
+    /// Explain the row with this cipher driver, by its name in `udm ciphers`
+    #[arg(long, value_name = "NAME", requires = "explain")]
+    pub driver: Option<String>,
 }
 
 /// Arguments of `verify`.

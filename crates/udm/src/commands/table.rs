@@ -1,7 +1,9 @@
 //! `udm table check` and `udm table show`.
 
-use serde_json::json;
+use serde_json::{Value, json};
+use udm_dm::load::explain;
 use udm_dm::table::{ShowKeys, Table};
+use udm_dm::targets::crypt::{CipherChoice, Decision};
 
 use crate::cli::{Failure, TableCheckArgs, TableCommand, TableCommandArgs, TableShowArgs, human, print};
 use crate::device::{DeviceOptions, open_table};
@@ -30,20 +32,39 @@ fn check(args: &TableCheckArgs, json: bool) -> Result<(), Failure> {
 fn show(args: &TableShowArgs, json: bool) -> Result<(), Failure> {
     let table = Table::parse(&args.table.required()?)?;
     let keys = if args.showkeys { ShowKeys::Shown } else { ShowKeys::Hidden };
-    for row in &table.rows {
+    let cipher = CipherChoice { driver: args.driver.clone(), ..CipherChoice::default() };
+    let decided = if args.explain { explain(&table, &cipher)? } else { vec![Vec::new(); table.rows.len()] };
+    for (row, decisions) in table.rows.iter().zip(&decided) {
         let line = row.to_line(keys);
         if json {
-            let told = json!({
+            let mut told = json!({
                 "start": row.start.0,
                 "length": row.length.0,
                 "target": row.target.name(),
                 "device": row.device().map(|(name, _)| name),
                 "line": line,
             });
+            if args.explain {
+                told["explain"] = decisions.iter().map(to_json).collect();
+            }
             print(&told.to_string())?;
         } else {
             print(&line)?;
+            print_decisions(decisions)?;
         }
     }
     Ok(())
+}
+
+/// A decision as a field and its value.
+fn to_json(decision: &Decision) -> (String, Value) {
+    (decision.what.into(), json!({ "is": decision.is, "why": decision.why }))
+}
+
+/// Prints decisions in columns, set in below their row.
+fn print_decisions(decisions: &[Decision]) -> Result<(), Failure> {
+    let width = decisions.iter().map(|decision| decision.is.chars().count()).max().unwrap_or(0);
+    decisions
+        .iter()
+        .try_for_each(|Decision { what, is, why }| print(&format!("  {what:8}  {is:width$}  {why}")))
 }

@@ -127,7 +127,7 @@ impl Converter {
 
     /// How far the sectors of a key are from one another where requests are of one key: 1 where they are neighbours, and
     /// where each sector has a request.
-    fn apart(&self) -> usize {
+    pub(super) fn apart(&self) -> usize {
         match self.requests {
             // Both are powers of two.
             Requests::WholeBio => (self.keys.len() / self.sectors_per_unit as usize).max(1),

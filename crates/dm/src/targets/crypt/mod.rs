@@ -6,11 +6,13 @@
 //!
 //! * `clone`: the stages of a clone, each begun by the end of the one before.
 //! * `convert`: the sectors of a bio, given to a cipher on the same thread; `by_key`, where a volume has several keys.
+//! * `explain`: what was decided when the key was set.
 //! * `offload`: the same for a driver that answers later, and may want memory that there is none of.
 
 mod by_key;
 mod clone;
 mod convert;
+mod explain;
 mod iv;
 mod offload;
 pub mod params;
@@ -19,6 +21,7 @@ pub mod params;
 mod tests;
 
 pub use convert::Converter;
+pub use explain::{Decision, explain};
 pub use offload::OptionalMemory;
 
 use std::sync::Arc;
