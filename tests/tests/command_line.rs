@@ -233,3 +233,41 @@ fn a_row_is_explained_below_it_and_in_json() {
     );
     assert_refused(&run(["table", "show", "--driver", "portable", "--table", &table]), "--explain");
 }
+
+#[test]
+fn a_bench_measures_every_way_at_every_size_and_draws_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().to_str().unwrap();
+    let told = run(["--json", "bench", "--rounds", "1", "--driver", "portable", "--plot", directory]);
+    assert_eq!(told.status.code(), Some(0), "{}", text(&told.stderr));
+    let told: Value = serde_json::from_str(&text(&told.stdout)).unwrap();
+    assert!(
+        told["machine"]["ghz"].as_f64().is_some_and(|ghz| ghz > 0.2 && ghz < 10.0),
+        "{}",
+        told["machine"]
+    );
+    let charts = told["charts"].as_array().unwrap();
+    let names: Vec<_> = charts.iter().map(|chart| chart["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["cipher", "stack", "linear"]);
+    for chart in charts {
+        let series = chart["series"].as_array().unwrap();
+        assert!(series.len() > 1 && series.iter().any(|series| series["kind"] == "ours"), "{chart}");
+        let points = series.iter().flat_map(|series| series["points"].as_array().unwrap());
+        assert!(points.clone().all(|point| point["bytes_per_s"].as_f64().unwrap() > 0.0), "{chart}");
+    }
+    let ratios = charts[1]["ratios"].as_array().unwrap();
+    assert!(
+        ratios
+            .iter()
+            .any(|ratio| ratio["kind"] == "per-sector" && ratio["points"].as_array().unwrap().len() == 5)
+    );
+    for name in ["cipher.svg", "stack.svg"] {
+        let svg = fs::read_to_string(folder.path().join(name)).unwrap();
+        assert!(svg.starts_with("<svg") && svg.contains("GB/s"), "{name}");
+    }
+
+    assert_refused(&run(["bench", "cipher", "--key-size", "100"]), "it has those of 256, 384, 512");
+    assert_refused(&run(["bench", "cipher", "--cipher", "aes-nonsense-plain64"]), "nonsense");
+    assert_refused(&run(["bench", "--rounds", "0"]), "31 would do");
+    assert_refused(&run(["bench", "stack", "--sector-size", "1000"]), "sector_size");
+}

@@ -22,6 +22,7 @@ pub use udm_crypto as crypto;
 pub use udm_dm as dm;
 pub use udm_export as export;
 
+mod bench;
 pub mod cli;
 mod commands;
 pub mod compare;

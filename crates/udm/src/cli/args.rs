@@ -61,6 +61,8 @@ pub enum Command {
     Ciphers,
     /// Hold whole-bio encryption against per-sector encryption, byte for byte
     Verify(VerifyArgs),
+    /// Measure what encryption costs on this machine, beside its bound and what others do
+    Bench(BenchArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print or write the manual pages
@@ -291,6 +293,58 @@ pub struct VerifyArgs {
     /// How much to look at from the beginning; without it, everything
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     pub length: Option<u64>,
+}
+
+/// Arguments of `bench`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Every figure is the median of rounds in which each way has its turn, with half the width of their middle half; a ratio \
+is the median of the rounds' ratios. Other work on the machine widens the first and hardly moves the second.
+
+Examples:
+  udm bench
+  udm bench cipher --cipher aes-cbc-plain64 --key-size 128 --plot .
+  udm bench stack --cipher aes-cbc-essiv:sha256 --decrypt")]
+pub struct BenchArgs {
+    /// What to measure; without a word, cipher and stack
+    #[arg(value_name = "WHAT")]
+    pub what: Vec<BenchWhat>,
+    /// The cipher, as a table has it
+    #[arg(long, value_name = "CIPHER", default_value = "aes-xts-plain64")]
+    pub cipher: String,
+    /// The size of its key; without it, the longest
+    #[arg(long, value_name = "BITS")]
+    pub key_size: Option<usize>,
+    /// The size of an encryption sector, for the stack
+    #[arg(long, value_name = "BYTES", default_value = "512")]
+    pub sector_size: usize,
+    /// Decrypt, in place of encrypting
+    #[arg(long)]
+    pub decrypt: bool,
+    /// Leave the results where the data were, for the cipher
+    #[arg(long)]
+    pub in_place: bool,
+    /// How much the cipher gets at once: what a core's cache holds
+    #[arg(long, value_name = "BYTES", default_value = "128K", value_parser = parse_size)]
+    pub run: u64,
+    /// The cipher driver, by its name in `udm ciphers`
+    #[arg(long, value_name = "NAME")]
+    pub driver: Option<String>,
+    /// How many rounds to measure
+    #[arg(long, value_name = "N", default_value = "31")]
+    pub rounds: usize,
+    /// Draw what was measured as SVG pictures into this directory
+    #[arg(long, value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
+    pub plot: Option<PathBuf>,
+}
+
+/// What can be measured.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BenchWhat {
+    /// The cipher by itself, over memory in a core's cache
+    Cipher,
+    /// The layers above it, a bio at a time, on a device that does nothing
+    Stack,
 }
 
 /// Arguments of `completions`.

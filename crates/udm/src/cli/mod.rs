@@ -39,6 +39,7 @@ fn run(command: Command, json: bool) -> Result<(), Failure> {
         Command::Table(args) => commands::table::run(&args, json),
         Command::Ciphers => commands::ciphers::run(json),
         Command::Verify(args) => commands::verify::run(&args, json),
+        Command::Bench(args) => commands::bench::run(&args, json),
         Command::Completions(args) => commands::manual::completions(args.shell),
         Command::Man(args) => commands::manual::man(args.directory.as_deref()),
     }

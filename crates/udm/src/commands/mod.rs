@@ -1,5 +1,6 @@
 //! The commands, a file each.
 
+pub(crate) mod bench;
 pub(crate) mod ciphers;
 pub(crate) mod manual;
 pub(crate) mod quickstart;

@@ -1,0 +1,59 @@
+//! `udm bench`: what encryption costs on this machine, beside its bound and what others do.
+//!
+//! * `race`: ways to do the same work, timed in turns.
+//! * `chart`: what was measured, as a table, as JSON and as a picture.
+//! * `cipher`, `stack`, `export`: what is measured.
+//! * `machine`: where it was measured.
+
+pub(crate) mod chart;
+pub(crate) mod cipher;
+pub(crate) mod machine;
+mod plot;
+mod race;
+pub(crate) mod stack;
+mod table;
+
+use udm_crypto::Direction;
+
+pub(crate) use race::Effort;
+
+/// What is measured.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// A cipher as a table has it.
+    pub cipher: String,
+    /// The size of the key in bits; the longest where it is not said.
+    pub key_size: Option<usize>,
+    /// The size of an encryption sector in bytes.
+    pub sector_size: usize,
+    /// Which way.
+    pub direction: Direction,
+    /// Whether the results go where the data are.
+    pub in_place: bool,
+    /// How many bytes a cipher gets at once.
+    pub run: usize,
+    /// A cipher driver; the best where it is not said.
+    pub driver: Option<String>,
+}
+
+impl Subject {
+    /// What is done.
+    fn verb(&self) -> &'static str {
+        match self.direction {
+            Direction::Encrypt => "encryption",
+            Direction::Decrypt => "decryption",
+        }
+    }
+}
+
+/// What went wrong while something was measured, for people.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BenchError(pub String);
+
+impl BenchError {
+    /// Anything that can be said.
+    pub(crate) fn of(error: impl std::fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}

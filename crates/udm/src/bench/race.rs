@@ -1,0 +1,170 @@
+//! Ways to do the same work, timed in turns: a machine that slows down slows all of them, so their ratios hold.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::BenchError;
+
+/// What a way is to the reader.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// What cannot be surpassed.
+    Bound,
+    /// What udm does.
+    Ours,
+    /// What udm does by the sector, as others do.
+    PerSector,
+    /// What others do.
+    Peer,
+}
+
+impl Kind {
+    /// A word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bound => "bound",
+            Self::Ours => "ours",
+            Self::PerSector => "per-sector",
+            Self::Peer => "peer",
+        }
+    }
+}
+
+/// A way to do the work.
+pub struct Way<'a> {
+    /// What the reader sees.
+    pub name: String,
+    /// What it is to the reader.
+    pub kind: Kind,
+    work: Box<dyn FnMut() -> Result<(), BenchError> + 'a>,
+}
+
+impl<'a> Way<'a> {
+    /// `work` does the work once.
+    pub fn new(
+        name: impl Into<String>,
+        kind: Kind,
+        work: impl FnMut() -> Result<(), BenchError> + 'a,
+    ) -> Self {
+        Self { name: name.into(), kind, work: Box::new(work) }
+    }
+
+    /// The seconds that the work takes once, over a round.
+    fn round(&mut self, round: Duration) -> Result<f64, BenchError> {
+        let (begin, mut times, mut batch) = (CpuTime::now(), 0_u32, 1_u32);
+        loop {
+            for _ in 0..batch {
+                (self.work)()?;
+            }
+            times += batch;
+            let passed = begin.elapsed();
+            if passed >= round {
+                return Ok(passed.as_secs_f64() / f64::from(times));
+            }
+            // The clock is read seldom where the work is short.
+            batch = if passed < round / 8 { batch * 2 } else { batch };
+        }
+    }
+}
+
+/// A time at which this thread was at work. When others have the core it stands still.
+#[derive(Clone, Copy)]
+pub(super) struct CpuTime(Duration);
+
+impl CpuTime {
+    pub(super) fn now() -> Self {
+        let now = clock_gettime(ClockId::ThreadCPUTime);
+        Self(Duration::new(now.tv_sec.cast_unsigned(), now.tv_nsec as u32))
+    }
+
+    pub(super) fn elapsed(self) -> Duration {
+        Self::now().0.saturating_sub(self.0)
+    }
+}
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// How many rounds there are, in each of which every way has its turn.
+    pub rounds: usize,
+    /// How long a turn is about.
+    pub round: Duration,
+}
+
+/// What came of a race: for each way, the seconds that the work took once, round by round.
+#[derive(Clone, Debug)]
+pub struct Times(Vec<Vec<f64>>);
+
+/// Times all ways in turns.
+///
+/// # Errors
+/// When a way fails.
+pub fn race(ways: &mut [Way<'_>], effort: Effort) -> Result<Times, BenchError> {
+    // A turn that does not count makes memory and caches warm.
+    for way in &mut *ways {
+        way.round(effort.round / 4)?;
+    }
+    let mut times = vec![Vec::with_capacity(effort.rounds); ways.len()];
+    for _ in 0..effort.rounds {
+        for (way, times) in ways.iter_mut().zip(&mut times) {
+            times.push(way.round(effort.round)?);
+        }
+    }
+    Ok(Times(times))
+}
+
+impl Times {
+    /// The median of a way's times, and the quarter and three quarters of them: the middle half.
+    pub fn spread(&self, way: usize) -> [f64; 3] {
+        quartiles(self.0[way].clone())
+    }
+
+    /// How many times as fast one way is as another: the median over the rounds.
+    pub fn ratio(&self, way: usize, of: usize) -> f64 {
+        let ratios = self.0[of].iter().zip(&self.0[way]).map(|(of, way)| of / way);
+        quartiles(ratios.collect())[0]
+    }
+}
+
+/// The median, the first and the third quartile.
+fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
+    values.sort_by(f64::total_cmp);
+    let at = |quarter: usize| values[(values.len() - 1) * quarter / 4];
+    [at(2), at(1), at(3)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_and_ratios_are_those_of_the_rounds() {
+        let times = Times(vec![vec![1.0, 2.0, 9.0, 3.0, 4.0], vec![2.0, 4.0, 9.0, 6.0, 8.0]]);
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
+        assert!(times.spread(0).into_iter().zip([3.0, 2.0, 4.0]).all(|(got, right)| near(got, right)));
+        // In four rounds of five the first is twice as fast; the disturbed round does not count.
+        assert!(near(times.ratio(0, 1), 2.0));
+        assert!(near(times.ratio(1, 0), 0.5));
+    }
+
+    #[test]
+    fn every_way_has_its_turn_in_every_round_and_a_failure_ends_the_race() {
+        let (mut a, mut b) = (0, 0);
+        let mut ways = [
+            Way::new("a", Kind::Ours, || {
+                a += 1;
+                Ok(())
+            }),
+            Way::new("b", Kind::Peer, || {
+                b += 1;
+                if b < 1000 { Ok(()) } else { Err(BenchError("no more".into())) }
+            }),
+        ];
+        let effort = Effort { rounds: 3, round: Duration::from_micros(50) };
+        let times = race(&mut ways, effort);
+        assert!(times.is_ok_and(|times| times.0.iter().all(|times| times.len() == 3)));
+        let failed = race(&mut ways, Effort { rounds: 1_000_000, round: Duration::from_micros(50) });
+        assert_eq!(failed.err().map(|error| error.to_string()).as_deref(), Some("no more"));
+    }
+}

@@ -1,0 +1,77 @@
+//! `udm bench`.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+use udm_crypto::Direction;
+
+use crate::bench::chart::{Chart, Measure};
+use crate::bench::machine::Machine;
+use crate::bench::{Effort, Subject, cipher, stack};
+use crate::cli::{BenchArgs, BenchWhat, Failure, print};
+
+/// How long a way has its turn in a round.
+const ROUND: Duration = Duration::from_millis(4);
+
+pub(crate) fn run(args: &BenchArgs, json: bool) -> Result<(), Failure> {
+    let (subject, machine) = (subject(args)?, Machine::here());
+    let effort = Effort { rounds: args.rounds, round: ROUND };
+    let what = if args.what.is_empty() { &[BenchWhat::Cipher, BenchWhat::Stack] } else { &*args.what };
+    if !json {
+        print(&machine.to_line())?;
+    }
+    let mut charts = Vec::new();
+    for what in what {
+        let some = match what {
+            BenchWhat::Cipher => vec![cipher::chart(&subject, effort).map_err(Failure::request)?],
+            BenchWhat::Stack => stack::charts(&subject, effort).map_err(Failure::request)?.into(),
+        };
+        if !json {
+            some.iter().try_for_each(|chart| print(&format!("\n{}", chart.to_table().trim_end())))?;
+        }
+        charts.extend(some);
+    }
+    if let Some(directory) = &args.plot {
+        plot(directory, &charts, &machine, json)?;
+    }
+    if json {
+        let charts: Vec<_> = charts.iter().map(Chart::to_json).collect();
+        print(&json!({ "machine": machine.to_json(), "rounds": args.rounds, "charts": charts }).to_string())?;
+    }
+    Ok(())
+}
+
+fn subject(args: &BenchArgs) -> Result<Subject, Failure> {
+    if args.rounds == 0 {
+        return Err(Failure::request("0 rounds measure nothing: 31 would do"));
+    }
+    let run = usize::try_from(args.run).ok().filter(|run| (4096..=64 << 20).contains(run) && run % 4096 == 0);
+    let run = run.ok_or_else(|| {
+        Failure::request(format!("a run of {} bytes: use a multiple of 4K up to 64M", args.run))
+    })?;
+    Ok(Subject {
+        cipher: args.cipher.clone(),
+        key_size: args.key_size,
+        sector_size: args.sector_size,
+        direction: if args.decrypt { Direction::Decrypt } else { Direction::Encrypt },
+        in_place: args.in_place,
+        run,
+        driver: args.driver.clone(),
+    })
+}
+
+/// Draws the charts that show how rates change with sizes.
+fn plot(directory: &Path, charts: &[Chart], machine: &Machine, json: bool) -> Result<(), Failure> {
+    for chart in charts.iter().filter(|chart| chart.measure == Measure::Rate) {
+        let path = directory.join(format!("{}.svg", chart.name));
+        let svg = chart.to_svg(&machine.to_line()).map_err(Failure::work)?;
+        let failed = |error| Failure::work(format!("{}: {error}", path.display()));
+        fs::write(&path, svg).map_err(failed)?;
+        if !json {
+            print(&format!("drew {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
