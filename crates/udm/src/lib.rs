@@ -28,3 +28,4 @@ mod commands;
 pub mod compare;
 pub mod device;
 mod locked;
+mod pipeline;

@@ -29,8 +29,30 @@ pub struct Chart {
 pub enum Measure {
     /// GB/s.
     Rate,
+    /// GB in each second of processor time.
+    RateOfProcessor,
     /// Nanoseconds.
     Time,
+}
+
+impl Measure {
+    /// What its figures are in.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Rate => "GB/s",
+            Self::RateOfProcessor => "GB a CPU second",
+            Self::Time => "ns",
+        }
+    }
+
+    /// A figure as text.
+    pub(super) fn text(self, figure: Figure) -> String {
+        let Figure { rate, low, high, ns } = figure;
+        match self {
+            Self::Rate | Self::RateOfProcessor => format!("{:.2} ±{:.2}", rate / 1e9, (high - low) / 2e9),
+            Self::Time => format!("{ns:.1}"),
+        }
+    }
 }
 
 /// What came of one size.
@@ -95,8 +117,13 @@ impl Chart {
         if self.series.is_empty() {
             self.series = ways.iter().map(|way| (way.name.clone(), way.kind)).collect();
         }
-        self.rows.push(Row { size, bytes, times: race(ways, effort)? });
+        self.add(size, bytes, race(ways, effort)?);
         Ok(())
+    }
+
+    /// Adds what was measured elsewhere as a row.
+    pub(super) fn add(&mut self, size: u64, bytes: u64, times: Times) {
+        self.rows.push(Row { size, bytes, times });
     }
 
     /// Compares what udm does with each of the others.

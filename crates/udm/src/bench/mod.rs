@@ -2,14 +2,16 @@
 //!
 //! * `race`: ways to do the same work, timed in turns.
 //! * `chart`: what was measured, as a table, as JSON and as a picture.
-//! * `cipher`, `stack`, `export`: what is measured.
+//! * `cipher`, `stack`, `export`: what is measured; `server`: the programs that export.
 //! * `machine`: where it was measured.
 
 pub(crate) mod chart;
 pub(crate) mod cipher;
+pub(crate) mod export;
 pub(crate) mod machine;
 mod plot;
 mod race;
+pub(crate) mod server;
 pub(crate) mod stack;
 mod table;
 

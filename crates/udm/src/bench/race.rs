@@ -115,6 +115,11 @@ pub fn race(ways: &mut [Way<'_>], effort: Effort) -> Result<Times, BenchError> {
 }
 
 impl Times {
+    /// What was timed elsewhere: for each way the seconds of each round, as many for all.
+    pub(super) fn of_rounds(times: Vec<Vec<f64>>) -> Self {
+        Self(times)
+    }
+
     /// The median of a way's times, and the quarter and three quarters of them: the middle half.
     pub fn spread(&self, way: usize) -> [f64; 3] {
         quartiles(self.0[way].clone())

@@ -2,30 +2,42 @@
 
 use std::fmt::Write as _;
 
-use super::chart::{Chart, Measure};
+use super::chart::{Chart, Row};
 use crate::cli::human;
 
 impl Chart {
-    /// The chart as lines of text: GB/s of each way, with half of the middle half's width, and ratios.
+    /// The chart as lines of text: the figures of each way, with half of the middle half's width, and ratios.
     pub fn to_table(&self) -> String {
+        let rows = match &*self.rows {
+            [row] => self.ways(row),
+            rows => self.sizes(rows),
+        };
+        format!("{}\n{}", self.title, columns(&rows))
+    }
+
+    /// A line for each size.
+    fn sizes(&self, rows: &[Row]) -> Vec<Vec<String>> {
         let heads = std::iter::once(self.of.to_owned())
             .chain(self.series.iter().map(|(name, _)| name.clone()))
             .chain(self.ratios.iter().map(|(_, of)| format!("/ {}", self.series[*of].0)));
-        let mut rows = vec![heads.collect::<Vec<_>>()];
-        for row in &self.rows {
-            let figures = (0..self.series.len()).map(|way| {
-                let figure = row.figure(way);
-                match self.measure {
-                    Measure::Rate => {
-                        format!("{:.2} ±{:.2}", figure.rate / 1e9, (figure.high - figure.low) / 2e9)
-                    }
-                    Measure::Time => format!("{:.1}", figure.ns),
-                }
-            });
+        let line = |row: &Row| {
+            let figures = (0..self.series.len()).map(|way| self.measure.text(row.figure(way)));
             let ratios = self.ratios.iter().map(|(way, of)| format!("{:.2}", row.times.ratio(*way, *of)));
-            rows.push(std::iter::once(human(row.size)).chain(figures).chain(ratios).collect());
-        }
-        format!("{}\n{}", self.title, columns(&rows))
+            std::iter::once(human(row.size)).chain(figures).chain(ratios).collect()
+        };
+        std::iter::once(heads.collect()).chain(rows.iter().map(line)).collect()
+    }
+
+    /// A line for each way at the one size that there is.
+    fn ways(&self, row: &Row) -> Vec<Vec<String>> {
+        let line = |(way, (name, _)): (usize, &(String, _))| {
+            let ratio = self.ratios.iter().find(|(_, of)| *of == way);
+            let ratio = ratio.map(|(ours, of)| {
+                format!("{:.2} times as much: {}", row.times.ratio(*ours, *of), self.series[*ours].0)
+            });
+            vec![name.clone(), self.measure.text(row.figure(way)), ratio.unwrap_or_default()]
+        };
+        self.series.iter().enumerate().map(line).collect()
     }
 }
 

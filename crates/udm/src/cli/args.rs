@@ -345,6 +345,8 @@ pub enum BenchWhat {
     Cipher,
     /// The layers above it, a bio at a time, on a device that does nothing
     Stack,
+    /// A volume over NBD, beside qemu-nbd and nbdkit where these are installed
+    Export,
 }
 
 /// Arguments of `completions`.

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
+use tempfile::TempDir;
 use udm_crypto::Direction;
 
 use crate::bench::chart::{Chart, Measure};
 use crate::bench::machine::Machine;
-use crate::bench::{Effort, Subject, cipher, stack};
+use crate::bench::{Effort, Subject, cipher, export, server, stack};
 use crate::cli::{BenchArgs, BenchWhat, Failure, print};
 
 /// How long a way has its turn in a round.
@@ -26,6 +27,7 @@ pub(crate) fn run(args: &BenchArgs, json: bool) -> Result<(), Failure> {
     for what in what {
         let some = match what {
             BenchWhat::Cipher => vec![cipher::chart(&subject, effort).map_err(Failure::request)?],
+            BenchWhat::Export => export(args, json)?,
             BenchWhat::Stack => stack::charts(&subject, effort).map_err(Failure::request)?.into(),
         };
         if !json {
@@ -41,6 +43,19 @@ pub(crate) fn run(args: &BenchArgs, json: bool) -> Result<(), Failure> {
         print(&json!({ "machine": machine.to_json(), "rounds": args.rounds, "charts": charts }).to_string())?;
     }
     Ok(())
+}
+
+/// How many rounds the servers have: each takes a second or so.
+const EXPORT_ROUNDS: usize = 5;
+
+fn export(args: &BenchArgs, json: bool) -> Result<Vec<Chart>, Failure> {
+    let folder = TempDir::with_prefix("udm-bench-").map_err(Failure::work)?;
+    let (servers, lacking) =
+        server::start_all(folder.path(), args.driver.as_deref()).map_err(Failure::work)?;
+    if !json {
+        lacking.iter().try_for_each(|line| print(line))?;
+    }
+    export::charts(&servers, args.rounds.min(EXPORT_ROUNDS)).map_err(Failure::work)
 }
 
 fn subject(args: &BenchArgs) -> Result<Subject, Failure> {
@@ -64,7 +79,7 @@ fn subject(args: &BenchArgs) -> Result<Subject, Failure> {
 
 /// Draws the charts that show how rates change with sizes.
 fn plot(directory: &Path, charts: &[Chart], machine: &Machine, json: bool) -> Result<(), Failure> {
-    for chart in charts.iter().filter(|chart| chart.measure == Measure::Rate) {
+    for chart in charts.iter().filter(|chart| chart.measure == Measure::Rate && chart.rows.len() > 1) {
         let path = directory.join(format!("{}.svg", chart.name));
         let svg = chart.to_svg(&machine.to_line()).map_err(Failure::work)?;
         let failed = |error| Failure::work(format!("{}: {error}", path.display()));

@@ -16,13 +16,14 @@ use udm_block::blocking::Blocking;
 use udm_block::memory::{Heap, Source, splitmix64};
 use udm_dm::table::{Table, TargetSpec};
 use udm_export::nbd::address::Address;
-use udm_export::nbd::client::{Client, ClientError, Completion};
+use udm_export::nbd::client::Client;
 use udm_export::nbd::server::{Export, MAX_CONNECTIONS, Server};
 use zeroize::Zeroizing;
 
 use crate::cli::{Failure, QuickstartArgs, human, print};
 use crate::compare::Comparison;
 use crate::device::{DeviceOptions, open_table};
+use crate::pipeline;
 
 /// How much one request moves, in bytes.
 const CHUNK: usize = 1 << 20;
@@ -181,41 +182,20 @@ fn client(address: &Address, size: u64) -> Result<(f64, f64), Failure> {
     let mut client = Client::connect(address, "volume").map_err(Failure::work)?;
     client.set_timeout(Some(Duration::from_secs(30))).map_err(Failure::work)?;
     let mut plaintext = Plaintext::new();
+    let places = || (0..size).step_by(CHUNK);
     let begin = Instant::now();
     let write = |client: &mut Client, at: u64| client.send_write(at, at, plaintext.chunk(at), false);
-    run_pipeline(&mut client, size, write, |_, _| true)?;
+    pipeline::run(&mut client, places(), DEPTH, write, |_, _| true).map_err(Failure::work)?;
     client.flush().map_err(Failure::work)?;
     let written = size as f64 / begin.elapsed().as_secs_f64();
 
     let begin = Instant::now();
     let read = |client: &mut Client, at: u64| client.send_read(at, at, CHUNK as u32);
-    run_pipeline(&mut client, size, read, |at, got| got == plaintext.chunk(at))?;
+    pipeline::run(&mut client, places(), DEPTH, read, |at, got| got == plaintext.chunk(at))
+        .map_err(Failure::work)?;
     let read = size as f64 / begin.elapsed().as_secs_f64();
     client.disconnect().map_err(Failure::work)?;
     Ok((written, read))
-}
-
-/// Sends a request for each chunk, several at once, and checks every answer; cookies are places.
-fn run_pipeline(
-    client: &mut Client,
-    size: u64,
-    mut send: impl FnMut(&mut Client, u64) -> Result<(), ClientError>,
-    mut is_right: impl FnMut(u64, &[u8]) -> bool,
-) -> Result<(), Failure> {
-    let (mut next, mut answer) = (0, Vec::with_capacity(CHUNK));
-    while next < size || client.in_flight() > 0 {
-        if next < size && client.in_flight() < DEPTH {
-            send(client, next).map_err(Failure::work)?;
-            next += CHUNK as u64;
-            continue;
-        }
-        let Completion { cookie: at, result } = client.receive(&mut answer).map_err(Failure::work)?;
-        result.map_err(|error| Failure::work(format!("the server answered {error} for byte {at}")))?;
-        if !is_right(at, &answer) {
-            return Err(Failure::work(format!("what was read at byte {at} is not what was written there")));
-        }
-    }
-    Ok(())
 }
 
 /// Looks at the image itself: every sector was written, and none holds its plaintext.
