@@ -57,7 +57,7 @@ pub fn try_map(
 
 /// The drivers of `algorithm` that this machine can use.
 pub fn drivers(algorithm: Algorithm) -> Vec<&'static str> {
-    let used = |standing| matches!(standing, Standing::First | Standing::Behind(_));
+    let used = |standing| matches!(standing, Standing::First | Standing::Behind(_) | Standing::ByName);
     let lines = Registry::global().list().into_iter();
     lines
         .filter(|line| line.algorithm == algorithm && used(line.standing))
