@@ -19,15 +19,16 @@ const MAX_TAG_SIZE: u64 = 480;
 pub struct CryptOptions {
     /// Discards are passed on to the device.
     pub allow_discards: bool,
-    /// In the kernel: work on the processor that sent the request. Here it is kept and printed only.
+    /// In the kernel: work on the processor that sent the request. Here: no sector is given to another thread.
     pub same_cpu_crypt: bool,
-    /// In the kernel: work before other work. Here it is kept and printed only.
+    /// In the kernel: work before other work. Here it is kept and printed only: see `docs/options.md`.
     pub high_priority: bool,
-    /// In the kernel: submit writes from the thread that encrypted them. Here it is kept and printed only.
+    /// In the kernel: submit writes from the thread that encrypted them. Here it is kept and printed only: a queue thread
+    /// sends what is its own, in the order in which it is encrypted.
     pub submit_from_crypt_cpus: bool,
-    /// In the kernel: decrypt without a work queue. Here it is kept and printed only.
+    /// Sectors that are read are decrypted on the queue thread, also where the cipher driver has threads.
     pub no_read_workqueue: bool,
-    /// In the kernel: encrypt without a work queue. Here it is kept and printed only.
+    /// Sectors that are written are encrypted on the queue thread, also where the cipher driver has threads.
     pub no_write_workqueue: bool,
     /// The bytes that share one IV: 512, 1024, 2048 or 4096.
     pub sector_size: usize,
