@@ -115,7 +115,7 @@ fn an_engine_that_fails_says_so() {
 #[test]
 fn an_engine_that_loses_its_memory_begins_again_or_says_so() {
     let (ends, counts) = run(Faults { loses_per_mille: 200, ..NONE });
-    assert_eq!((ends[1], ends[2]), (counts.lost, 0));
+    assert_eq!((ends[1], ends[2]), (counts.lost, 0), "how many failed, and had wrong data");
     assert!(counts.lost > 20 && counts.redone > 20, "{counts:?}");
 }
 
