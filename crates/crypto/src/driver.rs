@@ -27,6 +27,9 @@ pub struct Driver {
 /// A function that puts a key of an algorithm into a driver, or says why that driver does not take it.
 pub type TakeKey = fn(Algorithm, &[u8]) -> Result<Box<dyn KeyedCipher>, &'static str>;
 
+/// The priority of a driver that gets no key without being asked for by name.
+pub const BY_NAME: u32 = 0;
+
 /// What is to be known of a driver.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DriverInfo {
@@ -36,7 +39,8 @@ pub struct DriverInfo {
     pub multi_unit: MultiUnit,
     /// How its instructions do.
     pub speed: Speed,
-    /// Among the drivers that take a key, the one with the highest priority gets it.
+    /// Among the drivers that take a key, the one with the highest priority gets it; one with [`BY_NAME`] only where
+    /// somebody asks for it.
     pub priority: u32,
     /// A sentence about it, without its full stop.
     pub description: &'static str,

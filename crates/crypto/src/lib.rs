@@ -40,6 +40,8 @@ pub mod request;
 mod selftest;
 pub mod skcipher;
 mod split;
+pub mod threads;
+pub mod waiting;
 pub mod walk;
 
 pub use algorithm::{Algorithm, AlgorithmError, Cipher, Mode};

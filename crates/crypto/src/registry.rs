@@ -1,11 +1,11 @@
 //! The drivers of this program, tested, and which of them gets a key.
 
 use crate::algorithm::Algorithm;
-use crate::driver::{Driver, DriverInfo};
+use crate::driver::{BY_NAME, Driver, DriverInfo};
 use crate::error::KeyError;
 use crate::selftest::self_test;
 use crate::skcipher::Skcipher;
-use crate::{library, offload, portable};
+use crate::{library, offload, portable, threads};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
@@ -36,7 +36,7 @@ enum Fault {
 /// Which driver is to get a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Choice<'a> {
-    /// The one of the highest priority that takes it.
+    /// The one of the highest priority that takes it, of those that need not be asked for by name.
     #[default]
     Best,
     /// The one of this name, or none.
@@ -61,6 +61,8 @@ pub enum Standing<'a> {
     First,
     /// It is offered the keys that this driver, the one before it, does not take.
     Behind(&'static str),
+    /// It gets a key where it is asked for by name.
+    ByName,
     /// This machine lacks something for it.
     Lacking(&'static str),
     /// It failed its self-test, and how.
@@ -71,7 +73,8 @@ impl Registry {
     /// A registry of the drivers that udm comes with.
     pub fn new() -> Self {
         let mut registry = Self::default();
-        for driver in portable::drivers().chain(library::drivers()).chain(offload::drivers()) {
+        let here = portable::drivers().chain(library::drivers());
+        for driver in here.chain(threads::drivers()).chain(offload::drivers()) {
             registry.register(driver);
         }
         registry
@@ -102,6 +105,7 @@ impl Registry {
             let standing = match entry.fault() {
                 Some(Fault::Lacking(what)) => Standing::Lacking(what),
                 Some(Fault::Failed(how)) => Standing::Failed(how),
+                None if info.priority == BY_NAME => Standing::ByName,
                 None => before.replace(info.name).map_or(Standing::First, Standing::Behind),
             };
             Listing { algorithm, info, standing }
@@ -122,8 +126,8 @@ impl Registry {
             Choice::Named(name) => Some(name),
         };
         let mut error = KeyError::NoDriver { algorithm, name: name.map(str::to_owned) };
-        for entry in self.of(algorithm).filter(|entry| name.is_none_or(|name| name == entry.driver.info.name))
-        {
+        let asked = |info: &DriverInfo| name.map_or(info.priority > BY_NAME, |name| name == info.name);
+        for entry in self.of(algorithm).filter(|entry| asked(&entry.driver.info)) {
             let info = entry.driver.info;
             error = match (entry.fault(), name) {
                 (None, _) => match (entry.driver.key)(algorithm, key) {

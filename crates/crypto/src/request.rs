@@ -96,6 +96,21 @@ impl Request<'_> {
         self.src.len() / self.unit_size
     }
 
+    /// The request of its `units` units from unit `first` on.
+    ///
+    /// # Panics
+    /// Where it has fewer.
+    #[must_use]
+    pub fn part(&self, first: usize, units: usize) -> Self {
+        let (at, len) = (first * self.unit_size, units * self.unit_size);
+        Self {
+            src: self.src.after(at).first(len),
+            dst: self.dst.after(at).first(len),
+            iv: self.iv.part(first, units),
+            ..*self
+        }
+    }
+
     /// Whether it is valid for `algorithm`.
     ///
     /// # Errors
@@ -134,6 +149,23 @@ impl IvRule<'_> {
             Self::CounterBe64 { .. } => Self::CounterBe64 { first: self.iv(unit), stride: 0 },
             Self::WideVector(ivs) => Self::WideVector(&ivs[unit..=unit]),
             _ => Self::Constant(self.iv(unit)),
+        }
+    }
+
+    /// The rule of the `units` units from unit `first` on.
+    ///
+    /// # Panics
+    /// Where a vector has fewer.
+    #[must_use]
+    pub fn part(&self, first: usize, units: usize) -> Self {
+        match *self {
+            Self::CounterLe128 { stride, .. } => Self::CounterLe128 { first: self.iv(first), stride },
+            Self::CounterLe64 { stride, .. } => Self::CounterLe64 { first: self.iv(first), stride },
+            Self::CounterLe32 { stride, .. } => Self::CounterLe32 { first: self.iv(first), stride },
+            Self::CounterBe64 { stride, .. } => Self::CounterBe64 { first: self.iv(first), stride },
+            Self::Constant(iv) => Self::Constant(iv),
+            Self::Vector(ivs) => Self::Vector(&ivs[first..first + units]),
+            Self::WideVector(ivs) => Self::WideVector(&ivs[first..first + units]),
         }
     }
 

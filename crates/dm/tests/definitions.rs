@@ -8,7 +8,7 @@ mod support;
 use support::client::Client;
 use support::cut::{CUTS, WHOLE};
 use support::disk::Ram;
-use support::{BOTH, Dice, assert_same, drivers, stream, try_map};
+use support::{BOTH, Dice, assert_same, drivers, drivers_at_once, stream, try_map};
 use udm_block::{DeviceRef, Span, SpanIter};
 use udm_crypto::Direction;
 use udm_dm::table::{Table, TargetSpec};
@@ -170,7 +170,7 @@ fn the_grid_of_all_modes_agrees_with_the_definitions() {
         let spec = spec(volume, plain.len() as u64 / 512);
         let cipher = volume.encrypt(0, &plain);
         volumes += 1;
-        for driver in drivers(spec.cipher.algorithm) {
+        for driver in drivers_at_once(spec.cipher.algorithm) {
             for requests in BOTH {
                 let Some(converter) = converter(&spec, driver, requests) else { continue };
                 checks += 1;

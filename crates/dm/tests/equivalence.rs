@@ -7,7 +7,7 @@
 
 mod support;
 
-use support::{BOTH, Dice, assert_same, drivers, hex, stream};
+use support::{BOTH, Dice, assert_same, drivers_at_once, hex, stream};
 use udm_block::{Span, SpanIter};
 use udm_crypto::{Algorithm, Direction, Mode};
 use udm_dm::table::{Table, TargetSpec};
@@ -169,7 +169,7 @@ fn compare(spec: &CryptSpec, sector: u64, len: usize, dice: &mut Dice) -> usize 
     let plain = stream(sector ^ spec.iv_offset, len);
     let mut compared = 0;
     let mut first: Option<Vec<u8>> = None;
-    for driver in drivers(spec.cipher.algorithm) {
+    for driver in drivers_at_once(spec.cipher.algorithm) {
         let ways = BOTH.map(|requests| converter(spec, driver, requests));
         let [Some(whole), Some(single)] = ways else { continue };
         let what =
@@ -207,7 +207,7 @@ fn the_source_stays_as_it_is() {
     let mut dice = Dice(2);
     for word in ["aes-cbc-elephant", "aes-cbc-tcw", "aes:64-cbc-lmk"] {
         let spec = spec(word, &key(word).expect(word), 512, false, 0).expect(word);
-        for driver in drivers(spec.cipher.algorithm) {
+        for driver in drivers_at_once(spec.cipher.algorithm) {
             let Some(converter) = converter(&spec, driver, Requests::WholeBio) else { continue };
             for direction in [Direction::Encrypt, Direction::Decrypt].repeat(8) {
                 convert(&converter, direction, 0, &stream(1, 5120), &mut dice);

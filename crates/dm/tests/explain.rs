@@ -70,6 +70,15 @@ fn why_a_request_is_not_a_whole_bio_is_said() {
 }
 
 #[test]
+fn which_thread_converts_is_said() {
+    let row = |options| decided("aes-xts-plain64", 64, options, &driver("threads"));
+    assert_says(&row(""), "thread", "the driver's", "wants no memory");
+    assert_says(&row("1 no_read_workqueue"), "thread", "the driver's for writes", "keep reads here");
+    assert_says(&row("1 no_write_workqueue"), "thread", "the driver's for reads", "keep writes here");
+    assert_says(&row("1 same_cpu_crypt"), "thread", "the I/O's own", "keep reads and writes here");
+}
+
+#[test]
 fn what_was_asked_for_by_name_is_said_to_be() {
     let row = decided("aes-xts-plain64", 64, "", &driver("portable"));
     assert_says(&row, "driver", "portable", "by its name");

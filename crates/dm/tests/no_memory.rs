@@ -2,7 +2,7 @@
 //! stack is made the source of normal memory refuses as it is told, and the I/O path allocates nothing elsewhere. The
 //! bytes are held against a model; the disks answer on threads of their own, out of order.
 //!
-//! `UDM_IOS` says how many I/Os each run has (1,000,000 is the long form), `UDM_SEED` from which seed.
+//! `UDM_IOS`: how many I/Os each run has (1,000,000 is the long form). `UDM_SEED`: from which seed.
 #![allow(unsafe_code)]
 
 mod support;
@@ -25,13 +25,13 @@ use udm_block::{
     Alloc, Bio, BioList, BioSet, BioSetOptions, Device, DeviceRef, Flags, Geometry, Op, Pad, PadBio, Sector,
     Sectors, Span, Status, submit,
 };
-use udm_crypto::offload;
+use udm_crypto::{offload, threads};
 use udm_dm::load::load_with;
 use udm_dm::table::Table;
 use udm_dm::targets::Reserves;
 use udm_dm::targets::crypt::{CipherChoice, LONGEST, OptionalMemory};
 
-/// Counts what the heap is asked for while it is told to.
+/// Counts what the heap is asked for when told.
 struct Counting;
 
 static COUNTS: AtomicBool = AtomicBool::new(false);
@@ -426,7 +426,6 @@ fn every_io_finishes_whatever_memory_there_is() {
     }
     let seen = run("aws-lc", Refuse::Always);
     assert!(seen.asked == seen.refused && seen.refused > 0);
-
     // What half of the asks get is kept for the next clone, and may do for all; of the second plan it never does.
     for (plan, refused) in [(Refuse::Every(2), 0), (chance(2, 995), 1)] {
         let seen = run("offload-sim", plan);
@@ -436,6 +435,9 @@ fn every_io_finishes_whatever_memory_there_is() {
     let seen = run("offload-sim", Refuse::Always);
     assert!(seen.optional_refused == seen.optional_asked && seen.several == 0);
     assert_retry_rule(&seen);
+    // The pool takes none, and the lower device some for the IVs of essiv.
+    let (spread, seen) = (threads::counts().spread, run("threads", Refuse::Always));
+    assert!(seen.optional_asked == seen.optional_due && threads::counts().spread > spread + 100);
 }
 
 /// Optional memory is asked for once, and who did not get it never sends a request of several units.

@@ -28,6 +28,12 @@ pub const UNSAFE_MODULES: &[(&str, &str)] = &[
     ("crates/crypto/src/job.rs", "a request's owner behind one pointer, without an allocation"),
     ("crates/crypto/src/library.rs", "the C interface of aws-lc"),
     ("crates/crypto/src/portable/tests.rs", "looks at a key's memory after it was wiped"),
+    (
+        "crates/crypto/src/threads/slot.rs",
+        "a request whose parts are with several threads while its job waits",
+    ),
+    ("crates/crypto/src/threads/tests.rs", "a carrier for the pool"),
+    ("crates/crypto/src/waiting.rs", "a request that its driver has while its caller waits"),
     ("crates/crypto/tests/contract/jobs.rs", "a carrier for asynchronous drivers"),
     ("crates/dm/src/targets/crypt/offload.rs", "a cipher request that is a bio behind one pointer"),
     (
@@ -59,6 +65,7 @@ pub const IO_PATH: &[&str] = &[
     "crates/block/src/span.rs",
     "crates/block/src/submit.rs",
     "crates/crypto/src/split.rs",
+    "crates/crypto/src/threads/slot.rs",
     "crates/crypto/src/walk.rs",
     "crates/dm/src/targets/linear.rs",
     "crates/dm/src/targets/crypt/by_key.rs",

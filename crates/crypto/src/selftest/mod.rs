@@ -8,11 +8,17 @@ use crate::portable;
 use crate::request::{Direction, Iv, IvRule, Request};
 use crate::skcipher::Skcipher;
 use crate::split::split;
+use crate::waiting::crypt_waiting;
 use known::KnownAnswer;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use udm_block::{Span, SpanIter};
 
 /// Units and their sizes in the requests of the self-test: few and many, and sizes that no power of two divides.
 const SHAPES: [(usize, usize); 5] = [(1, 16), (70, 16), (11, 48), (9, 512), (1, 4096)];
+
+/// A request that is worth some threads, for a driver that answers later.
+const LONG: (usize, usize) = (71, 512);
 
 /// Tests `driver`.
 ///
@@ -40,14 +46,19 @@ pub fn self_test(driver: &Driver) -> Result<(), String> {
                 }
             }
         }
+        if skcipher.later().is_some() {
+            compare(&skcipher, reference.as_ref(), Direction::Decrypt, LONG, LONG.0 % RULES)
+                .map_err(|how| format!("{size}-byte key, {} x {}: {how}", LONG.0, LONG.1))?;
+        }
         taken += 1;
     }
     if taken == 0 { Err("it takes no key".into()) } else { Ok(()) }
 }
 
-/// A handle on what `driver` made of a key.
+/// A handle on what `driver` made of a key. A refusal is said when a user's key meets it, not here.
 fn skcipher(driver: &Driver, keyed: Box<dyn KeyedCipher>) -> Skcipher {
-    Skcipher::from_parts(driver.algorithm, driver.info, std::sync::Arc::default(), keyed)
+    let refusal_said = Arc::new(AtomicBool::new(true));
+    Skcipher::from_parts(driver.algorithm, driver.info, refusal_said, keyed)
 }
 
 /// The key sizes to be tested: where there are many, the least and the greatest.
@@ -106,7 +117,7 @@ fn rule(which: usize, units: usize, vector: &[Iv]) -> IvRule<'_> {
 }
 
 /// Carries out one request by both: unit by unit and elsewhere by the portable driver; as one, in place, and cut into
-/// pieces of odd sizes, by the other.
+/// pieces of odd sizes, by the other; and as a job, where that one answers later.
 fn compare(
     skcipher: &Skcipher,
     reference: &dyn KeyedCipher,
@@ -138,7 +149,24 @@ fn compare(
     skcipher
         .crypt(&Request { direction, src: bytes, dst: bytes, unit_size, iv })
         .map_err(|error| format!("{iv:?}: {error}"))?;
-    match data.iter().zip(&expected).position(|(got, wanted)| got != wanted) {
+    same(&data, &expected, which)?;
+    // One rule is enough for the other way in, which costs two changes of threads.
+    match skcipher.later() {
+        Some(later) if which == units % RULES => {
+            let (src, dst) = ([Span::new(&mut given)], [Span::new(&mut data)]);
+            let (src, dst) = (SpanIter::new(&src), SpanIter::new(&dst));
+            let mut memory = vec![0; later.bytes_per_unit * units];
+            let request = Request { direction, src, dst, unit_size, iv };
+            crypt_waiting(skcipher, &request, Span::new(&mut memory))
+                .map_err(|error| format!("{iv:?}, as a job: {error}"))?;
+            same(&data, &expected, which).map_err(|how| format!("as a job: {how}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn same(data: &[u8], expected: &[u8], which: usize) -> Result<(), String> {
+    match data.iter().zip(expected).position(|(got, wanted)| got != wanted) {
         Some(at) => Err(format!("IV rule {which}: byte {at} differs from the portable driver's")),
         None => Ok(()),
     }

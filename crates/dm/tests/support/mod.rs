@@ -57,12 +57,18 @@ pub fn try_map(
 
 /// The drivers of `algorithm` that this machine can use.
 pub fn drivers(algorithm: Algorithm) -> Vec<&'static str> {
-    let used = |standing| matches!(standing, Standing::First | Standing::Behind(_));
+    named(algorithm, |standing| matches!(standing, Standing::First | Standing::Behind(_) | Standing::ByName))
+}
+
+/// Those that work on their caller's thread. To a converter, which waits for none, the others are one of these.
+pub fn drivers_at_once(algorithm: Algorithm) -> Vec<&'static str> {
+    named(algorithm, |standing| matches!(standing, Standing::First | Standing::Behind(_)))
+}
+
+fn named(algorithm: Algorithm, used: fn(Standing<'_>) -> bool) -> Vec<&'static str> {
     let lines = Registry::global().list().into_iter();
-    lines
-        .filter(|line| line.algorithm == algorithm && used(line.standing))
-        .map(|line| line.info.name)
-        .collect()
+    let lines = lines.filter(|line| line.algorithm == algorithm && used(line.standing));
+    lines.map(|line| line.info.name).collect()
 }
 
 /// `len` bytes of the stream that `seed` begins: words of splitmix64, little-endian.

@@ -89,7 +89,7 @@ pub struct OpenArgs {
     /// How files are read and written: auto takes `io_uring` where the kernel allows it
     #[arg(long, value_name = "ENGINE", default_value = "auto")]
     pub engine: EngineArg,
-    /// The cipher driver, by its name in `udm ciphers`
+    /// The cipher driver, by its name in `udm ciphers`: "threads" spreads long reads and writes over all processors
     #[arg(long, value_name = "NAME")]
     pub driver: Option<String>,
 }

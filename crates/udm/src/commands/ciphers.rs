@@ -81,6 +81,7 @@ fn standing(standing: Standing<'_>) -> String {
     match standing {
         Standing::First => "first choice".into(),
         Standing::Behind(name) => format!("for keys that {name} does not take"),
+        Standing::ByName => "when asked for by name".into(),
         Standing::Lacking(what) => format!("not on this machine: {what}"),
         Standing::Failed(how) => format!("NOT USED, it failed its self-test: {how}"),
     }

@@ -71,7 +71,7 @@ pub(super) fn begin_write(mut clone: PadBio<Clone>, volume: &Volume) {
     let len = clone.pad().writes.as_ref().map_or(Bytes(0), Bio::len);
     let Some(pages) = volume.pages.alloc(len, Alloc::NoWait) else { return clone.wait(&volume.pages) };
     clone.set_pages(pages, len);
-    if volume.offload.is_some() {
+    if volume.offload(Direction::Encrypt).is_some() {
         return offload::begin(clone);
     }
     let (Some(bio), sector) = (&clone.pad().writes, clone.pad().sector.0) else { return };
@@ -89,7 +89,7 @@ pub(super) fn send(mut clone: PadBio<Clone>, lower: &DeviceRef) {
 
 /// Decrypts what a read has brought.
 fn decrypt(clone: PadBio<Clone>) {
-    if clone.context().offload.is_some() {
+    if clone.context().offload(Direction::Decrypt).is_some() {
         return offload::begin(clone);
     }
     // The client's bio has the whole range still. The clone has what is left of it after devices below split.

@@ -1,7 +1,7 @@
 //! What was decided for a volume when its key was set: which driver has it, and on which way its sectors go there.
 
 use udm_crypto::registry::Registry;
-use udm_crypto::{HashAlgorithm, MultiUnit, Standing};
+use udm_crypto::{Direction, HashAlgorithm, MultiUnit, Standing};
 
 use super::params::{CryptSpec, IvMode};
 use super::{CipherChoice, Converter, Requests};
@@ -27,7 +27,7 @@ pub fn explain(spec: &CryptSpec, converter: &Converter, choice: &CipherChoice) -
         decision("units", units(converter)),
         decision("requests", requests(spec, converter, choice)),
         decision("ivs", ivs(spec)),
-        decision("thread", thread(converter)),
+        decision("thread", thread(spec, converter)),
     ]
 }
 
@@ -52,7 +52,7 @@ fn driver(converter: &Converter, choice: &CipherChoice) -> (String, String) {
         let why = match listing.standing {
             Standing::Lacking(what) => format!("this machine lacks {what}"),
             Standing::Failed(_) => "it failed its self-test".into(),
-            Standing::First | Standing::Behind(_) => "it does not take this key".into(),
+            Standing::First | Standing::Behind(_) | Standing::ByName => "it does not take this key".into(),
         };
         format!("not {}: {why}", listing.info.name)
     });
@@ -128,9 +128,19 @@ fn essiv(hash: HashAlgorithm, mode: IvMode) -> String {
     )
 }
 
-fn thread(converter: &Converter) -> (String, String) {
+fn thread(spec: &CryptSpec, converter: &Converter) -> (String, String) {
+    let [encrypts, decrypts] = [Direction::Encrypt, Direction::Decrypt].map(|way| spec.options.may_wait(way));
+    let kept = |is: &str, what: &str| {
+        (is.into(), format!("the driver answers later; the table's options keep {what} here"))
+    };
     match converter.later() {
         None => ("the I/O's own".into(), "the driver answers at once".into()),
+        Some(_) if !encrypts && !decrypts => kept("the I/O's own", "reads and writes"),
+        Some(_) if !encrypts => kept("the driver's for reads", "writes"),
+        Some(_) if !decrypts => kept("the driver's for writes", "reads"),
+        Some(later) if later.bytes_per_unit == 0 && !converter.iv().is_vector() => {
+            ("the driver's".into(), "the driver answers later, and wants no memory for that".into())
+        }
         Some(_) => (
             "the driver's".into(),
             "the driver answers later; memory for many sectors is asked for once a bio, and without it they go one by one"

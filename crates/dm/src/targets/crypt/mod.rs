@@ -33,7 +33,7 @@ use udm_block::{
     Status, submit,
 };
 use udm_crypto::registry::{Choice, Registry};
-use udm_crypto::{Algorithm, KeyError, Skcipher};
+use udm_crypto::{Algorithm, Direction, KeyError, Skcipher};
 
 use super::{Reserves, Target};
 use clone::Clone;
@@ -126,7 +126,7 @@ impl Crypt {
             magazine: MAGAZINE,
         };
         let pages = PagePool::new(pages, source)?;
-        let offload = Offload::of(&converter, source)?;
+        let offload = Offload::of(&converter, &spec.options, source)?;
         let volume = Arc::new(Volume { converter, lower, start: spec.start, pages, offload });
         Ok(Self {
             allow_discards: spec.options.allow_discards,
@@ -160,6 +160,11 @@ impl Crypt {
 }
 
 impl Volume {
+    /// What there is for sectors that go this way, where the cipher driver answers later.
+    fn offload(&self, direction: Direction) -> Option<&Offload> {
+        self.offload.as_ref().filter(|offload| offload.takes(direction))
+    }
+
     /// The place on the lower device of a sector of the target.
     fn below(&self, sector: Sector) -> Sector {
         Sector(self.start.0 + sector.0)

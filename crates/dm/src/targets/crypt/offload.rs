@@ -20,6 +20,7 @@ use udm_crypto::{Answer, Carrier, CryptError, Direction, Iv, IvRule, Job, Reques
 
 use super::clone::{self, Clone, Stage};
 use super::convert::Run;
+use super::params::CryptOptions;
 use super::{Converter, LONGEST, Volume};
 
 /// How much optional memory a target takes at most, in bytes.
@@ -27,8 +28,12 @@ const LIMIT: usize = 1 << 20;
 
 /// What a target has for a driver that answers later.
 pub(super) struct Offload {
+    /// Which way sectors go to it.
+    encrypts: bool,
+    decrypts: bool,
     /// Optional memory: it has no reserve.
     optional: PagePool,
+    /// What a request of several units takes of it for each; 0 where it takes none.
     bytes_per_unit: usize,
     backlog: Backlog,
 }
@@ -54,13 +59,20 @@ impl OptionalMemory {
 }
 
 impl Offload {
-    /// What the driver of `converter` needs, where it answers later.
+    /// What the driver of `converter` needs, where it answers later. Where `options` keep a direction from work queues, or
+    /// all work on its processor, it is not to answer later.
     ///
     /// # Errors
     /// Never: there is no reserve.
-    pub(super) fn of(converter: &Converter, source: &Source) -> Result<Option<Self>, NoReserve> {
-        let Some(later) = converter.later() else { return Ok(None) };
-        let bytes_per_unit = size_of::<Iv>() + later.bytes_per_unit;
+    pub(super) fn of(
+        converter: &Converter,
+        options: &CryptOptions,
+        source: &Source,
+    ) -> Result<Option<Self>, NoReserve> {
+        let [encrypts, decrypts] = [Direction::Encrypt, Direction::Decrypt].map(|way| options.may_wait(way));
+        let Some(later) = converter.later().filter(|_| encrypts || decrypts) else { return Ok(None) };
+        let of_ivs = if converter.iv().is_vector() { size_of::<Iv>() } else { 0 };
+        let bytes_per_unit = of_ivs + later.bytes_per_unit;
         let largest = (LONGEST / converter.unit_size() * bytes_per_unit).next_power_of_two().max(PAGE_SIZE);
         let pool = PagePoolOptions {
             name: "crypt requests",
@@ -70,7 +82,15 @@ impl Offload {
             magazine: LIMIT / 4,
         };
         let optional = PagePool::new(pool, source)?;
-        Ok(Some(Self { optional, bytes_per_unit, backlog: Backlog::default() }))
+        Ok(Some(Self { encrypts, decrypts, optional, bytes_per_unit, backlog: Backlog::default() }))
+    }
+
+    /// Whether sectors that go this way go to the driver that answers later.
+    pub(super) fn takes(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Encrypt => self.encrypts,
+            Direction::Decrypt => self.decrypts,
+        }
     }
 
     /// Makes this thread's magazines.
@@ -119,8 +139,10 @@ pub(super) fn begin(mut clone: PadBio<Clone>) {
     let sector = clone.pad().sector.0.wrapping_add(volume.converter.iv_offset());
     // For all sectors, though a number may wrap among them and so make two requests of them.
     let units = volume.converter.most_units().min(total(&clone) / volume.converter.unit_size());
-    let memory = if units > 1 && !clone.is_single_unit() { offload.ask(units) } else { None };
-    if memory.is_none() {
+    let takes_memory = offload.bytes_per_unit > 0;
+    let asks = takes_memory && units > 1 && !clone.is_single_unit();
+    let memory = if asks { offload.ask(units) } else { None };
+    if takes_memory && memory.is_none() {
         clone.mark_single_unit();
     }
     clone.pad_mut().stage = Stage::Cipher(Conversion {
@@ -253,7 +275,7 @@ impl Conversion {
 
     /// The bytes of these.
     fn ivs_len(&self) -> usize {
-        self.units * size_of::<Iv>()
+        if self.vector { self.units * size_of::<Iv>() } else { 0 }
     }
 
     /// The part of the memory that the driver has.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use udm_block::{SECTOR_SHIFT, SECTOR_SIZE};
+use udm_crypto::Direction;
 
 use crate::table::{Fault, TableError, TableErrorKind, Word, counted, nearest, number, reason, shown};
 
@@ -19,15 +20,16 @@ const MAX_TAG_SIZE: u64 = 480;
 pub struct CryptOptions {
     /// Discards are passed on to the device.
     pub allow_discards: bool,
-    /// In the kernel: work on the processor that sent the request. Here it is kept and printed only.
+    /// In the kernel: work on the processor that sent the request. Here: no sector is given to another thread.
     pub same_cpu_crypt: bool,
-    /// In the kernel: work before other work. Here it is kept and printed only.
+    /// In the kernel: work before other work. Here it is kept and printed only: see `docs/options.md`.
     pub high_priority: bool,
-    /// In the kernel: submit writes from the thread that encrypted them. Here it is kept and printed only.
+    /// In the kernel: submit writes from the thread that encrypted them. Here it is kept and printed only: a queue thread
+    /// sends what is its own, in the order in which it is encrypted.
     pub submit_from_crypt_cpus: bool,
-    /// In the kernel: decrypt without a work queue. Here it is kept and printed only.
+    /// Sectors that are read are decrypted on the queue thread, also where the cipher driver has threads.
     pub no_read_workqueue: bool,
-    /// In the kernel: encrypt without a work queue. Here it is kept and printed only.
+    /// Sectors that are written are encrypted on the queue thread, also where the cipher driver has threads.
     pub no_write_workqueue: bool,
     /// The bytes that share one IV: 512, 1024, 2048 or 4096.
     pub sector_size: usize,
@@ -67,6 +69,16 @@ impl CryptOptions {
         "sector_size:",
         "iv_large_sectors",
     ];
+
+    /// Whether sectors that go this way may be converted later, on other threads: where no option keeps them on the
+    /// thread that carries the I/O.
+    pub fn may_wait(&self, direction: Direction) -> bool {
+        !self.same_cpu_crypt
+            && match direction {
+                Direction::Encrypt => !self.no_write_workqueue,
+                Direction::Decrypt => !self.no_read_workqueue,
+            }
+    }
 
     /// The sectors of 512 bytes in one of `sector_size`.
     pub const fn sectors_per_unit(&self) -> u64 {

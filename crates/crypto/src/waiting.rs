@@ -1,0 +1,74 @@
+//! A request that is waited for, whatever its driver: for self-tests, and for callers that may sleep.
+#![allow(unsafe_code)]
+
+use std::mem;
+use std::ptr::NonNull;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use udm_block::Span;
+
+use crate::error::CryptError;
+use crate::job::{Carrier, Job};
+use crate::request::Request;
+use crate::skcipher::Skcipher;
+
+/// Carries out `request` by [`Skcipher::start`] and sleeps until it is finished. `memory` is the driver's until then, of as
+/// many bytes as its [`Later`](crate::Later) says.
+///
+/// # Errors
+/// How it was finished.
+pub fn crypt_waiting(skcipher: &Skcipher, request: &Request<'_>, memory: Span<'_>) -> Result<(), CryptError> {
+    // SAFETY: what both borrow outlives this call, which does not return before the job is finished, and by then the
+    // driver has let go of them.
+    let (request, memory) = unsafe {
+        let request = mem::transmute::<Request<'_>, Request<'static>>(*request);
+        (request, mem::transmute::<Span<'_>, Span<'static>>(memory))
+    };
+    let waiting = Arc::new(Waiting { request, memory, result: Mutex::new(None), told: Condvar::new() });
+    // A busy driver asks for no more, and there is no more.
+    let _ = skcipher.start(Job::new(Ticket(Arc::clone(&waiting))));
+    let mut result = waiting.result.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        match *result {
+            Some(result) => return result,
+            None => result = waiting.told.wait(result).unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+}
+
+/// A request, and the place for its result.
+struct Waiting {
+    request: Request<'static>,
+    memory: Span<'static>,
+    result: Mutex<Option<Result<(), CryptError>>>,
+    told: Condvar,
+}
+
+struct Ticket(Arc<Waiting>);
+
+// SAFETY: the pointer is that of the `Arc`, which counts the ticket; the request and the memory stand in what it points
+// to, and refer to what outlives the job.
+unsafe impl Carrier for Ticket {
+    fn into_raw(self) -> NonNull<()> {
+        let raw = Arc::into_raw(self.0).cast_mut().cast();
+        NonNull::new(raw).expect("an Arc's pointer is not null")
+    }
+
+    unsafe fn from_raw(raw: NonNull<()>) -> Self {
+        // SAFETY: by the caller's promise, it came from `Arc::into_raw` of this type.
+        Self(unsafe { Arc::from_raw(raw.as_ptr().cast()) })
+    }
+
+    fn request(&self) -> Request<'_> {
+        self.0.request
+    }
+
+    fn memory(&self) -> Span<'_> {
+        self.0.memory
+    }
+
+    fn finish(self, result: Result<(), CryptError>) {
+        *self.0.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        self.0.told.notify_one();
+    }
+}
