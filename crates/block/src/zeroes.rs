@@ -43,7 +43,7 @@ impl WriteZeroes {
     /// # Errors
     /// When there is no memory for the reserve of its bios.
     pub fn over(lower: DeviceRef, source: &Source) -> Result<DeviceRef, NoReserve> {
-        let geometry = Geometry { write_zeroes: true, ..*lower.geometry() };
+        let geometry = Geometry { write_zeroes: true, ..lower.geometry() };
         // Each bio is one operation of a client, whole: one walks on while others wait.
         let options =
             BioSetOptions { reserve: 4, limit: 64, magazine: 4, ..BioSetOptions::named("write zeroes") };
@@ -56,8 +56,8 @@ impl WriteZeroes {
 }
 
 impl Device for WriteZeroes {
-    fn geometry(&self) -> &Geometry {
-        &self.geometry
+    fn geometry(&self) -> Geometry {
+        self.geometry
     }
 
     fn submit(&self, bio: Bio) {

@@ -99,8 +99,8 @@ impl std::fmt::Debug for MappedDevice {
 }
 
 impl Device for MappedDevice {
-    fn geometry(&self) -> &Geometry {
-        &self.geometry
+    fn geometry(&self) -> Geometry {
+        self.geometry
     }
 
     fn submit(&self, bio: Bio) {

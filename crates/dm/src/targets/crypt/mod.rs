@@ -169,7 +169,7 @@ impl Target for Crypt {
             logical_block: lower.logical_block.max(self.volume.converter.unit_size() as u32),
             discard: lower.discard && self.allow_discards,
             write_zeroes: false,
-            ..*lower
+            ..lower
         }
     }
 

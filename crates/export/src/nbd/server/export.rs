@@ -34,7 +34,7 @@ impl Export {
         read_only: bool,
         source: &Source,
     ) -> Result<Self, NoReserve> {
-        let geometry = *device.geometry();
+        let geometry = device.geometry();
         let size = geometry.size.0 * SECTOR_SIZE as u64;
         let mut info = ExportInfo::new(name, size, flags(&geometry, read_only));
         info.description = description.into();
