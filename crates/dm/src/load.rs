@@ -15,6 +15,7 @@ use crate::targets::crypt::params::{CryptSpec, KeySpec};
 use crate::targets::crypt::{CipherChoice, Converter, Crypt};
 use crate::targets::{Reserves, Target};
 use crate::targets::{error::Error, linear::Linear, zero::Zero};
+use udm_block::stack;
 
 /// Finds the devices that a table names.
 pub trait Lookup {
@@ -67,11 +68,23 @@ pub fn load_with(
 /// The devices that a table names, by their names.
 pub(crate) type Devices = HashMap<String, DeviceRef>;
 
-/// Makes the device of a table over `devices`, which [`open_all`] opened for it.
+/// Makes the device of a table over `devices`, which [`open_all`] opened for it. Of its keys there are no copies left
+/// but those in `table` and in the device.
 ///
 /// # Errors
 /// Those of [`load`].
 pub(crate) fn build(
+    table: &Table,
+    devices: &Devices,
+    cipher: &CipherChoice,
+    source: &Source,
+    reserves: Reserves,
+) -> Result<MappedDevice, LoadError> {
+    stack::wiped(|| set_keys(table, devices, cipher, source, reserves))
+}
+
+/// The same, with copies of keys on the stack.
+fn set_keys(
     table: &Table,
     devices: &Devices,
     cipher: &CipherChoice,

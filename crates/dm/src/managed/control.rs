@@ -172,6 +172,7 @@ impl ManagedDevice {
         self.floor.take_away();
         retire(inactive);
         drop(live);
+        self.wipe_stacks();
         Ok(())
     }
 

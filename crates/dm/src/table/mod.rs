@@ -41,6 +41,7 @@ pub(crate) use row::{check_device_end, device_word};
 pub(crate) use word::{Word, escape, number};
 
 use crate::targets::crypt::params::KeySpec;
+use udm_block::stack;
 
 /// A table: rows that follow on one another, the first from sector 0 on. There is at least one.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,6 +57,11 @@ impl Table {
     /// At the first thing that is wrong, from left to right and from the first line on, except that what a
     /// number must be a multiple of is looked at when its row has been read.
     pub fn parse(text: &str) -> Result<Self, TableError> {
+        stack::wiped(|| Self::read(text))
+    }
+
+    /// The same, with copies of keys on the stack.
+    fn read(text: &str) -> Result<Self, TableError> {
         let rows = word::rows(text);
         if rows.is_empty() {
             return Err(TableError::new(Place::begin_of(text), no_rows()));
