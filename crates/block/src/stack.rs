@@ -25,6 +25,7 @@ fn on_frames_below<R>(work: impl FnOnce() -> R) -> R {
 
 /// Wipes the stack below the caller's frame.
 #[inline(never)]
+#[expect(clippy::large_stack_arrays, reason = "it is the stack that is wiped")]
 pub fn wipe() {
     // Who looks at a black box sees zeros, so they are written.
     let mut below = [0u8; DEPTH];

@@ -25,5 +25,6 @@ pub use udm_export as export;
 pub mod cli;
 mod commands;
 pub mod compare;
+mod control;
 pub mod device;
 mod locked;

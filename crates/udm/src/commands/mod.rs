@@ -1,6 +1,7 @@
 //! The commands, a file each.
 
 pub(crate) mod ciphers;
+pub(crate) mod dm;
 pub(crate) mod manual;
 pub(crate) mod quickstart;
 pub(crate) mod read;

@@ -54,6 +54,20 @@ impl Export {
         self
     }
 
+    /// What a client that connects now is told: the device may have another size and other abilities than it had.
+    pub(super) fn info_now(&self) -> ExportInfo {
+        let mut info = self.info.clone();
+        info.size = self.size();
+        let read_only = self.is_read_only();
+        info.flags = flags(&self.device.geometry(), read_only);
+        info
+    }
+
+    /// How long the device is now, in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.device.geometry().size.bytes().0
+    }
+
     /// The name.
     pub fn name(&self) -> &str {
         &self.info.name
