@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -275,9 +275,22 @@ fn control_is_for_tables_and_not_for_locked_servers() {
         "--locked",
     ]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
+    // A file at the socket's place is not ours to take away; a socket that nobody serves any more is.
+    fs::write(&socket, "somebody's").unwrap();
+    let serve =
+        ["serve", "--table-file", path(&volume.table), "--nbd", path(&nbd), "--control", path(&socket)];
+    let output = run(serve);
+    assert_eq!(
+        (output.status.code(), fs::read(&socket).unwrap()),
+        (Some(1), b"somebody's".to_vec()),
+        "{output:?}"
+    );
+    fs::remove_file(&socket).unwrap();
     let output = run(["dm", path(&socket), "info"]);
     assert!(
         output.status.code() == Some(1) && String::from_utf8_lossy(&output.stderr).contains("--control"),
         "{output:?}"
     );
+    drop(UnixListener::bind(&socket).unwrap());
+    drop(Served::start(&serve[1..], 1));
 }

@@ -69,18 +69,20 @@ fn until(what: &str, mut is: impl FnMut() -> bool) {
 struct Stuck {
     ram: Arc<Ram>,
     kept: Mutex<Vec<Bio>>,
-    is_stuck: AtomicBool,
+    keeps: AtomicBool,
 }
 
 impl Stuck {
     fn new() -> Arc<Self> {
-        Arc::new(Self { ram: Ram::new(SECTORS), kept: Mutex::default(), is_stuck: AtomicBool::new(false) })
+        Arc::new(Self { ram: Ram::new(SECTORS), kept: Mutex::default(), keeps: AtomicBool::new(false) })
     }
 
     fn let_go(&self) {
-        self.is_stuck.store(false, Ordering::SeqCst);
+        self.keeps.store(false, Ordering::SeqCst);
         let kept = std::mem::take(&mut *self.kept.lock().unwrap());
-        kept.into_iter().for_each(|bio| self.ram.submit(bio));
+        for bio in kept {
+            self.ram.submit(bio);
+        }
     }
 }
 
@@ -90,10 +92,21 @@ impl Device for Stuck {
     }
 
     fn submit(&self, bio: Bio) {
-        if self.is_stuck.load(Ordering::SeqCst) {
+        if self.keeps.load(Ordering::SeqCst) {
             return self.kept.lock().unwrap().push(bio);
         }
         self.ram.submit(bio);
+    }
+}
+
+/// A disk that cannot flush.
+struct NoFlush(Arc<Ram>);
+impl Device for NoFlush {
+    fn geometry(&self) -> Geometry {
+        self.0.geometry()
+    }
+    fn submit(&self, bio: Bio) {
+        if bio.op() == Op::Flush { bio.complete(Status::IoErr) } else { self.0.submit(bio) }
     }
 }
 
@@ -124,7 +137,7 @@ fn a_suspend_waits_for_what_is_under_way_and_then_flushes() {
     let disk = Stuck::new();
     let device = make(crypt(SECTORS, 1), &(Arc::clone(&disk) as DeviceRef));
     let mut client = Client::new(&(Arc::clone(&device) as DeviceRef));
-    disk.is_stuck.store(true, Ordering::SeqCst);
+    disk.keeps.store(true, Ordering::SeqCst);
     client.start(Op::Write, Flags::NONE, 0, &[4096], &stream(2, 4096));
     client.start(Op::Read, Flags::NONE, 64, &[4096], &[0; 4096]);
     thread::scope(|scope| {
@@ -152,7 +165,7 @@ fn a_suspend_that_takes_too_long_or_cannot_flush_leaves_the_device_running() {
     let disk = Stuck::new();
     let device = make(crypt(SECTORS, 1), &(Arc::clone(&disk) as DeviceRef));
     let mut client = Client::new(&(Arc::clone(&device) as DeviceRef));
-    disk.is_stuck.store(true, Ordering::SeqCst);
+    disk.keeps.store(true, Ordering::SeqCst);
     client.start(Op::Read, Flags::NONE, 0, &[512], &[0; 512]);
     let how = Suspend { flush: true, patience: Some(Duration::from_millis(20)) };
     let error = suspend(&device, how).unwrap_err();
@@ -161,15 +174,6 @@ fn a_suspend_that_takes_too_long_or_cannot_flush_leaves_the_device_running() {
     assert_eq!(client.wait().status, Status::Ok);
     assert_eq!(client.range(Op::Flush, Flags::NONE, 0, 0), Status::Ok, "the device does not run on");
 
-    struct NoFlush(Arc<Ram>);
-    impl Device for NoFlush {
-        fn geometry(&self) -> Geometry {
-            self.0.geometry()
-        }
-        fn submit(&self, bio: Bio) {
-            if bio.op() == Op::Flush { bio.complete(Status::IoErr) } else { self.0.submit(bio) }
-        }
-    }
     drop(client);
     let device = make(crypt(SECTORS, 1), &(Arc::new(NoFlush(Ram::new(SECTORS))) as DeviceRef));
     let error = suspend(&device, Suspend::default()).unwrap_err();

@@ -230,7 +230,10 @@ impl ManagedDevice {
         let Some((loaded, mapped)) = self.state().inactive.take() else { return };
         self.set_floor(mapped);
         let old = self.state().live.replace(loaded);
-        drop(old);
+        if let Some(old) = old {
+            drop(old);
+            self.wipe_stacks();
+        }
     }
 
     /// Has I/O go to `mapped` from now on.

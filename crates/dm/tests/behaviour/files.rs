@@ -8,6 +8,7 @@ use udm_block::{Bytes, DeviceRef, Flags, Op, Status};
 
 use crate::machine::{Answer, Machine, queue_limit, strerror};
 use crate::support::client::Client;
+use crate::support::hex;
 
 /// A run of `dd`.
 struct Dd<'a> {
@@ -152,7 +153,8 @@ impl Machine {
     pub fn limits(&mut self, names: &str) -> Answer {
         let device = self.node("/dev/mapper/t").expect("the device");
         let value = |name: &str| queue_limit(&*device, name).unwrap_or_else(|| "-".into());
-        let line: String = names.split(' ').map(|name| format!("{name} {} ", value(name))).collect();
+        let line =
+            names.split(' ').flat_map(|name| [name.to_owned(), value(name)]).collect::<Vec<_>>().join(" ");
         Answer::ok(line + "\n")
     }
 }
@@ -219,6 +221,5 @@ fn words_of(status: Status) -> &'static str {
 
 /// The first 12 digits of an MD5 sum, as `md5sum | cut -c1-12` prints them.
 fn digest(bytes: &[u8]) -> String {
-    let digits: String = md5::Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    digits[..12].to_owned() + "\n"
+    hex(&md5::Md5::digest(bytes)[..6]) + "\n"
 }

@@ -90,8 +90,7 @@ impl Machine {
             }
             "deps" => {
                 let deps = device.deps();
-                let shown: String = deps.iter().map(|name| format!(" ({name})")).collect();
-                return Answer::ok(format!("{} dependencies\t:{shown}\n", deps.len()));
+                return Answer::ok(format!("{} dependencies\t: ({})\n", deps.len(), deps.join(") (")));
             }
             "info" => return Answer::ok(info(&device, option("-o").expect("columns"))),
             "suspend" => device.suspend(Suspend::default()),

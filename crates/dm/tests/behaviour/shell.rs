@@ -25,7 +25,6 @@ pub fn commands(line: &str, variables: &HashMap<&str, String>) -> Vec<(After, Ve
         let len = if quoted.is_none() && rest.starts_with("&&") { 2 } else { c.len_utf8() };
         match (quoted, c) {
             (Some(quote), c) if c == quote => quoted = None,
-            (Some(_), c) => word.get_or_insert_default().push(c),
             (None, '"' | '\'') => {
                 quoted = Some(c);
                 word.get_or_insert_default();
@@ -36,7 +35,7 @@ pub fn commands(line: &str, variables: &HashMap<&str, String>) -> Vec<(After, Ve
                 all.push((after, std::mem::take(&mut words)));
                 after = if c == '&' { After::Success } else { After::Always };
             }
-            (None, c) => word.get_or_insert_default().push(c),
+            (_, c) => word.get_or_insert_default().push(c),
         }
         rest = &rest[len..];
     }

@@ -5,7 +5,6 @@
 
 mod scan;
 #[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "a part of it is used here")]
 mod support;
 
 use std::sync::{Arc, mpsc};

@@ -1,8 +1,8 @@
 //! The control socket: for its owner alone, a thread a connection, and few of them.
 
-use std::fs::Permissions;
+use std::fs::{Permissions, symlink_metadata};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,8 +60,11 @@ impl Drop for Control {
 
 /// A socket that only its owner can reach, from its first moment on.
 fn bind(path: &Path) -> io::Result<UnixListener> {
-    // What a server that was killed left behind is nobody's; one that lives answers.
-    if UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+    // What a server that was killed left behind is nobody's; one that lives answers. Another file is somebody's.
+    let is_socket = symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    let refuses =
+        || UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+    if is_socket && refuses() {
         std::fs::remove_file(path)?;
     }
     // The umask is the process's: no other thread makes a file yet.
