@@ -145,6 +145,7 @@ fn a_suspend_waits_for_what_is_under_way_and_then_flushes() {
         thread::sleep(Duration::from_millis(50));
         assert!(!suspend.is_finished(), "suspended with I/O under way");
         assert_eq!((device.info().under_way, device.info().suspended), (2, false));
+        assert_eq!(disk.kept.lock().unwrap().len(), 2, "flushed with I/O under way");
         disk.ram.seen();
         disk.let_go();
         suspend.join().unwrap().unwrap();

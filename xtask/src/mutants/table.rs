@@ -347,7 +347,7 @@ pub const ALL: &[Mutant] = &[
         replace: "while false {",
         build: MANAGED,
         test: "a_suspend_waits_for_what_is_under_way_and_then_flushes",
-        says: "suspended with I/O under way",
+        says: "flushed with I/O under way",
     },
     Mutant {
         name: "managed: what comes to a suspended device goes through",
