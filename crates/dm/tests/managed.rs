@@ -140,20 +140,22 @@ fn a_suspend_waits_for_what_is_under_way_and_then_flushes() {
     disk.keeps.store(true, Ordering::SeqCst);
     client.start(Op::Write, Flags::NONE, 0, &[4096], &stream(2, 4096));
     client.start(Op::Read, Flags::NONE, 64, &[4096], &[0; 4096]);
-    thread::scope(|scope| {
+    let kept = thread::scope(|scope| {
         let suspend = scope.spawn(|| device.suspend(Suspend::default()));
         thread::sleep(Duration::from_millis(50));
         assert!(!suspend.is_finished(), "suspended with I/O under way");
         assert_eq!((device.info().under_way, device.info().suspended), (2, false));
-        assert_eq!(disk.kept.lock().unwrap().len(), 2, "flushed with I/O under way");
+        let kept = disk.kept.lock().unwrap().len();
         disk.ram.seen();
         disk.let_go();
         suspend.join().unwrap().unwrap();
+        kept
     });
+    client.wait();
+    client.wait();
+    assert_eq!(kept, 2, "flushed with I/O under way");
     let seen: Vec<_> = disk.ram.seen().iter().map(|seen| seen.op).collect();
     assert_eq!(seen, [Op::Write, Op::Read, Op::Flush]);
-    client.wait();
-    client.wait();
     assert!(device.info().suspended);
     // Without a flush there is none.
     resume(&device).unwrap();

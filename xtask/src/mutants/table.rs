@@ -355,7 +355,7 @@ pub const ALL: &[Mutant] = &[
         find: "self.closed.store(true, Ordering::SeqCst);",
         replace: "self.closed.store(false, Ordering::SeqCst);",
         build: MANAGED,
-        test: "a_suspended_device_holds_what_comes_and_a_resume_lets_it_go_in_order",
+        test: "close_and_remove_let_nobody_wait",
         says: "left == right",
     },
     Mutant {
