@@ -1,5 +1,5 @@
 //! What the promise of forward progress costs where memory is plentiful, in nanoseconds a bio: the same ways with and
-//! without a rescuer, in interleaved rounds. Medians, and the median of the rounds' ratios.
+//! without a rescuer, in interleaved rounds; and what it costs that a table can be replaced. Medians, and the median of the rounds' ratios.
 //!
 //! `cargo bench -p udm-tests --bench cost`
 #![allow(unsafe_code)]
@@ -14,8 +14,12 @@ use udm_block::memory::{Heap, Source};
 use udm_block::{
     Alloc, BioSet, BioSetOptions, DeviceRef, Flags, Op, Pad, PadBio, Sector, Sectors, Span, Status,
 };
+use udm_dm::load::Lookup;
+use udm_dm::managed::{ManagedDevice, ManagedOptions};
 use udm_dm::mapped::{MappedDevice, MappedRow};
+use udm_dm::table::Table;
 use udm_dm::targets::Reserves;
+use udm_dm::targets::crypt::CipherChoice;
 use udm_dm::targets::linear::Linear;
 
 const ROUNDS: usize = 301;
@@ -44,12 +48,13 @@ fn main() -> ExitCode {
     let source: Source = Arc::new(Heap);
     let set = || BioSet::<Client>::new(&BioSetOptions::named("bench"), &source, ()).expect("memory");
     let (plain, rescued) = (set(), set().rescued("bench").expect("a thread"));
-    let (null, linear) = (null(), linear(&source));
+    let (null, linear, managed) = (null(), linear(&source), managed(&source));
     let sets = [(&plain, Alloc::NoWait), (&rescued, Alloc::Wait)];
     let mut ways = [
         Way::new("alloc and free", sets, |bio, _| drop(bio)),
         Way::new("null", sets, |bio, at| send(bio, at, &null)),
         Way::new("linear on null", sets, |bio, at| send(bio, at, &linear)),
+        Way::new("managed linear", sets, |bio, at| send(bio, at, &managed)),
     ];
     for _ in 0..ROUNDS {
         ways.iter_mut().for_each(Way::round);
@@ -60,6 +65,7 @@ fn main() -> ExitCode {
     );
     let cost = ways.map(|mut way| way.report());
     println!("a bio through linear: {:.1} ns, of which the layer is {:.1} ns", cost[2], cost[2] - cost[1]);
+    println!("a device whose table can be replaced costs {:.1} ns more", cost[3] - cost[2]);
     ExitCode::SUCCESS
 }
 
@@ -84,6 +90,24 @@ fn linear(source: &Source) -> DeviceRef {
     let target = Box::new(Linear::new(null(), Sector(8)));
     let row = MappedRow { start: Sector(0), end: Sector(1 << 19), target };
     MappedDevice::new(vec![row], source, Reserves::default()).expect("memory").into()
+}
+
+/// The same table on a device that is managed.
+fn managed(source: &Source) -> DeviceRef {
+    struct Nulls;
+    impl Lookup for Nulls {
+        fn device(&self, _name: &str, _block_size: u32) -> Result<DeviceRef, String> {
+            Ok(null())
+        }
+    }
+    let options = ManagedOptions {
+        read_only: false,
+        cipher: CipherChoice::default(),
+        source: Arc::clone(source),
+        reserves: Reserves::default(),
+    };
+    let table = Table::parse("0 524288 linear null 8").expect("a table");
+    ManagedDevice::create("bench", table, &Nulls, options).expect("memory")
 }
 
 impl<'a> Way<'a> {

@@ -27,8 +27,8 @@ impl Null {
 }
 
 impl Device for Null {
-    fn geometry(&self) -> &Geometry {
-        &self.geometry
+    fn geometry(&self) -> Geometry {
+        self.geometry
     }
 
     fn submit(&self, bio: Bio) {

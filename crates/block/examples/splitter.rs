@@ -41,7 +41,7 @@ impl Splitter {
 }
 
 impl Device for Splitter {
-    fn geometry(&self) -> &Geometry {
+    fn geometry(&self) -> Geometry {
         self.lower.geometry()
     }
 
@@ -77,8 +77,8 @@ impl Bottom {
 }
 
 impl Device for Bottom {
-    fn geometry(&self) -> &Geometry {
-        &self.geometry
+    fn geometry(&self) -> Geometry {
+        self.geometry
     }
 
     fn submit(&self, bio: Bio) {

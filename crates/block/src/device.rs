@@ -10,8 +10,9 @@ pub type DeviceRef = Arc<dyn Device>;
 
 /// Takes bios (the kernel's `struct block_device` with its `submit_bio`).
 pub trait Device: Send + Sync {
-    /// What it is and what it can do. The same for as long as the device lives.
-    fn geometry(&self) -> &Geometry;
+    /// What it is and what it can do now. A device whose table another one replaces may change its size and its
+    /// limits; whoever keeps the answer keeps that of a moment.
+    fn geometry(&self) -> Geometry;
 
     /// Takes a bio, which has been held against the geometry. It hands it on, or completes it, now or later; it never
     /// sleeps for memory on a queue thread. Called by [`crate::submit()`] alone.

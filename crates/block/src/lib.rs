@@ -24,6 +24,7 @@ mod rescue;
 mod reserve;
 pub mod sealed;
 pub mod span;
+pub mod stack;
 pub mod status;
 pub mod submit;
 mod sync;

@@ -9,9 +9,9 @@ use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use rustix::event::PollFlags;
 use rustix::event::{EventfdFlags, PollFd, Timespec, eventfd, poll};
@@ -70,7 +70,12 @@ struct Inbox {
     /// Whether its thread sleeps, or is about to, and wants to be woken.
     sleeps: AtomicBool,
     bell: OnceLock<OwnedFd>,
+    /// The [`WIPES`] that its thread has seen.
+    wiped: AtomicU64,
 }
+
+/// How often all stacks were to be wiped.
+static WIPES: AtomicU64 = AtomicU64::new(0);
 
 struct Letters {
     /// Bios that have been told of their end, for [`Queue::take_ended`].
@@ -91,6 +96,7 @@ static INBOXES: [Inbox; MAX_QUEUES] = [const {
         }),
         sleeps: AtomicBool::new(false),
         bell: OnceLock::new(),
+        wiped: AtomicU64::new(0),
     }
 }; MAX_QUEUES];
 
@@ -119,6 +125,23 @@ pub fn might_sleep() {
 /// Whether this is a queue thread.
 pub fn is_queue_thread() -> bool {
     HERE.get().is_some()
+}
+
+/// Has each queue thread wipe its stack of what ciphers left there, and waits until all have, or have ended: whether all
+/// did by `patience`. For whoever wiped a key that they worked with. Not on a queue thread.
+pub fn wipe_stacks(patience: Duration) -> bool {
+    might_sleep();
+    let wipe = WIPES.fetch_add(1, Ordering::SeqCst) + 1;
+    let end = Instant::now() + patience;
+    (0..MAX_QUEUES as u16).map(Home).all(|home| {
+        let inbox = home.inbox();
+        let is_behind = || inbox.taken.load(Ordering::Acquire) && inbox.wiped.load(Ordering::Acquire) < wipe;
+        while is_behind() && Instant::now() < end {
+            home.wake();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        !is_behind()
+    })
 }
 
 /// Adds an engine to this queue thread, for as long as the thread is one. Where it is none, hands it back.
@@ -208,6 +231,7 @@ impl Queue {
                 }
             }
         }
+        inbox.wiped.store(WIPES.load(Ordering::SeqCst), Ordering::Release);
         let home = Home(index as u16);
         HERE.set(Some(home));
         Ok(Self { home, not_send: PhantomData })
@@ -244,6 +268,11 @@ impl Queue {
         let timeout = if busy { Some(Duration::ZERO) } else { timeout };
         let ready = self.poll(&engines, fds, timeout);
         inbox.sleeps.store(false, Ordering::SeqCst);
+        let wipes = WIPES.load(Ordering::Acquire);
+        if inbox.wiped.load(Ordering::Relaxed) != wipes {
+            crate::stack::wipe();
+            inbox.wiped.store(wipes, Ordering::Release);
+        }
         ready?;
         for engine in engines.iter() {
             engine.reap();
@@ -318,6 +347,7 @@ impl Drop for Queue {
     fn drop(&mut self) {
         // Outside the borrow: an engine that waits for what is in flight ends bios, and these may come here again.
         drop(ENGINES.replace(Rc::from([])));
+        crate::stack::wipe();
         HERE.set(None);
         self.home.inbox().taken.store(false, Ordering::Release);
     }

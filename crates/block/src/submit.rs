@@ -37,7 +37,7 @@ local! {
 
 /// Hands `bio` to `dev`. It comes back through its pad's `end_io`.
 pub fn submit(dev: &DeviceRef, mut bio: Bio) {
-    if let Err(status) = check(dev.geometry(), &bio) {
+    if let Err(status) = check(&dev.geometry(), &bio) {
         return bio.complete(status);
     }
     if SUBMITTING.get() {

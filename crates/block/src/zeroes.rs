@@ -24,7 +24,6 @@ const RUNS: usize = 8;
 /// A device that takes `WriteZeroes` on top of one that may not.
 pub struct WriteZeroes {
     lower: DeviceRef,
-    geometry: Geometry,
     set: BioSet<Zeroing>,
 }
 
@@ -43,21 +42,16 @@ impl WriteZeroes {
     /// # Errors
     /// When there is no memory for the reserve of its bios.
     pub fn over(lower: DeviceRef, source: &Source) -> Result<DeviceRef, NoReserve> {
-        let geometry = Geometry { write_zeroes: true, ..*lower.geometry() };
         // Each bio is one operation of a client, whole: one walks on while others wait.
         let options =
             BioSetOptions { reserve: 4, limit: 64, magazine: 4, ..BioSetOptions::named("write zeroes") };
-        Ok(Arc::new(Self {
-            lower: DeviceRef::clone(&lower),
-            geometry,
-            set: BioSet::new(&options, source, lower)?,
-        }))
+        Ok(Arc::new(Self { lower: DeviceRef::clone(&lower), set: BioSet::new(&options, source, lower)? }))
     }
 }
 
 impl Device for WriteZeroes {
-    fn geometry(&self) -> &Geometry {
-        &self.geometry
+    fn geometry(&self) -> Geometry {
+        Geometry { write_zeroes: true, ..self.lower.geometry() }
     }
 
     fn submit(&self, bio: Bio) {

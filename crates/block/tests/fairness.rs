@@ -48,8 +48,8 @@ impl Parks {
 }
 
 impl Device for Parks {
-    fn geometry(&self) -> &Geometry {
-        &self.geometry
+    fn geometry(&self) -> Geometry {
+        self.geometry
     }
 
     fn submit(&self, bio: Bio) {
@@ -139,8 +139,8 @@ fn with_eight_threads_on_a_reserve_of_one_nobody_waits_for_more_than_seven_other
 struct Careless(Mutex<Option<BioSet<Nothing>>>, Geometry);
 
 impl Device for Careless {
-    fn geometry(&self) -> &Geometry {
-        &self.1
+    fn geometry(&self) -> Geometry {
+        self.1
     }
 
     fn submit(&self, bio: Bio) {

@@ -96,7 +96,7 @@ impl Shredder {
 }
 
 impl Device for Shredder {
-    fn geometry(&self) -> &Geometry {
+    fn geometry(&self) -> Geometry {
         self.lower.geometry()
     }
 
@@ -141,8 +141,8 @@ impl Pad for Shred {
 struct Disk(Mutex<Vec<u8>>, Geometry);
 
 impl Device for Disk {
-    fn geometry(&self) -> &Geometry {
-        &self.1
+    fn geometry(&self) -> Geometry {
+        self.1
     }
 
     fn submit(&self, bio: Bio) {

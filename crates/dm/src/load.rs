@@ -8,12 +8,14 @@ use udm_block::memory::Source;
 use udm_block::mempool::NoReserve;
 use udm_block::{Bytes, DeviceRef, Sector};
 
+use crate::keyring;
 use crate::mapped::{MappedDevice, MappedRow};
 use crate::table::{Fault, Place, Row, Table, TableError, TableErrorKind, TargetSpec, reason, shown};
 use crate::targets::crypt::params::{CryptSpec, KeySpec};
 use crate::targets::crypt::{self, CipherChoice, Converter, Crypt, Decision};
 use crate::targets::{Reserves, Target};
 use crate::targets::{error::Error, linear::Linear, zero::Zero};
+use udm_block::stack;
 
 /// Finds the devices that a table names.
 pub trait Lookup {
@@ -60,7 +62,35 @@ pub fn load_with(
     source: &Source,
     reserves: Reserves,
 ) -> Result<MappedDevice, LoadError> {
-    let devices = open_all(table, lookup)?;
+    build(table, &open_all(table, lookup)?, cipher, source, reserves)
+}
+
+/// The devices that a table names, by their names.
+pub(crate) type Devices = HashMap<String, DeviceRef>;
+
+/// Makes the device of a table over `devices`, which [`open_all`] opened for it. Of its keys there are no copies left
+/// but those in `table` and in the device.
+///
+/// # Errors
+/// Those of [`load`].
+pub(crate) fn build(
+    table: &Table,
+    devices: &Devices,
+    cipher: &CipherChoice,
+    source: &Source,
+    reserves: Reserves,
+) -> Result<MappedDevice, LoadError> {
+    stack::wiped(|| set_keys(table, devices, cipher, source, reserves))
+}
+
+/// The same, with copies of keys on the stack.
+fn set_keys(
+    table: &Table,
+    devices: &Devices,
+    cipher: &CipherChoice,
+    source: &Source,
+    reserves: Reserves,
+) -> Result<MappedDevice, LoadError> {
     let mut rows = Vec::with_capacity(table.rows.len());
     for row in &table.rows {
         let lower = row.device().map(|(name, _)| DeviceRef::clone(&devices[name]));
@@ -72,8 +102,8 @@ pub fn load_with(
 }
 
 /// Opens each device that the rows name once, for the smallest block that any of them transfers.
-fn open_all<'a>(table: &'a Table, lookup: &dyn Lookup) -> Result<HashMap<&'a str, DeviceRef>, TableError> {
-    let mut devices: HashMap<&str, DeviceRef> = HashMap::new();
+pub(crate) fn open_all(table: &Table, lookup: &dyn Lookup) -> Result<Devices, TableError> {
+    let mut devices = Devices::new();
     for row in &table.rows {
         let Some((name, start)) = row.device() else { continue };
         if !devices.contains_key(name) {
@@ -87,7 +117,7 @@ fn open_all<'a>(table: &'a Table, lookup: &dyn Lookup) -> Result<HashMap<&'a str
                 let message = if named { why.to_owned() } else { format!("device {}: {why}", shown(name)) };
                 device_error(row.places().device.as_ref(), row, message, shown(name), hint)
             })?;
-            devices.insert(name, device);
+            devices.insert(name.to_owned(), device);
         }
         check_size(row, name, start, &devices[name])?;
     }
@@ -134,7 +164,9 @@ fn check_blocks(row: &Row, target: &dyn Target) -> Result<(), TableError> {
             let message = format!("the row's {what} is not a multiple of the block size, {block} bytes");
             let found = format!("{sectors} sectors");
             let hint = format!("use a multiple of {} sectors", block / 512);
-            return Err(device_error(place, row, message, found, hint));
+            let place = place.unwrap_or(&row.places().start).clone();
+            let fault = Fault::new(TableErrorKind::Device, message, found, hint);
+            return Err(TableError::new(place, fault.with_kernel(reason::BLOCK_SIZE)));
         }
     }
     Ok(())
@@ -162,16 +194,22 @@ fn target(
 
 /// The keyed converter of a crypt row.
 fn converter(row: &Row, spec: &CryptSpec, cipher: &CipherChoice) -> Result<Converter, TableError> {
-    let key_error = |message: String, found: &str, hint: &str| {
-        let fault = Fault::new(TableErrorKind::Key, message, found, hint).with_kernel(reason::KEY);
+    let at_key = |fault: Fault| {
         TableError::new(row.places().key.clone().unwrap_or_else(|| row.places().target.clone()), fault)
     };
+    let key_error = |message: String, found: &str, hint: &str| {
+        at_key(Fault::new(TableErrorKind::Key, message, found, hint).with_kernel(reason::KEY))
+    };
+    let read;
     let key = match &spec.key {
         KeySpec::Bytes(bytes) => bytes.as_slice(),
         KeySpec::None => &[],
-        KeySpec::Keyring(_) => {
-            let message = "udm does not read keys from the kernel's keyring yet".into();
-            return Err(key_error(message, "a keyring key", "give the key in hexadecimal"));
+        KeySpec::Keyring(key) => {
+            read = keyring::read(key).map_err(at_key)?;
+            read.as_slice()
+        }
+        KeySpec::Wiped { .. } => {
+            return Err(key_error("the key is wiped".into(), "no key", "set a key (key set)"));
         }
     };
     Converter::new(spec, key, cipher).map_err(|error| {

@@ -99,8 +99,8 @@ impl std::fmt::Debug for MappedDevice {
 }
 
 impl Device for MappedDevice {
-    fn geometry(&self) -> &Geometry {
-        &self.geometry
+    fn geometry(&self) -> Geometry {
+        self.geometry
     }
 
     fn submit(&self, bio: Bio) {
@@ -140,6 +140,15 @@ impl Device for MappedDevice {
 }
 
 impl MappedDevice {
+    /// Ends the device. No bio of it is under way; a thread that has ended the last one may still be on its way out of
+    /// a target, and is waited for. So when this returns no key of it is left.
+    pub(crate) fn retire(self) {
+        // The flushes share the rows, and nothing else does for long.
+        while Arc::strong_count(&self.rows) > 2 || !self.rows.iter().all(|row| row.target.is_at_rest()) {
+            std::thread::yield_now();
+        }
+    }
+
     /// The longest bio that a row takes, as whole blocks of this device.
     fn longest(&self, row: &MappedRow, op: Op) -> Bytes {
         let block = u64::from(self.geometry.logical_block);

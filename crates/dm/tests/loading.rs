@@ -60,7 +60,7 @@ fn each_mistake_points_at_its_word() {
         ("0 124 linear big 0", 1, "124", "length is not a multiple"),
         ("0 128 crypt aes-xts-plain64 KEY 0 big 1", 1, "1", "place on the device is not a multiple"),
         ("0 4 zero\n4 128 linear big 0", 2, "4", "start is not a multiple"),
-        ("0 8 crypt aes-xts-plain64 :64:logon:disk:key 0 small 0", 1, "<key>", "kernel's keyring"),
+        ("0 8 crypt aes-xts-plain64 :64:logon:disk:key 0 small 0", 1, "<key>", "shows to no program"),
     ];
     for (table, line, at, says) in cases {
         let error = error(table, &CipherChoice::default());
@@ -68,7 +68,7 @@ fn each_mistake_points_at_its_word() {
         assert!(text.contains(says), "{text}");
         assert_eq!((error.line(), word(&error).as_str()), (line, at), "{text}");
         assert!(!error.hint().is_empty() && !error.found().is_empty(), "{text}");
-        let kind = if at == "<key>" { TableErrorKind::Key } else { TableErrorKind::Device };
+        let kind = if at == "<key>" { TableErrorKind::Missing } else { TableErrorKind::Device };
         assert_eq!(error.kind(), kind, "{text}");
     }
 }

@@ -189,7 +189,7 @@ fn preflush_and_fua_of_one_row_reach_the_lower_device() {
 fn data_do_not_follow_a_flush_that_failed() {
     struct NoFlush(Arc<Ram>);
     impl udm_block::Device for NoFlush {
-        fn geometry(&self) -> &Geometry {
+        fn geometry(&self) -> Geometry {
             self.0.geometry()
         }
         fn submit(&self, bio: udm_block::Bio) {

@@ -136,8 +136,8 @@ impl Drop for Disk {
 }
 
 impl Device for Disk {
-    fn geometry(&self) -> &Geometry {
-        &self.geometry
+    fn geometry(&self) -> Geometry {
+        self.geometry
     }
 
     fn submit(&self, bio: Bio) {
@@ -162,8 +162,8 @@ impl Splitter {
 }
 
 impl Device for Splitter {
-    fn geometry(&self) -> &Geometry {
-        &self.geometry
+    fn geometry(&self) -> Geometry {
+        self.geometry
     }
 
     fn prepare_thread(&self) {

@@ -190,7 +190,7 @@ fn when_memory_comes_back_every_io_that_waited_finishes() {
 struct Held(Arc<Ram>, Mutex<Vec<Bio>>);
 
 impl Device for Held {
-    fn geometry(&self) -> &Geometry {
+    fn geometry(&self) -> Geometry {
         self.0.geometry()
     }
 

@@ -22,15 +22,15 @@
 //!
 //! impl SecondHalf {
 //!     fn open(disk: &Arc<SimDisk>) -> DeviceRef {
-//!         let whole = *disk.geometry();
+//!         let whole = disk.geometry();
 //!         let geometry = Geometry { size: Sectors(whole.size.0 / 2), ..whole };
 //!         Arc::new(Self { disk: Arc::clone(disk) as DeviceRef, geometry })
 //!     }
 //! }
 //!
 //! impl Device for SecondHalf {
-//!     fn geometry(&self) -> &Geometry {
-//!         &self.geometry
+//!     fn geometry(&self) -> Geometry {
+//!         self.geometry
 //!     }
 //!
 //!     fn submit(&self, mut bio: Bio) {

@@ -97,7 +97,7 @@ impl Workload {
     ///
     /// # Panics
     /// When this thread is a queue thread already.
-    pub fn new(sim: &Sim, geometry: &Geometry, options: WorkloadOptions) -> Self {
+    pub fn new(sim: &Sim, geometry: Geometry, options: WorkloadOptions) -> Self {
         Self {
             client: Client::new(sim, options.depth),
             model: Model::new(geometry.size.0, geometry.write_cache),
@@ -160,7 +160,7 @@ impl Workload {
         mut next: impl FnMut(&mut Self, &Geometry) -> Option<Step>,
         last: Option<Step>,
     ) -> Result<Report, Failure> {
-        let geometry = *dev.geometry();
+        let geometry = dev.geometry();
         // It may have been cut while nothing ran.
         self.learn_of_cuts();
         let result = loop {

@@ -39,7 +39,7 @@ fn the_same_seed_does_the_same_and_another_does_not() {
 struct Clocked(DeviceRef);
 
 impl Device for Clocked {
-    fn geometry(&self) -> &Geometry {
+    fn geometry(&self) -> Geometry {
         self.0.geometry()
     }
 

@@ -108,7 +108,7 @@ impl Buggy {
 }
 
 impl Device for Buggy {
-    fn geometry(&self) -> &Geometry {
+    fn geometry(&self) -> Geometry {
         self.disk.geometry()
     }
 

@@ -12,6 +12,7 @@ use udm_backend::{Cache, EngineChoice, FileOptions, OpenError};
 use udm_block::DeviceRef;
 use udm_block::memory::{Heap, Source};
 use udm_dm::load::{LoadError, Lookup, load_with};
+use udm_dm::managed::{ManageError, ManagedDevice, ManagedOptions};
 use udm_dm::table::{Table, TableError};
 use udm_dm::targets::Reserves;
 use udm_dm::targets::crypt::{CipherChoice, Requests};
@@ -38,6 +39,9 @@ pub enum DeviceError {
     /// There is no memory.
     #[error(transparent)]
     NoReserve(#[from] udm_block::mempool::NoReserve),
+    /// A managed device that refuses.
+    #[error(transparent)]
+    Manage(ManageError),
     /// A file or device.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -59,6 +63,15 @@ impl DeviceError {
     }
 }
 
+impl From<ManageError> for DeviceError {
+    fn from(error: ManageError) -> Self {
+        match error {
+            ManageError::Load(error) => error.into(),
+            ManageError::Refused(_) => Self::Manage(error),
+        }
+    }
+}
+
 impl From<LoadError> for DeviceError {
     fn from(error: LoadError) -> Self {
         match error {
@@ -70,19 +83,19 @@ impl From<LoadError> for DeviceError {
 
 /// Finds what tables name among files, block devices, `ram:` and `null:`. A file that several tables name is opened
 /// once: it is locked against others, and they are none.
-pub struct Files<'a> {
-    options: &'a DeviceOptions,
+pub struct Files {
+    options: DeviceOptions,
     source: Source,
     reserves: Reserves,
     opened: RefCell<HashMap<String, DeviceRef>>,
     cached: RefCell<Vec<String>>,
 }
 
-impl<'a> Files<'a> {
+impl Files {
     /// Opens files as `options` say.
-    pub fn new(options: &'a DeviceOptions) -> Self {
+    pub fn new(options: &DeviceOptions) -> Self {
         Self {
-            options,
+            options: options.clone(),
             source: Arc::new(Heap),
             reserves: Reserves::default(),
             opened: RefCell::default(),
@@ -103,6 +116,20 @@ impl<'a> Files<'a> {
     pub fn open_table(&self, text: &str) -> Result<DeviceRef, DeviceError> {
         let (table, cipher) = (Table::parse(text)?, &self.options.cipher);
         Ok(load_with(&table, self, cipher, &self.source, self.reserves)?.into())
+    }
+
+    /// The same as a device whose table can be replaced, and which takes messages.
+    ///
+    /// # Errors
+    /// Those of [`Files::open_table`].
+    pub fn open_managed(&self, name: &str, text: &str) -> Result<Arc<ManagedDevice>, DeviceError> {
+        let options = ManagedOptions {
+            read_only: self.options.read_only,
+            cipher: self.options.cipher.clone(),
+            source: Arc::clone(&self.source),
+            reserves: self.reserves,
+        };
+        Ok(ManagedDevice::create(name, Table::parse(text)?, self, options)?)
     }
 
     /// The device that `name` is: see [`open_image`].
@@ -144,7 +171,7 @@ impl<'a> Files<'a> {
     }
 }
 
-impl Lookup for Files<'_> {
+impl Lookup for Files {
     fn device(&self, name: &str, block_size: u32) -> Result<DeviceRef, String> {
         // Two tables with scratch memory of one size do not mean the same memory.
         let is_own = name.starts_with("ram:") || name.starts_with("null:");

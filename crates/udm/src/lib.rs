@@ -26,6 +26,7 @@ mod bench;
 pub mod cli;
 mod commands;
 pub mod compare;
+mod control;
 pub mod device;
 mod locked;
 mod pipeline;

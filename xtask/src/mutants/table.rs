@@ -15,6 +15,11 @@ const BY_KEY: &str = "crates/dm/src/targets/crypt/by_key.rs";
 const DM: Build = Build::Tests { package: "udm-dm", target: "--lib" };
 const DEFINITIONS: Build = Build::Tests { package: "udm-dm", target: "--test=definitions" };
 
+const GATE: &str = "crates/dm/src/managed/gate.rs";
+const MANAGED: Build = Build::Tests { package: "udm-dm", target: "--test=managed" };
+const BEHAVIOUR: Build = Build::Tests { package: "udm-dm", target: "--test=behaviour" };
+const KEY_MEMORY: Build = Build::Tests { package: "udm-dm", target: "--test=key_memory" };
+
 /// Every mutant. A new one for another crate is a row with [`Build::Tests`].
 pub const ALL: &[Mutant] = &[
     // Twins of decisions that were made otherwise elsewhere.
@@ -379,5 +384,51 @@ pub const ALL: &[Mutant] = &[
         build: DEFINITIONS,
         test: "long_runs_agree_with_the_definitions",
         says: ": byte ",
+    },
+    // A managed device's life.
+    Mutant {
+        name: "managed: a suspend does not wait for what is under way",
+        file: GATE,
+        find: "while self.count() > 0 {",
+        replace: "while false {",
+        build: MANAGED,
+        test: "a_suspend_waits_for_what_is_under_way_and_then_flushes",
+        says: "flushed with I/O under way",
+    },
+    Mutant {
+        name: "managed: what comes to a suspended device goes through",
+        file: GATE,
+        find: "self.closed.store(true, Ordering::SeqCst);",
+        replace: "self.closed.store(false, Ordering::SeqCst);",
+        build: MANAGED,
+        test: "close_and_remove_let_nobody_wait",
+        says: "left == right",
+    },
+    Mutant {
+        name: "managed: a wiped key stays in the table",
+        file: "crates/dm/src/managed/message.rs",
+        find: "spec.key = KeySpec::Wiped { size: spec.key.size() };",
+        replace: "let _ = spec;",
+        build: BEHAVIOUR,
+        test: "every_command_does_what_the_kernel_did",
+        says: "the kernel:",
+    },
+    Mutant {
+        name: "managed: keys are set on stacks that nobody wipes",
+        file: "crates/block/src/stack.rs",
+        find: "    wipe();\n    result",
+        replace: "    result",
+        build: KEY_MEMORY,
+        test: "no_byte_of_a_key_outlives_a_wipe_or_a_remove",
+        says: "the key is at",
+    },
+    Mutant {
+        name: "managed: queue threads keep round keys on their stacks",
+        file: "crates/block/src/queue.rs",
+        find: "            crate::stack::wipe();\n            inbox.wiped.store",
+        replace: "            inbox.wiped.store",
+        build: KEY_MEMORY,
+        test: "no_byte_of_a_key_outlives_a_wipe_or_a_remove",
+        says: "the key is at",
     },
 ];

@@ -112,8 +112,8 @@ impl FileDevice {
 }
 
 impl Device for FileDevice {
-    fn geometry(&self) -> &Geometry {
-        &self.geometry
+    fn geometry(&self) -> Geometry {
+        self.geometry
     }
 
     fn submit(&self, bio: Bio) {

@@ -44,8 +44,8 @@ impl Ram {
 }
 
 impl Device for Ram {
-    fn geometry(&self) -> &Geometry {
-        &self.geometry
+    fn geometry(&self) -> Geometry {
+        self.geometry
     }
 
     fn submit(&self, bio: Bio) {

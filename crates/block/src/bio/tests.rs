@@ -41,8 +41,8 @@ impl Bottom {
 }
 
 impl Device for Bottom {
-    fn geometry(&self) -> &Geometry {
-        &self.geometry
+    fn geometry(&self) -> Geometry {
+        self.geometry
     }
 
     fn submit(&self, bio: Bio) {
@@ -72,7 +72,7 @@ impl Splitter {
 }
 
 impl Device for Splitter {
-    fn geometry(&self) -> &Geometry {
+    fn geometry(&self) -> Geometry {
         self.lower.geometry()
     }
 
@@ -190,8 +190,8 @@ fn what_a_device_cannot_take_is_refused_before_it_sees_it() {
 struct Slow(Mutex<BioList>, Geometry);
 
 impl Device for Slow {
-    fn geometry(&self) -> &Geometry {
-        &self.1
+    fn geometry(&self) -> Geometry {
+        self.1
     }
 
     fn submit(&self, bio: Bio) {
@@ -267,8 +267,8 @@ fn a_read_in_pieces_comes_back_to_its_owner_whole() {
 struct Threaded(Arc<Mutex<Vec<u8>>>, Geometry);
 
 impl Device for Threaded {
-    fn geometry(&self) -> &Geometry {
-        &self.1
+    fn geometry(&self) -> Geometry {
+        self.1
     }
 
     fn submit(&self, bio: Bio) {

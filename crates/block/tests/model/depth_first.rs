@@ -81,7 +81,7 @@ impl Raid {
 }
 
 impl Device for Raid {
-    fn geometry(&self) -> &Geometry {
+    fn geometry(&self) -> Geometry {
         self.lower.geometry()
     }
 
@@ -106,7 +106,7 @@ impl Device for Raid {
 struct Linear(DeviceRef);
 
 impl Device for Linear {
-    fn geometry(&self) -> &Geometry {
+    fn geometry(&self) -> Geometry {
         self.0.geometry()
     }
 

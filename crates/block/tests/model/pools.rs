@@ -93,7 +93,7 @@ struct Parks {
 }
 
 impl Device for Parks {
-    fn geometry(&self) -> &Geometry {
+    fn geometry(&self) -> Geometry {
         self.lower.geometry()
     }
 
@@ -176,8 +176,8 @@ struct Fickle {
 }
 
 impl Device for Fickle {
-    fn geometry(&self) -> &Geometry {
-        &self.geometry
+    fn geometry(&self) -> Geometry {
+        self.geometry
     }
 
     fn submit(&self, bio: Bio) {

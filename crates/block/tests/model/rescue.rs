@@ -30,7 +30,7 @@ struct TwoSets<D> {
 }
 
 impl<D: Device + 'static> Device for TwoSets<D> {
-    fn geometry(&self) -> &Geometry {
+    fn geometry(&self) -> Geometry {
         self.lower.geometry()
     }
 
@@ -76,7 +76,7 @@ struct Shares {
 }
 
 impl Device for Shares {
-    fn geometry(&self) -> &Geometry {
+    fn geometry(&self) -> Geometry {
         self.lower.geometry()
     }
 
@@ -135,7 +135,7 @@ struct Uneven {
 }
 
 impl Device for Uneven {
-    fn geometry(&self) -> &Geometry {
+    fn geometry(&self) -> Geometry {
         self.lower.geometry()
     }
 
@@ -157,7 +157,7 @@ struct Locks {
 }
 
 impl Device for Locks {
-    fn geometry(&self) -> &Geometry {
+    fn geometry(&self) -> Geometry {
         self.lower.geometry()
     }
 
@@ -180,7 +180,7 @@ struct Locked {
 }
 
 impl Device for Locked {
-    fn geometry(&self) -> &Geometry {
+    fn geometry(&self) -> Geometry {
         self.lower.geometry()
     }
 

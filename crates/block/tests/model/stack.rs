@@ -92,7 +92,7 @@ impl<D: Device> Watched<D> {
 }
 
 impl<D: Device> Device for Watched<D> {
-    fn geometry(&self) -> &Geometry {
+    fn geometry(&self) -> Geometry {
         self.device.geometry()
     }
 
@@ -154,8 +154,8 @@ impl Disk {
 }
 
 impl Device for Bottom {
-    fn geometry(&self) -> &Geometry {
-        &self.geometry
+    fn geometry(&self) -> Geometry {
+        self.geometry
     }
 
     fn submit(&self, bio: Bio) {

@@ -38,7 +38,7 @@ impl Shredder {
 }
 
 impl Device for Shredder {
-    fn geometry(&self) -> &Geometry {
+    fn geometry(&self) -> Geometry {
         self.lower.geometry()
     }
 

@@ -40,6 +40,9 @@ pub use row::{MAX_SECTORS, Row, RowPlaces, ShowKeys, TargetSpec};
 pub(crate) use row::{check_device_end, device_word};
 pub(crate) use word::{Word, escape, number};
 
+use crate::targets::crypt::params::KeySpec;
+use udm_block::stack;
+
 /// A table: rows that follow on one another, the first from sector 0 on. There is at least one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Table {
@@ -54,6 +57,11 @@ impl Table {
     /// At the first thing that is wrong, from left to right and from the first line on, except that what a
     /// number must be a multiple of is looked at when its row has been read.
     pub fn parse(text: &str) -> Result<Self, TableError> {
+        stack::wiped(|| Self::read(text))
+    }
+
+    /// The same, with copies of keys on the stack.
+    fn read(text: &str) -> Result<Self, TableError> {
         let rows = word::rows(text);
         if rows.is_empty() {
             return Err(TableError::new(Place::begin_of(text), no_rows()));
@@ -88,9 +96,19 @@ impl Table {
         self.rows.last().map_or(Sectors(0), |row| row.end() - Sector(0))
     }
 
-    /// The table as `dmsetup table` prints it, a line a row. With keys shown, the string is as secret as they are.
+    /// The table as `dmsetup table` prints it, a line a row. With keys shown, the string is as secret as they are, and
+    /// the only copy.
     pub fn to_text(&self, keys: ShowKeys) -> String {
-        self.rows.iter().map(|row| row.to_line(keys) + "\n").collect()
+        row::in_one_buffer(&Rows(&self.rows, keys))
+    }
+
+    /// Whether the key of a row was wiped.
+    pub fn has_wiped_key(&self) -> bool {
+        let wiped = |row: &Row| match &row.target {
+            TargetSpec::Crypt(spec) => matches!(spec.key, KeySpec::Wiped { .. }),
+            _ => false,
+        };
+        self.rows.iter().any(wiped)
     }
 }
 
@@ -98,6 +116,15 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.to_text(ShowKeys::Hidden))
+    }
+}
+
+/// Rows on their way to text.
+struct Rows<'a>(&'a [Row], ShowKeys);
+
+impl fmt::Display for Rows<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|row| writeln!(f, "{}", row.text(self.1)))
     }
 }
 

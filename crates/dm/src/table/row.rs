@@ -1,6 +1,7 @@
 //! One row of a table: what it maps, and to what.
 
 use std::fmt;
+use std::fmt::Write as _;
 
 use udm_block::{Sector, Sectors};
 
@@ -129,9 +130,13 @@ impl Row {
     }
 
     /// The row as `dmsetup table` prints it, without the space that it puts after a target that has no arguments.
-    /// With keys shown, the string is as secret as they are.
+    /// With keys shown, the string is as secret as they are, and the only copy.
     pub fn to_line(&self, keys: ShowKeys) -> String {
-        RowText { start: self.start, length: self.length, target: &self.target, keys }.to_string()
+        in_one_buffer(&self.text(keys))
+    }
+
+    pub(super) fn text(&self, keys: ShowKeys) -> impl fmt::Display {
+        RowText { start: self.start, length: self.length, target: &self.target, keys }
     }
 }
 
@@ -210,6 +215,23 @@ impl RowPlaces {
             device_start: device.map(|index| place(index + 1).unwrap_or_else(last)),
         }
     }
+}
+
+/// `text` as a string that never grew: a buffer that does leaves pieces of keys behind in smaller ones.
+pub(super) fn in_one_buffer(text: &impl fmt::Display) -> String {
+    /// Counts what is written.
+    struct Length(usize);
+    impl fmt::Write for Length {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0 += text.len();
+            Ok(())
+        }
+    }
+    let mut length = Length(0);
+    let _ = write!(length, "{text}");
+    let mut line = String::with_capacity(length.0);
+    let _ = write!(line, "{text}");
+    line
 }
 
 /// Checks that a row has a length, and ends where a device can.

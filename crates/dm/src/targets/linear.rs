@@ -19,7 +19,7 @@ impl Linear {
 
 impl Target for Linear {
     fn geometry(&self) -> Geometry {
-        *self.lower.geometry()
+        self.lower.geometry()
     }
 
     fn map(&self, mut bio: Bio, sector: Sector) {

@@ -42,6 +42,11 @@ pub trait Target: Send + Sync {
     /// See [`udm_block::Device::prepare_thread`].
     fn prepare_thread(&self) {}
 
+    /// Whether no thread is still on its way out of it, of a device that no bio is under way on.
+    fn is_at_rest(&self) -> bool {
+        true
+    }
+
     /// Whether a flush has something to do below it.
     fn has_cache(&self) -> bool {
         false

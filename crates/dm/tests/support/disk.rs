@@ -65,8 +65,8 @@ impl Ram {
 }
 
 impl Device for Ram {
-    fn geometry(&self) -> &Geometry {
-        &self.geometry
+    fn geometry(&self) -> Geometry {
+        self.geometry
     }
 
     fn submit(&self, bio: Bio) {
@@ -119,7 +119,7 @@ fn serve_all(ram: &Ram, waiting: &Waiting, mut dice: Dice) {
 }
 
 impl Device for Late {
-    fn geometry(&self) -> &Geometry {
+    fn geometry(&self) -> Geometry {
         self.ram.geometry()
     }
 

@@ -182,8 +182,8 @@ impl SimDisk {
 }
 
 impl Device for SimDisk {
-    fn geometry(&self) -> &Geometry {
-        &self.options.geometry
+    fn geometry(&self) -> Geometry {
+        self.options.geometry
     }
 
     fn submit(&self, bio: Bio) {

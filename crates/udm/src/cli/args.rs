@@ -12,7 +12,7 @@ use udm_export::nbd::address::Address;
 
 use zeroize::Zeroizing;
 
-use super::Failure;
+use super::{DmArgs, Failure};
 use crate::device::{DeviceOptions, open_image, open_table};
 use udm_block::DeviceRef;
 
@@ -57,6 +57,8 @@ pub enum Command {
     Write(WriteArgs),
     /// Check or print a table
     Table(TableCommandArgs),
+    /// Suspend, resume, reload and look at the devices of a server that runs, and change their keys
+    Dm(DmArgs),
     /// List the cipher drivers of this machine
     Ciphers,
     /// Hold whole-bio encryption against per-sector encryption, byte for byte
@@ -167,6 +169,10 @@ pub struct ServeArgs {
     /// safe; best-effort serves all the same, and says so
     #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "strict")]
     pub locked: Option<LockedArg>,
+    /// Let the devices of tables be suspended, reloaded and given other keys by `udm dm` at this Unix socket, which only
+    /// this user can reach
+    #[arg(long, value_name = "SOCKET", value_hint = ValueHint::FilePath, conflicts_with = "locked")]
+    pub control: Option<PathBuf>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "its doc comment would be taken for help")]
     pub open: OpenArgs,
@@ -199,7 +205,7 @@ A client is told to use `udm`'s exports with several connections at once: a flus
 them wrote.
 
 SIGINT and SIGTERM stop the server: it finishes and answers the requests that it took, flushes the devices, and ends \
-with status 0. A second signal ends it at once.
+with status 0. A second signal ends it at once. Requests that a suspended device holds are answered with an error then.
 
 Examples:
   udm serve --table-file volume.table --nbd /run/user/1000/volume.sock
@@ -386,14 +392,20 @@ const LONGEST_TABLE: usize = 1 << 20;
 
 /// The text of a table's file. It may hold a key, so no copy of it stays in memory.
 pub(crate) fn read_table(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    read_secret(path, "the table")
+}
+
+/// The text of a file that may hold a key, `what` for messages; `-` is stdin.
+pub(crate) fn read_secret(path: &Path, what: &str) -> Result<Zeroizing<String>, Failure> {
     let fail = |why: &dyn std::fmt::Display| {
-        Failure::request(format!("{}: cannot read the table: {why}", path.display()))
+        Failure::request(format!("{}: cannot read {what}: {why}", path.display()))
     };
     // Room for the longest at once: a buffer that grows leaves copies behind.
     let mut text = Zeroizing::new(String::with_capacity(LONGEST_TABLE + 1));
     let most = LONGEST_TABLE as u64 + 1;
     let read = if path.as_os_str() == "-" {
-        std::io::stdin().take(most).read_to_string(&mut text)
+        // Not by the library's stdin, whose buffer nobody wipes.
+        File::open("/dev/stdin").and_then(|file| file.take(most).read_to_string(&mut text))
     } else {
         File::open(path).and_then(|file| file.take(most).read_to_string(&mut text))
     };

@@ -3,10 +3,12 @@
 //! Exit status: 0 done, 1 the work failed, 2 the request was wrong. Data goes to stdout, messages to stderr.
 
 mod args;
+mod dm;
 mod failure;
 
-pub(crate) use args::read_table;
 pub use args::*;
+pub(crate) use args::{read_secret, read_table};
+pub use dm::*;
 pub use failure::Failure;
 
 use std::io::{IsTerminal, Write};
@@ -37,6 +39,7 @@ fn run(command: Command, json: bool) -> Result<(), Failure> {
         Command::Read(args) => commands::read::run(&args),
         Command::Write(args) => commands::write::run(&args, json),
         Command::Table(args) => commands::table::run(&args, json),
+        Command::Dm(args) => commands::dm::run(&args, json),
         Command::Ciphers => commands::ciphers::run(json),
         Command::Verify(args) => commands::verify::run(&args, json),
         Command::Bench(args) => commands::bench::run(&args, json),

@@ -1,6 +1,7 @@
 //! `udm serve`: devices for clients, until a signal.
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
@@ -10,10 +11,12 @@ use signal_hook::iterator::Signals;
 use udm_block::DeviceRef;
 use udm_block::blocking::Blocking;
 use udm_block::memory::{Heap, Source};
+use udm_dm::managed::ManagedDevice;
 use udm_export::nbd::address::Address;
 use udm_export::nbd::server::{Attendant, Export, MAX_CONNECTIONS, Server, Stopper};
 
 use crate::cli::{Failure, ServeArgs, human, print, read_table};
+use crate::control::Control;
 use crate::device::Files;
 use crate::locked::{self, Counters, Locked};
 
@@ -24,15 +27,22 @@ const SIGNALS_STACK: usize = 256 << 10;
 struct Named {
     name: String,
     device: DeviceRef,
+    /// The same where `udm dm` can change it.
+    managed: Option<Arc<ManagedDevice>>,
 }
 
 pub(crate) fn run(args: &ServeArgs, json: bool) -> Result<(), Failure> {
     let options = args.open.options(args.read_only);
     let Some(mode) = args.locked else {
-        let devices = open_all(args, &Files::new(&options))?;
+        let files = Files::new(&options);
+        let devices = open_all(args, &files)?;
         let most = args.max_connections.unwrap_or(MAX_CONNECTIONS);
         let server = Server::bind(&args.nbd, exports(args, &devices, &(Arc::new(Heap) as Source))?, most);
-        return serve(args, server.map_err(Failure::work)?, devices, None, json);
+        let server = server.map_err(Failure::work)?;
+        let control = args.control.as_ref().map(|path| control(path, &devices, files)).transpose()?;
+        let result = serve(args, server, devices, None, json);
+        drop(control);
+        return result;
     };
     let mut locked = Locked::begin(mode);
     let files = locked.files(Files::new(&options));
@@ -45,6 +55,16 @@ pub(crate) fn run(args: &ServeArgs, json: bool) -> Result<(), Failure> {
     let server = Server::bind_sealed(&args.nbd, exports, most, attendant).map_err(Failure::work)?;
     locked.close(devices.len(), most)?;
     serve(args, server, devices, Some(counters), json)
+}
+
+/// Listens for `udm dm`.
+fn control(path: &Path, devices: &[Named], files: Files) -> Result<Control, Failure> {
+    let managed: Vec<_> = devices.iter().filter_map(|named| named.managed.clone()).collect();
+    if managed.is_empty() {
+        return Err(Failure::request("--control is for devices with a table: use --table-file FILE"));
+    }
+    Control::start(path, managed, files)
+        .map_err(|error| Failure::work(format!("cannot listen for control at {}: {error}", path.display())))
 }
 
 /// What clients are told of the devices.
@@ -66,7 +86,8 @@ fn serve(
     json: bool,
 ) -> Result<(), Failure> {
     // Signals are caught before anybody is told that they may be sent.
-    listen_to_signals(server.stopper(), counters.clone(), json)?;
+    let managed = devices.iter().filter_map(|named| named.managed.clone()).collect();
+    listen_to_signals(server.stopper(), managed, counters.clone(), json)?;
     announce(&server.addresses().map_err(Failure::work)?, &devices, json)?;
     server.run().map_err(|error| Failure::work(format!("cannot serve on: {error}")))?;
     if let Some(counters) = counters {
@@ -76,22 +97,24 @@ fn serve(
 }
 
 /// Opens what was named, with a name for each.
-fn open_all(args: &ServeArgs, files: &Files<'_>) -> Result<Vec<Named>, Failure> {
+fn open_all(args: &ServeArgs, files: &Files) -> Result<Vec<Named>, Failure> {
     let mut all = Vec::new();
     for given in &args.devices {
         let (name, device) = split_name(given);
         let path = device.strip_prefix("raw:").unwrap_or(device);
-        all.push(Named { name: name.unwrap_or_else(|| file_name(path)), device: files.open_image(device)? });
+        let (name, device) = (name.unwrap_or_else(|| file_name(path)), files.open_image(device)?);
+        all.push(Named { name, device, managed: None });
     }
     for given in &args.table {
         let (name, table) = split_name(given);
-        all.push(open_named_table(name, "volume", table, files)?);
+        all.push(open_table(name.unwrap_or_else(|| "volume".into()), table, args, files)?);
     }
     for given in &args.table_file {
         let (name, path) = split_name(given);
         let stem = file_name(path).split('.').next().filter(|stem| !stem.is_empty()).map(str::to_owned);
         let text = read_table(path.as_ref())?;
-        all.push(open_named_table(name, stem.as_deref().unwrap_or("volume"), &text, files)?);
+        let name = name.or(stem).unwrap_or_else(|| "volume".into());
+        all.push(open_table(name, &text, args, files)?);
     }
     if all.is_empty() {
         return Err(Failure::request("no device was given: use --table-file FILE, or raw:PATH"));
@@ -99,13 +122,13 @@ fn open_all(args: &ServeArgs, files: &Files<'_>) -> Result<Vec<Named>, Failure> 
     Ok(all)
 }
 
-fn open_named_table(
-    name: Option<String>,
-    default: &str,
-    text: &str,
-    files: &Files<'_>,
-) -> Result<Named, Failure> {
-    Ok(Named { name: name.unwrap_or_else(|| default.into()), device: files.open_table(text)? })
+/// The device of a table.
+fn open_table(name: String, text: &str, args: &ServeArgs, files: &Files) -> Result<Named, Failure> {
+    if args.control.is_none() {
+        return Ok(Named { name, device: files.open_table(text)?, managed: None });
+    }
+    let managed = files.open_managed(&name, text)?;
+    Ok(Named { name, device: Arc::clone(&managed) as DeviceRef, managed: Some(managed) })
 }
 
 /// `NAME=REST`, where NAME could not be the beginning of a path or a table.
@@ -138,7 +161,12 @@ fn announce(addresses: &[Address], devices: &[Named], json: bool) -> Result<(), 
 }
 
 /// Stops the server at the first signal, and the program at the second; tells the counters when asked to.
-fn listen_to_signals(stopper: Stopper, counters: Option<Arc<Counters>>, json: bool) -> Result<(), Failure> {
+fn listen_to_signals(
+    stopper: Stopper,
+    managed: Vec<Arc<ManagedDevice>>,
+    counters: Option<Arc<Counters>>,
+    json: bool,
+) -> Result<(), Failure> {
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Failure::work)?;
     if counters.is_some() {
         signals.add_signal(SIGUSR1).map_err(Failure::work)?;
@@ -154,6 +182,10 @@ fn listen_to_signals(stopper: Stopper, counters: Option<Arc<Counters>>, json: bo
                 }
                 _ => {
                     tracing::info!("stopping: a second signal ends the program at once");
+                    // A client waits for what a suspended device holds, and the server for the client.
+                    for device in &managed {
+                        device.close();
+                    }
                     stopper.stop();
                     stops = true;
                 }
@@ -179,12 +211,18 @@ fn tell(counters: &Counters, json: bool) {
 /// Makes everything durable that was acknowledged.
 fn flush_all(devices: Vec<Named>) -> Result<(), Failure> {
     let mut failed = None;
-    for Named { name, device } in devices {
+    for Named { name, device, managed } in devices {
         if device.geometry().read_only {
             continue;
         }
-        let flushed = Blocking::new(device).map_err(|error| error.to_string());
-        if let Err(why) = flushed.and_then(|device| device.flush().map_err(|status| status.to_string())) {
+        let flushed = match managed {
+            // It may be suspended, and without a key.
+            Some(managed) => managed.flush_below().map_err(|status| status.to_string()),
+            None => Blocking::new(device)
+                .map_err(|error| error.to_string())
+                .and_then(|device| device.flush().map_err(|status| status.to_string())),
+        };
+        if let Err(why) = flushed {
             tracing::error!("flushing \"{name}\": {why}");
             failed = Some(Failure::work(format!("\"{name}\" could not be flushed: {why}")));
         }

@@ -41,7 +41,7 @@ fn verify_row(
     row: &Row,
     spec: &CryptSpec,
     length: u64,
-    files: &Files<'_>,
+    files: &Files,
     cipher: &CipherChoice,
     json: bool,
 ) -> Result<(), Failure> {

@@ -75,7 +75,7 @@ impl Locked {
     }
 
     /// Opens files for devices whose memory is sealed.
-    pub(crate) fn files<'a>(&self, files: Files<'a>) -> Files<'a> {
+    pub(crate) fn files(&self, files: Files) -> Files {
         files.with_memory(self.source(), RESERVES)
     }
 
@@ -90,7 +90,7 @@ impl Locked {
     }
 
     /// Looks at what is served, and where.
-    pub(crate) fn look(&mut self, files: &Files<'_>, addresses: &[Address]) {
+    pub(crate) fn look(&mut self, files: &Files, addresses: &[Address]) {
         for file in files.through_page_cache() {
             self.lacks.push(Lack {
                 what: format!("{file}: the page cache needs memory for each write"),

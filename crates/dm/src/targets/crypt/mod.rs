@@ -178,7 +178,7 @@ impl Target for Crypt {
             logical_block: lower.logical_block.max(self.volume.converter.unit_size() as u32),
             discard: lower.discard && self.allow_discards,
             write_zeroes: false,
-            ..*lower
+            ..lower
         }
     }
 
@@ -210,5 +210,10 @@ impl Target for Crypt {
 
     fn has_cache(&self) -> bool {
         true
+    }
+
+    fn is_at_rest(&self) -> bool {
+        // The clones share the volume, and for a moment so does a thread that goes on with one.
+        Arc::strong_count(&self.volume) == 2
     }
 }

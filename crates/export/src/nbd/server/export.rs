@@ -34,7 +34,7 @@ impl Export {
         read_only: bool,
         source: &Source,
     ) -> Result<Self, NoReserve> {
-        let geometry = *device.geometry();
+        let geometry = device.geometry();
         let size = geometry.size.0 * SECTOR_SIZE as u64;
         let mut info = ExportInfo::new(name, size, flags(&geometry, read_only));
         info.description = description.into();
@@ -52,6 +52,20 @@ impl Export {
         sizes.max = sizes.max.min(longest / sizes.min * sizes.min).max(sizes.min);
         sizes.preferred = sizes.preferred.min(sizes.max);
         self
+    }
+
+    /// What a client that connects now is told: the device may have another size and other abilities than it had.
+    pub(super) fn info_now(&self) -> ExportInfo {
+        let mut info = self.info.clone();
+        info.size = self.size();
+        let read_only = self.is_read_only();
+        info.flags = flags(&self.device.geometry(), read_only);
+        info
+    }
+
+    /// How long the device is now, in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.device.geometry().size.bytes().0
     }
 
     /// The name.

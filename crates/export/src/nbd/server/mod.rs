@@ -80,7 +80,6 @@ pub struct Stopper(Arc<Shared>);
 /// What the threads of a server share.
 struct Shared {
     exports: Vec<Export>,
-    infos: Vec<ExportInfo>,
     source: Source,
     attendant: Option<Arc<dyn Attendant>>,
     max_connections: usize,
@@ -140,7 +139,6 @@ impl Server {
         let listeners = addresses.iter().map(Listener::bind).collect::<Result<_, _>>()?;
         let shared = Shared {
             exports,
-            infos,
             source: Arc::new(Heap),
             attendant,
             max_connections: max_connections.min(udm_block::queue::MAX_QUEUES - 8),
@@ -268,7 +266,8 @@ impl Shared {
         let registered = Registered::new(self, queue.home());
         let mut input = Input::new();
         let end = Deadline { queue: &queue, stop: &self.stop, at: Instant::now() + self.patience.handshake };
-        let chosen = match handshake(client.as_fd(), &end, &self.infos, &mut input) {
+        let infos: Vec<ExportInfo> = self.exports.iter().map(Export::info_now).collect();
+        let chosen = match handshake(client.as_fd(), &end, &infos, &mut input) {
             Ok(Some(chosen)) => &self.exports[chosen.export],
             Ok(None) | Err(HandshakeError::Stopped) => return Ok(()),
             Err(error) => return Err(error.into()),

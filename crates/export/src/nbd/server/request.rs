@@ -74,7 +74,7 @@ pub(super) fn work(request: &Request, export: &Export) -> Result<Work, ErrorNumb
 /// Whether the range is on the export and on its blocks.
 fn check_range(request: &Request, op: Op, export: &Export) -> Result<(), ErrorNumber> {
     let end = request.offset.checked_add(u64::from(request.length));
-    if end.is_none_or(|end| end > export.info.size) {
+    if end.is_none_or(|end| end > export.size()) {
         let grows = matches!(op, Op::Write | Op::WriteZeroes);
         return Err(if grows { ErrorNumber::NoSpc } else { ErrorNumber::Inval });
     }

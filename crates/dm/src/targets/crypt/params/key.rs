@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::cipher::{CipherSpec, IvMode};
@@ -21,13 +22,18 @@ pub enum KeySpec {
     Bytes(KeyBytes),
     /// `:<size>:<type>:<description>`: a key of the kernel's keyring.
     Keyring(KeyringKey),
+    /// One that was there and has been wiped, by the message `key wipe`. No table says this.
+    Wiped {
+        /// The bytes that it had: another key must have as many.
+        size: usize,
+    },
 }
 
 /// The bytes of a key. They are wiped when it is dropped, compared in constant time, and not in `Debug`.
 #[derive(Clone)]
 pub struct KeyBytes(Zeroizing<Vec<u8>>);
 
-/// A key of the kernel's keyring. udm reads and prints it, and cannot use it.
+/// A key of the kernel's keyring. It is read when the table is opened: see [`crate::keyring`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyringKey {
     /// The bytes of the key.
@@ -92,6 +98,7 @@ impl KeySpec {
             Self::None => 0,
             Self::Bytes(bytes) => bytes.as_slice().len(),
             Self::Keyring(key) => key.size,
+            Self::Wiped { size } => *size,
         }
     }
 
@@ -106,9 +113,7 @@ impl KeySpec {
             (Self::Bytes(bytes), ShowKeys::Shown) => {
                 bytes.as_slice().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
             }
-            (Self::Bytes(bytes), ShowKeys::Hidden) => {
-                bytes.as_slice().iter().try_for_each(|_| f.write_str("00"))
-            }
+            (Self::Bytes(_) | Self::Wiped { .. }, _) => (0..self.size()).try_for_each(|_| f.write_str("00")),
         }
     }
 }
@@ -119,6 +124,7 @@ impl fmt::Debug for KeySpec {
             Self::None => f.write_str("None"),
             Self::Bytes(bytes) => bytes.fmt(f),
             Self::Keyring(key) => key.fmt(f),
+            Self::Wiped { size } => write!(f, "Wiped({size} bytes)"),
         }
     }
 }
@@ -137,9 +143,7 @@ impl KeyBytes {
 
 impl PartialEq for KeyBytes {
     fn eq(&self, other: &Self) -> bool {
-        let (a, b) = (self.as_slice(), other.as_slice());
-        let differ = a.iter().zip(b).fold(0, |differ, (a, b)| std::hint::black_box(differ | (a ^ b)));
-        a.len() == b.len() && differ == 0
+        self.as_slice().ct_eq(other.as_slice()).into()
     }
 }
 

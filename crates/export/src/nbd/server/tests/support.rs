@@ -140,8 +140,8 @@ impl Store {
 }
 
 impl Device for Ram {
-    fn geometry(&self) -> &Geometry {
-        &self.geometry
+    fn geometry(&self) -> Geometry {
+        self.geometry
     }
 
     fn submit(&self, bio: Bio) {

@@ -233,7 +233,7 @@ struct Either {
 }
 
 impl udm_block::Device for Either {
-    fn geometry(&self) -> &udm_block::Geometry {
+    fn geometry(&self) -> udm_block::Geometry {
         self.held.geometry()
     }
 

@@ -1,0 +1,165 @@
+//! Messages to the targets of a live table (`dmsetup message`): crypt's `key set` and `key wipe` (the kernel's
+//! `crypt_message`).
+
+use std::time::Duration;
+
+use udm_block::{Sector, queue};
+
+use super::ManagedDevice;
+use super::error::{ManageError, Refusal, errno};
+use super::state::{Loaded, State};
+use crate::load::LoadError;
+use crate::table::{Table, TargetSpec};
+use crate::targets::crypt::params::{CryptSpec, KeySpec};
+use udm_block::stack;
+
+/// How long threads may take to wipe their stacks: they never sleep but for I/O.
+const STACK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a crypt target is asked for.
+enum KeyMessage<'a> {
+    Set(&'a str),
+    Wipe,
+}
+
+impl ManagedDevice {
+    /// Gives the message `text` to the target that has `sector` of the live table. It may hold a key: whoever made it
+    /// wipes it.
+    ///
+    /// `key set <key>` takes another key of the same size, in any form of a table's key word; `key wipe` wipes the
+    /// row's key, after which the device cannot be resumed until one is set. Both want the device suspended. The first
+    /// words are taken in any case. When `key wipe` returns, none of the key's bytes is left in memory that we own.
+    ///
+    /// # Errors
+    /// When no target has that sector, it knows no such message, the device is not suspended, or the key is not taken:
+    /// then the key is what it was.
+    pub fn message(&self, sector: Sector, text: &str) -> Result<(), ManageError> {
+        let _changing = self.change();
+        let state = self.changeable()?;
+        let row = row_of(&state, sector)?;
+        let words: Vec<_> = text.split_ascii_whitespace().collect();
+        let message = key_message(&state, row, &words)?;
+        drop(state);
+        match message {
+            KeyMessage::Set(key) => stack::wiped(|| self.set_key(row, key)),
+            KeyMessage::Wipe => {
+                self.wipe_key(row);
+                Ok(())
+            }
+        }
+    }
+
+    /// Sets the key of the live table's row number `row`. The device is suspended, and the caller changes it.
+    fn set_key(&self, row: usize, text: &str) -> Result<(), ManageError> {
+        let (mut table, devices) = {
+            let state = self.state();
+            let Some(live) = &state.live else { return Ok(()) };
+            (live.table.clone(), live.devices.clone())
+        };
+        let Some(spec) = crypt_row(&mut table, row) else { return Ok(()) };
+        let key = KeySpec::parse(text, &spec.cipher).map_err(|fault| Refusal::of_fault(&fault))?;
+        if key.size() != spec.key.size() {
+            let (found, had) = (key.size(), spec.key.size());
+            let message = format!("the key has {found} bytes, and that of the table has {had}");
+            return Err(Refusal::new(
+                errno::EINVAL,
+                message,
+                "a table's key keeps its size: load another table",
+            )
+            .into());
+        }
+        spec.key = key;
+        if !table.has_wiped_key() {
+            let mapped = self.build(&table, &devices).map_err(of_key)?;
+            self.set_floor(mapped);
+        }
+        let old = self.state().live.replace(Loaded { table, devices });
+        drop(old);
+        self.wipe_stacks();
+        Ok(())
+    }
+
+    /// Has the threads forget what they did with keys that are gone.
+    pub(super) fn wipe_stacks(&self) {
+        if !queue::wipe_stacks(STACK_PATIENCE) {
+            tracing::warn!(
+                device = self.name,
+                "a thread is busy: pieces of a former key may be on its stack"
+            );
+        }
+    }
+
+    /// Wipes the key of the live table's row number `row`: the table's device goes with its ciphers, and the table
+    /// keeps the key's size alone.
+    fn wipe_key(&self, row: usize) {
+        self.floor.take_away();
+        self.wipe_stacks();
+        if let Some(live) = &mut self.state().live
+            && let Some(spec) = crypt_row(&mut live.table, row)
+        {
+            spec.key = KeySpec::Wiped { size: spec.key.size() };
+        }
+    }
+}
+
+/// What is wrong with a key, without the place: the table's line is not what was typed.
+fn of_key(error: LoadError) -> ManageError {
+    match error {
+        LoadError::Table(error) => {
+            let code = error.kernel_reason().map_or(errno::EINVAL, |why| why.errno);
+            Refusal::new(code, error.message(), error.hint()).into()
+        }
+        error @ LoadError::NoReserve(_) => error.into(),
+    }
+}
+
+/// The number of the live row that has `sector`.
+fn row_of(state: &State, sector: Sector) -> Result<usize, Refusal> {
+    let Some(live) = &state.live else {
+        return Err(Refusal::new(errno::ENXIO, "the device has no live table", "resume it with a table"));
+    };
+    let row = live.table.rows.partition_point(|row| row.end() <= sector);
+    if row < live.table.rows.len() {
+        return Ok(row);
+    }
+    let message = format!("sector {sector} is behind the table's end");
+    let hint = format!("name a sector below {}", live.table.sectors());
+    Err(Refusal::new(errno::EINVAL, message, hint).with_log("Target message sector outside device."))
+}
+
+/// What `words` ask of the row.
+fn key_message<'a>(state: &State, row: usize, words: &[&'a str]) -> Result<KeyMessage<'a>, Refusal> {
+    const KNOWN: &str = "crypt knows key set <key> and key wipe";
+    let target = state.live.as_ref().map(|live| &live.table.rows[row].target);
+    let Some(TargetSpec::Crypt(_)) = target else {
+        let name = target.map_or("the", TargetSpec::name);
+        return Err(Refusal::new(errno::EINVAL, format!("the target {name} takes no messages"), KNOWN));
+    };
+    let is = |word: &str, known: &str| word.eq_ignore_ascii_case(known);
+    let [first, rest @ ..] = words else {
+        return Err(Refusal::new(errno::EINVAL, "the message is empty", KNOWN));
+    };
+    if is(first, "key") && !rest.is_empty() {
+        if !state.suspended {
+            let refusal =
+                Refusal::new(errno::EINVAL, "a key is changed on a suspended device", "suspend it first");
+            return Err(refusal.with_log("crypt: not suspended during key manipulation."));
+        }
+        match rest {
+            [set, key] if is(set, "set") => return Ok(KeyMessage::Set(key)),
+            [wipe] if is(wipe, "wipe") => return Ok(KeyMessage::Wipe),
+            _ => {}
+        }
+    }
+    // What was typed may be a key in the wrong place: it is not repeated.
+    let message = format!("crypt does not know this message of {} words", words.len());
+    Err(Refusal::new(errno::EINVAL, message, KNOWN).with_log("crypt: unrecognised message received."))
+}
+
+/// The crypt parameters of row number `row`.
+fn crypt_row(table: &mut Table, row: usize) -> Option<&mut CryptSpec> {
+    match &mut table.rows.get_mut(row)?.target {
+        TargetSpec::Crypt(spec) => Some(spec),
+        _ => None,
+    }
+}

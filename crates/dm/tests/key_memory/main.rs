@@ -1,0 +1,145 @@
+//! No byte of a key is left in the memory of the process after `key wipe` and after `remove`: all of its writable memory
+//! is searched. That the search finds a key is shown while the key is set.
+//!
+//! One test alone: another one's memory would be searched with it.
+
+mod scan;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use scan::{Masked, find};
+use support::client::Client;
+use support::cut::WHOLE;
+use support::disk::Ram;
+use support::{Shelf, heap, stream};
+use udm_block::{DeviceRef, Sector};
+use udm_crypto::HashAlgorithm;
+use udm_dm::managed::{ManagedDevice, ManagedOptions, Suspend, TableSlot};
+use udm_dm::table::{ShowKeys, Table};
+use udm_dm::targets::Reserves;
+use udm_dm::targets::crypt::CipherChoice;
+use zeroize::Zeroizing;
+
+/// `text` with the key in hexadecimal for `KEY`, in a buffer that does not grow.
+fn with_key(text: &str, key: &Masked) -> Zeroizing<String> {
+    let mut line = Zeroizing::new(String::with_capacity(text.len() + 2 * 64));
+    let (before, after) = text.split_once("KEY").expect("a place for the key");
+    line.push_str(before);
+    for byte in key.bytes() {
+        line.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap()));
+    }
+    line.push_str(after);
+    line
+}
+
+/// The key as digits, as a table's text has it.
+fn digits(key: &Masked) -> Masked {
+    let mut text = with_key("KEY", key);
+    let masked = Masked::of(std::mem::take(&mut *text).into_bytes());
+    drop(text);
+    masked
+}
+
+/// The salt of essiv, where the cipher has one: its cipher's key, which is as secret.
+fn salt(cipher: &str, key: &Masked) -> Option<Masked> {
+    let bytes = Zeroizing::new(key.bytes().collect::<Vec<_>>());
+    cipher.contains("essiv").then(|| Masked::of(std::mem::take(&mut *HashAlgorithm::Sha256.digest(&bytes))))
+}
+
+/// Writes and reads, so that the ciphers have run.
+fn use_it(device: &Arc<ManagedDevice>) {
+    let device = Arc::clone(device) as DeviceRef;
+    let bytes = stream(99, 64 << 10);
+    let mut client = Client::new(&device);
+    client.write(0, &bytes, WHOLE, 512);
+    assert!(client.read(0, bytes.len(), WHOLE, 512) == bytes);
+}
+
+/// Whether the device has become shorter: the sign for a client to end.
+fn hear_end(device: &DeviceRef) -> bool {
+    device.geometry().size.0 == 1024
+}
+
+#[test]
+fn no_byte_of_a_key_outlives_a_wipe_or_a_remove() {
+    for (number, driver) in ["portable", "aws-lc"].into_iter().enumerate() {
+        for (cipher, bytes) in [("aes-xts-plain64", 64), ("aes-cbc-essiv:sha256", 32), ("aes-xts-eboiv", 64)]
+        {
+            let what = format!("{driver}, {cipher}");
+            let key = Masked::new(stream(number as u64 * 100 + bytes as u64 + cipher.len() as u64, bytes));
+            let (digits, salt) = (digits(&key), salt(cipher, &key));
+            let secrets = || {
+                [("key", Some(&key)), ("digits", Some(&digits)), ("salt", salt.as_ref())]
+                    .into_iter()
+                    .filter_map(|(name, secret)| Some((name, secret?)))
+            };
+            let all_gone = |when: &str| {
+                for (name, secret) in secrets() {
+                    let found = find(secret);
+                    assert!(found.is_empty(), "{what}, {when}: the {name} is at {found:?}");
+                }
+            };
+            all_gone("before it was set");
+            let line = with_key(&format!("0 2048 crypt {cipher} KEY 0 disk 0"), &key);
+            let options = ManagedOptions {
+                read_only: false,
+                cipher: CipherChoice { driver: Some(driver.into()), ..CipherChoice::default() },
+                source: heap(),
+                reserves: Reserves::default(),
+            };
+            let disk = Ram::new(2048) as DeviceRef;
+            let table = Table::parse(&line).unwrap_or_else(|error| panic!("{error}"));
+            drop(line);
+            let device = ManagedDevice::create("t", table, &Shelf(&[("disk", disk)]), options).unwrap();
+            use_it(&device);
+            let shown = device.table(TableSlot::Live, ShowKeys::Shown);
+            // The bad twin: what is there is found.
+            assert!(!find(&key).is_empty(), "{what}: the search does not find the key");
+            assert!(!find(&digits).is_empty(), "{what}: the search does not find the digits");
+            drop(shown);
+
+            thread::scope(|scope| {
+                let (say, hear) = mpsc::channel();
+                let client = Arc::clone(&device);
+                let client = scope.spawn(move || {
+                    use_it(&client);
+                    let mut client = Client::new(&(client as DeviceRef));
+                    assert_eq!(client.read(0, 4096, WHOLE, 512), stream(99, 4096));
+                    say.send(()).unwrap();
+                    // It has worked with the key, and sleeps over the wipe with an I/O that is held.
+                    while !client.read(8, 4096, WHOLE, 512).is_empty() && !hear_end(&client.dev) {}
+                });
+                hear.recv().unwrap();
+                device.suspend(Suspend::default()).unwrap();
+                while device.info().held == 0 {
+                    thread::yield_now();
+                }
+                device.message(Sector(0), "key wipe").unwrap();
+                all_gone("after key wipe");
+                device.message(Sector(0), &with_key("key set KEY", &key)).unwrap();
+                device
+                    .load(
+                        Table::parse(&with_key(&format!("0 1024 crypt {cipher} KEY 0 disk 0"), &key))
+                            .unwrap(),
+                        &Shelf(&[]),
+                    )
+                    .unwrap();
+                device.resume().unwrap();
+                client.join().unwrap();
+            });
+            use_it(&device);
+            assert!(!find(&key).is_empty(), "{what}: the search does not find the key that was set again");
+            let debug = format!("{device:?} {:?}", device.info());
+            assert!(!debug.contains(&*with_key("KEY", &key)));
+            // A table that waits has the key, too, and a remove takes both.
+            let again = with_key(&format!("0 1024 crypt {cipher} KEY 0 disk 0"), &key);
+            device.load(Table::parse(&again).unwrap(), &Shelf(&[])).unwrap();
+            drop(again);
+            device.remove().unwrap();
+            all_gone("after remove");
+        }
+    }
+}
