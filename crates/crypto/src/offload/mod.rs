@@ -25,6 +25,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use udm_block::stack;
+
 use crate::algorithm::Algorithm;
 use crate::driver::{Answer, BY_NAME, Driver, DriverInfo, KeyedCipher, Later, MultiUnit, Speed};
 use crate::error::CryptError;
@@ -114,7 +116,8 @@ impl Engine {
         let of_thread = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("offload-sim".into())
-            .spawn(move || of_thread.run())
+            // The stack of a thread that has ended may stay, for the next one.
+            .spawn(move || stack::wiped(|| of_thread.run()))
             .map_err(|_| "the system gives it no thread")?;
         Ok(Self { shared, thread: Some(thread) })
     }

@@ -5,6 +5,8 @@ use std::num::NonZero;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
+use udm_block::stack;
+
 use super::slot::{Part, Spread};
 use crate::driver::Answer;
 use crate::error::CryptError;
@@ -94,9 +96,16 @@ impl Pool {
 
     /// Carries out part after part.
     fn run(&self) -> ! {
-        let mut work = self.lock();
+        let (mut work, mut has_worked) = (self.lock(), false);
         loop {
             let Some((slot, part)) = work.take() else {
+                if has_worked {
+                    // A cipher has left round keys on the stack, and the key may be wiped while this thread waits.
+                    drop(work);
+                    stack::wipe();
+                    (work, has_worked) = (self.lock(), false);
+                    continue;
+                }
                 work.idle += 1;
                 work = self.news.wait(work).unwrap_or_else(PoisonError::into_inner);
                 work.idle -= 1;
@@ -104,7 +113,7 @@ impl Pool {
             };
             drop(work);
             let result = part.crypt();
-            work = self.lock();
+            (work, has_worked) = (self.lock(), true);
             if let Some(spread) = work.put_back(slot, result) {
                 let next = work.backlog.pop_front();
                 if next.is_none() {

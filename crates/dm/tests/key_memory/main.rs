@@ -65,7 +65,7 @@ fn hear_end(device: &DeviceRef) -> bool {
 
 #[test]
 fn no_byte_of_a_key_outlives_a_wipe_or_a_remove() {
-    for (number, driver) in ["portable", "aws-lc"].into_iter().enumerate() {
+    for (number, driver) in ["portable", "aws-lc", "threads", "offload-sim"].into_iter().enumerate() {
         for (cipher, bytes) in [("aes-xts-plain64", 64), ("aes-cbc-essiv:sha256", 32), ("aes-xts-eboiv", 64)]
         {
             let what = format!("{driver}, {cipher}");

@@ -141,6 +141,8 @@ fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
@@ -155,21 +157,24 @@ mod tests {
 
     #[test]
     fn every_way_has_its_turn_in_every_round_and_a_failure_ends_the_race() {
-        let (mut a, mut b) = (0, 0);
+        let (mut turns, fails) = (0, Cell::new(false));
         let mut ways = [
-            Way::new("a", Kind::Ours, || {
-                a += 1;
+            Way::new("counts", Kind::Ours, || {
+                turns += 1;
                 Ok(())
             }),
-            Way::new("b", Kind::Peer, || {
-                b += 1;
-                if b < 1000 { Ok(()) } else { Err(BenchError("no more".into())) }
+            Way::new("fails", Kind::Peer, || {
+                if fails.get() { Err(BenchError("no more".into())) } else { Ok(()) }
             }),
         ];
         let effort = Effort { rounds: 3, round: Duration::from_micros(50) };
         let times = race(&mut ways, effort);
         assert!(times.is_ok_and(|times| times.0.iter().all(|times| times.len() == 3)));
-        let failed = race(&mut ways, Effort { rounds: 1_000_000, round: Duration::from_micros(50) });
+        fails.set(true);
+        let failed = race(&mut ways, effort);
         assert_eq!(failed.err().map(|error| error.to_string()).as_deref(), Some("no more"));
+        drop(ways);
+        // Four turns of the first race, and the one of the second before the other way failed.
+        assert!(turns >= 5, "{turns}");
     }
 }
