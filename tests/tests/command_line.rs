@@ -259,7 +259,7 @@ fn a_bench_measures_every_way_at_every_size_and_draws_it() {
     assert!(
         ratios
             .iter()
-            .any(|ratio| ratio["kind"] == "per-sector" && ratio["points"].as_array().unwrap().len() == 5)
+            .any(|ratio| ratio["kind"] == "per-sector" && ratio["points"].as_array().unwrap().len() == 6)
     );
     for name in ["cipher.svg", "stack.svg"] {
         let svg = fs::read_to_string(folder.path().join(name)).unwrap();

@@ -1,5 +1,6 @@
 //! `cargo xtask`: the project's own chores. `cargo xtask --help` lists them; CONTRIBUTING.md says when to use which.
 
+mod bench;
 mod fuzz;
 mod judges;
 mod miri;
@@ -84,6 +85,14 @@ enum Chore {
     Sanitize,
     /// Run the block layer's unit tests under Miri, by Stacked and by Tree Borrows
     Miri,
+    /// Measure the speed that is promised, each figure beside its target
+    Bench {
+        /// Fail where a figure falls short
+        #[arg(long)]
+        check: bool,
+        /// Only figures whose names hold this
+        only: Option<String>,
+    },
     /// Build and run the fuzz targets
     Fuzz {
         /// How long each target runs
@@ -122,6 +131,7 @@ fn main() -> ExitCode {
         Chore::Mutants { only } => mutants::run(only.as_deref()).map(|()| true),
         Chore::Sanitize => sanitize::run().map(|()| true),
         Chore::Miri => miri::run().map(|()| true),
+        Chore::Bench { check, only } => bench::run(check, only.as_deref()).map(|()| true),
         Chore::Fuzz { seconds, seed, target } => fuzz::run(seconds, seed, target.as_deref()).map(|()| true),
     };
     match done {

@@ -165,12 +165,16 @@ fn shred(rescuer: bool, end: Sender<Status>) -> (Arc<Shredder>, Arc<Disk>) {
 
 #[test]
 fn bios_with_many_runs_finish_with_a_reserve_of_one_table() {
-    let (end, ended) = channel();
-    let (shredder, disk) = shred(true, end);
-    assert_eq!(ended.recv_timeout(Duration::from_secs(20)), Ok(Status::Ok));
-    assert!(shredder.shreds.punts() > 0, "the test does not need the rescuer");
-    assert!(shredder.shreds.waits().1.slept > 0, "nobody slept for a table");
-    assert!(disk.0.lock().unwrap().iter().enumerate().all(|(at, byte)| *byte == (at % 251) as u8));
+    // A rescuer that is quick may bring the table home before anybody sleeps for it.
+    let someone_slept = (0..200).any(|_| {
+        let (end, ended) = channel();
+        let (shredder, disk) = shred(true, end);
+        assert_eq!(ended.recv_timeout(Duration::from_secs(20)), Ok(Status::Ok));
+        assert!(shredder.shreds.punts() > 0, "the test does not need the rescuer");
+        assert!(disk.0.lock().unwrap().iter().enumerate().all(|(at, byte)| *byte == (at % 251) as u8));
+        shredder.shreds.waits().1.slept > 0
+    });
+    assert!(someone_slept, "nobody slept for a table");
 }
 
 #[test]

@@ -342,9 +342,9 @@ pub const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "an option that keeps writes from other threads is not heard",
-        file: "crates/dm/src/targets/crypt/offload.rs",
-        find: "!options.no_write_workqueue && ",
-        replace: "",
+        file: "crates/dm/src/targets/crypt/params/options.rs",
+        find: "Direction::Encrypt => !self.no_write_workqueue,",
+        replace: "Direction::Encrypt => true,",
         build: Build::Tests { package: "udm-dm", target: "--test=workqueues" },
         test: "options_say_which_sectors_are_given_to_other_threads",
         says: "writes and reads on the pool's threads",

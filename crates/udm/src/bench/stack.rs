@@ -21,7 +21,7 @@ use super::{BenchError, Subject};
 use crate::device::{DeviceOptions, open_table};
 
 /// The sizes of bios that are tried, in bytes.
-const SIZES: [usize; 5] = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
+const SIZES: [usize; 6] = [4 << 10, 16 << 10, 64 << 10, 128 << 10, 256 << 10, 1 << 20];
 
 /// How long the device is that does nothing, in sectors.
 const SECTORS: u64 = 1 << 21;
