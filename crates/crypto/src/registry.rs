@@ -5,7 +5,7 @@ use crate::driver::{Driver, DriverInfo};
 use crate::error::KeyError;
 use crate::selftest::self_test;
 use crate::skcipher::Skcipher;
-use crate::{library, offload, portable};
+use crate::{aes, library, offload, portable};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
@@ -71,7 +71,9 @@ impl Registry {
     /// A registry of the drivers that udm comes with.
     pub fn new() -> Self {
         let mut registry = Self::default();
-        for driver in portable::drivers().chain(library::drivers()).chain(offload::drivers()) {
+        for driver in
+            portable::drivers().chain(library::drivers()).chain(aes::drivers()).chain(offload::drivers())
+        {
             registry.register(driver);
         }
         registry
