@@ -27,6 +27,7 @@
 //! Whoever writes a driver reads [`driver`], and gets whole runs of units from [`walk::runs`]. Whoever writes one that
 //! answers later reads [`job`].
 
+pub mod aes;
 pub mod algorithm;
 pub mod driver;
 pub mod error;

@@ -5,7 +5,7 @@ use crate::driver::{BY_NAME, Driver, DriverInfo};
 use crate::error::KeyError;
 use crate::selftest::self_test;
 use crate::skcipher::Skcipher;
-use crate::{library, offload, portable, threads};
+use crate::{aes, library, offload, portable, threads};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
@@ -73,7 +73,7 @@ impl Registry {
     /// A registry of the drivers that udm comes with.
     pub fn new() -> Self {
         let mut registry = Self::default();
-        let here = portable::drivers().chain(library::drivers());
+        let here = portable::drivers().chain(library::drivers()).chain(aes::drivers());
         for driver in here.chain(threads::drivers()).chain(offload::drivers()) {
             registry.register(driver);
         }

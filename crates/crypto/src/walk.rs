@@ -17,6 +17,21 @@ pub struct Run<'a> {
     pub dst: Span<'a>,
 }
 
+/// Whole units one after the other in memory, or a part of one.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// The number within the request of the first unit, or of the one that this is a part of.
+    pub first: usize,
+    /// How many units; 0 where this is a part of one.
+    pub units: usize,
+    /// Where in its unit a part begins, in bytes; 0 for whole units.
+    pub at: usize,
+    /// Where they are.
+    pub src: Span<'a>,
+    /// Where the results go: as many bytes, the same memory or none in common.
+    pub dst: Span<'a>,
+}
+
 /// Gives `each` all units of a valid request in order, in runs as long as the spans allow. A unit that straddles spans
 /// on either side comes alone, in a buffer on the stack, and is carried there and back.
 ///
@@ -44,6 +59,74 @@ pub fn runs(
             src.advance(len);
             dst.advance(len);
             first += units;
+        }
+    }
+    Ok(())
+}
+
+/// Gives `each` all units of a valid request in order, as [`runs`] does, but a unit that straddles spans on either side
+/// in parts: whole blocks of `block` bytes where they are. Only a block that itself straddles is carried to the stack
+/// and back. A unit's parts come in order, the first with `at` 0.
+///
+/// # Errors
+/// Those of `each`; the walk ends at the first.
+///
+/// # Panics
+/// As [`runs`], and where `block` is 0 or above [`MAX_BLOCK_SIZE`].
+pub fn parts(
+    request: &Request<'_>,
+    block: usize,
+    mut each: impl FnMut(&Part<'_>) -> Result<(), CryptError>,
+) -> Result<(), CryptError> {
+    let unit = request.unit_size;
+    let (mut src, mut dst) = (request.src, request.dst);
+    let mut first = 0;
+    while !src.is_empty() {
+        let (from, to) = (src.peek(), dst.peek());
+        let units = from.len().min(to.len()) / unit;
+        if units == 0 {
+            straddling(unit, block, first, &mut src, &mut dst, &mut each)?;
+            first += 1;
+        } else {
+            let len = units * unit;
+            each(&Part { first, units, at: 0, src: from.slice(0, len), dst: to.slice(0, len) })?;
+            src.advance(len);
+            dst.advance(len);
+            first += units;
+        }
+    }
+    Ok(())
+}
+
+/// The largest block in bytes.
+pub const MAX_BLOCK_SIZE: usize = 16;
+
+/// The parts of one unit.
+fn straddling(
+    unit: usize,
+    block: usize,
+    first: usize,
+    src: &mut SpanIter<'_>,
+    dst: &mut SpanIter<'_>,
+    each: &mut impl FnMut(&Part<'_>) -> Result<(), CryptError>,
+) -> Result<(), CryptError> {
+    let mut at = 0;
+    while at < unit {
+        let (from, to) = (src.peek(), dst.peek());
+        let len = from.len().min(to.len()).min(unit - at) / block * block;
+        if len == 0 {
+            let mut buffer = [0; MAX_BLOCK_SIZE];
+            let buffer = &mut buffer[..block];
+            src.read(buffer);
+            let here = Span::new(buffer);
+            each(&Part { first, units: 0, at, src: here, dst: here })?;
+            dst.write(buffer);
+            at += block;
+        } else {
+            each(&Part { first, units: 0, at, src: from.slice(0, len), dst: to.slice(0, len) })?;
+            src.advance(len);
+            dst.advance(len);
+            at += len;
         }
     }
     Ok(())

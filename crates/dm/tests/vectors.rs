@@ -274,7 +274,7 @@ fn what_is_written_is_what_the_kernel_writes() {
         }
     });
     println!("{transfers} transfers; devices by driver: {served:?}");
-    assert!(served.len() == 4 && served["aws-lc"] > 600, "{served:?}");
+    assert!(served.len() >= 4 && served["aws-lc"] > 600, "{served:?}");
     assert!(["portable", "threads", "offload-sim"].map(|driver| served[driver]) == [1024; 3], "{served:?}");
 }
 
@@ -291,7 +291,7 @@ fn what_the_kernel_wrote_is_read_back() {
             }
         }
     });
-    assert!(served.len() == 4 && served["aws-lc"] > 600, "{served:?}");
+    assert!(served.len() >= 4 && served["aws-lc"] > 600, "{served:?}");
     assert!(["portable", "threads", "offload-sim"].map(|driver| served[driver]) == [1024; 3], "{served:?}");
 }
 

@@ -1,5 +1,6 @@
 //! The cipher contract, from outside: what any caller may send, and what any driver may answer.
 
+mod bounds;
 mod bytes;
 mod equality;
 mod jobs;

@@ -1,0 +1,68 @@
+//! The drivers: a width of registers and a mode each.
+
+use super::cbc::Cbc;
+use super::ecb::Ecb;
+use super::lanes::{Lanes, Xmm, Ymm, Zmm};
+use super::schedule::rounds;
+use super::xts::Xts;
+use crate::algorithm::{Algorithm, Mode};
+use crate::driver::{Driver, DriverInfo, KeyedCipher, MultiUnit, Speed};
+
+/// The modes that they have.
+const MODES: [Mode; 3] = [Mode::Xts, Mode::Cbc, Mode::Ecb];
+
+/// The drivers for each algorithm, also those whose instructions this machine lacks. The library's have a priority of
+/// 200.
+pub fn drivers() -> impl Iterator<Item = Driver> {
+    MODES.into_iter().flat_map(|mode| {
+        [
+            driver::<Zmm>(mode, "vaes512", Speed::Wide, 500, "VAES on 512 bits, several units at once"),
+            driver::<Ymm>(mode, "vaes256", Speed::Wide, 400, "VAES on 256 bits, several units at once"),
+            driver::<Xmm>(mode, "aesni", Speed::Instructions, 300, "AES-NI, several units at once"),
+        ]
+    })
+}
+
+/// The driver with registers `L`.
+fn driver<L: Lanes>(
+    mode: Mode,
+    name: &'static str,
+    speed: Speed,
+    priority: u32,
+    description: &'static str,
+) -> Driver {
+    Driver {
+        info: DriverInfo { name, multi_unit: MultiUnit::Native, speed, priority, description },
+        algorithm: Algorithm::aes(mode),
+        lacking: L::detect().err(),
+        key: key::<L>,
+    }
+}
+
+/// Takes a key of any size that the algorithm has.
+fn key<L: Lanes>(algorithm: Algorithm, key: &[u8]) -> Result<Box<dyn KeyedCipher>, &'static str> {
+    algorithm.check_key_size(key.len()).map_err(|_| WRONG_SIZE)?;
+    let (lanes, mode) = (L::detect()?, algorithm.mode);
+    match rounds(mode.cipher_key_size(key.len())) {
+        10 => in_mode::<L, 10>(lanes, mode, key),
+        12 => in_mode::<L, 12>(lanes, mode, key),
+        14 => in_mode::<L, 14>(lanes, mode, key),
+        _ => Err(WRONG_SIZE),
+    }
+}
+
+/// Takes a key of the size that asks for `ROUNDS`.
+fn in_mode<L: Lanes, const ROUNDS: usize>(
+    lanes: L,
+    mode: Mode,
+    key: &[u8],
+) -> Result<Box<dyn KeyedCipher>, &'static str> {
+    Ok(match mode {
+        Mode::Xts => Xts::<L, ROUNDS>::new(lanes, key),
+        Mode::Cbc => Cbc::<L, ROUNDS>::new(lanes, key),
+        Mode::Ecb => Ecb::<L, ROUNDS>::new(lanes, key),
+        _ => return Err("it does not have the mode"),
+    })
+}
+
+const WRONG_SIZE: &str = "its size is none of the algorithm's";

@@ -1,0 +1,143 @@
+//! Registers of one, two or four AES blocks, so that each mode is written once for all of them.
+//!
+//! A value of a type with [`Lanes`] is the evidence that this machine has the instructions: only a look at the machine
+//! makes one. That is what makes the operations on registers safe to call.
+#![allow(unsafe_code)]
+
+mod tweak;
+mod wide_tweak;
+mod xmm;
+mod ymm;
+mod zmm;
+
+use super::rounds::GROUP;
+use super::schedule::RoundKey;
+pub(super) use tweak::Tweak;
+pub(super) use xmm::Xmm;
+pub(super) use ymm::Ymm;
+pub(super) use zmm::Zmm;
+
+/// A block of AES.
+pub(super) type Block = [u8; 16];
+
+/// The most blocks that a register has.
+pub(super) const MOST_LANES: usize = 4;
+
+/// Registers of [`BLOCKS`](Self::BLOCKS) blocks each, and what the machine does with them. The block at the lowest
+/// address is lane 0.
+pub(super) trait Lanes: Copy + Send + Sync + 'static {
+    /// A register.
+    type Reg: Copy;
+    /// What a tweak is kept as.
+    type Tweak: Copy;
+    /// How many blocks a register has: a power of two, [`MOST_LANES`] at most.
+    const BLOCKS: usize;
+    /// Bytes of a register.
+    const WIDTH: usize = Self::BLOCKS * 16;
+
+    /// Evidence of the instructions, where this machine has them.
+    ///
+    /// # Errors
+    /// What it lacks.
+    fn detect() -> Result<Self, &'static str>;
+
+    /// The narrow registers, which every machine has that has these.
+    fn single(self) -> Xmm;
+
+    /// Does `work` in a function that is compiled for these instructions. Everything in it must be inlined there.
+    fn run<W: Work<Self>>(self, work: W);
+
+    /// The register's worth of bytes at `from`.
+    ///
+    /// # Safety
+    /// As many bytes must be readable there; others may be changing them.
+    unsafe fn load(self, from: *const u8) -> Self::Reg;
+
+    /// Writes `reg` at `to`.
+    ///
+    /// # Safety
+    /// As many bytes must be writable there.
+    unsafe fn store(self, to: *mut u8, reg: Self::Reg);
+
+    /// Lane *i* from the address that `lane(i)` says.
+    ///
+    /// # Safety
+    /// A block must be readable at each.
+    unsafe fn gather(self, lane: impl Fn(usize) -> *const u8) -> Self::Reg;
+
+    /// Lane *i* to the address that `lane(i)` says, in the lanes' order.
+    ///
+    /// # Safety
+    /// A block must be writable at each.
+    unsafe fn scatter(self, lane: impl Fn(usize) -> *mut u8, reg: Self::Reg);
+
+    /// `block` in every lane.
+    fn same(self, block: &Block) -> Self::Reg;
+
+    /// A round key.
+    fn key(self, key: &RoundKey) -> Self::Reg;
+
+    /// Keeps the compiler from moving what makes `states` across this place, and so what has been done beside them where
+    /// it is: it would put all of that behind the last round. Only what is made in vector registers needs it.
+    fn fence(self, states: &mut [Self::Reg; GROUP]);
+
+    /// `a ^ b`.
+    fn xor(self, a: Self::Reg, b: Self::Reg) -> Self::Reg;
+
+    /// `a ^ b ^ c`.
+    fn xor3(self, a: Self::Reg, b: Self::Reg, c: Self::Reg) -> Self::Reg;
+
+    /// A middle round of encryption, or of the equivalent inverse cipher (FIPS 197, 5.3.5).
+    fn round<const ENCRYPT: bool>(self, state: Self::Reg, key: Self::Reg) -> Self::Reg;
+
+    /// The last round.
+    fn last<const ENCRYPT: bool>(self, state: Self::Reg, key: Self::Reg) -> Self::Reg;
+
+    /// The tweak of a block of XTS, ready for the masks of the blocks from there on to be made.
+    fn tweak(self, block: &Block) -> Self::Tweak;
+
+    /// Writes the masks of register `at` of a group: each block's tweak with `key` added. To be called for all registers
+    /// of a group in order.
+    ///
+    /// # Safety
+    /// As many bytes must be writable at `to` as a register has.
+    unsafe fn masks(self, tweak: &mut Self::Tweak, at: usize, key: &RoundKey, to: *mut u8);
+
+    /// Goes on from a group whose masks are made to the next one.
+    fn group_on(self, tweak: &mut Self::Tweak);
+
+    /// The lanes of `now` moved up by one, with the last of `before` in lane 0.
+    fn behind(self, before: Self::Reg, now: Self::Reg) -> Self::Reg;
+}
+
+/// Something to be done with registers. A trait and not a closure, since a closure cannot ask to be inlined.
+pub(super) trait Work<L: Lanes> {
+    /// Does it. To be inlined always.
+    fn work(self, lanes: L);
+}
+
+/// Runs an operation of this machine's, where `self` is the evidence that it has it.
+macro_rules! operation {
+    ($operation:expr) => {{
+        // SAFETY: a value of this type is made only where the machine has the features of all operations used here,
+        // and none has any other precondition.
+        unsafe { $operation }
+    }};
+}
+
+/// Returns the first of the features that the machine lacks, by its name in words, where it lacks one.
+macro_rules! require {
+    ($($feature:tt $name:literal),*) => {
+        $crate::aes::lanes::found(&[$((std::arch::is_x86_feature_detected!($feature), $name)),*])?
+    };
+}
+
+/// Whether all features were found.
+///
+/// # Errors
+/// The name of the first that was not.
+pub(super) fn found(features: &[(bool, &'static str)]) -> Result<(), &'static str> {
+    features.iter().find(|(found, _)| !found).map_or(Ok(()), |(_, name)| Err(name))
+}
+
+use {operation, require};

@@ -1,0 +1,166 @@
+//! Four blocks a register: VAES on the 512 bits of AVX-512.
+#![allow(unsafe_code)]
+
+use super::wide_tweak::Tweak;
+use super::{Block, Lanes, Work, Xmm, Ymm, operation, require};
+use crate::aes::rounds::GROUP;
+use crate::aes::schedule::RoundKey;
+use std::arch::asm;
+use std::arch::x86_64::*;
+
+/// Evidence of AVX-512 with what it has for bytes, of VPCLMULQDQ and GFNI, and of all that [`Ymm`] is evidence of.
+#[derive(Clone, Copy)]
+pub(in crate::aes) struct Zmm(());
+
+impl Lanes for Zmm {
+    type Reg = __m512i;
+    type Tweak = Tweak;
+    const BLOCKS: usize = 4;
+
+    fn detect() -> Result<Self, &'static str> {
+        Ymm::detect()?;
+        require!(
+            "avx512f" "AVX-512F",
+            "avx512bw" "AVX-512BW",
+            "avx512vl" "AVX-512VL",
+            "avx512vbmi" "AVX-512VBMI",
+            "vpclmulqdq" "VPCLMULQDQ",
+            "gfni" "GFNI"
+        );
+        Ok(Self(()))
+    }
+
+    #[inline(always)]
+    fn single(self) -> Xmm {
+        // SAFETY: `detect` made this after it had found the features of `Ymm`, and those of `Xmm` before.
+        unsafe { Xmm::assume() }
+    }
+
+    fn run<W: Work<Self>>(self, work: W) {
+        #[target_feature(enable = "aes,vaes,vpclmulqdq,gfni,avx512f,avx512bw,avx512vl,avx512vbmi")]
+        fn inside<W: Work<Zmm>>(lanes: Zmm, work: W) {
+            work.work(lanes);
+        }
+        operation!(inside(self, work));
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const u8) -> __m512i {
+        // SAFETY: by this function's contract; the load has no alignment to keep.
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut u8, reg: __m512i) {
+        // SAFETY: by this function's contract; the store has no alignment to keep.
+        unsafe { _mm512_storeu_si512(to.cast(), reg) }
+    }
+
+    #[inline(always)]
+    unsafe fn gather(self, lane: impl Fn(usize) -> *const u8) -> __m512i {
+        let one = self.single();
+        // SAFETY: by this function's contract.
+        let [a, b, c, d] =
+            unsafe { [one.load(lane(0)), one.load(lane(1)), one.load(lane(2)), one.load(lane(3))] };
+        operation!({
+            let low = _mm512_inserti32x4::<1>(_mm512_castsi128_si512(a), b);
+            _mm512_inserti32x4::<3>(_mm512_inserti32x4::<2>(low, c), d)
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn scatter(self, lane: impl Fn(usize) -> *mut u8, reg: __m512i) {
+        let one = self.single();
+        let (a, b) = operation!((_mm512_castsi512_si128(reg), _mm512_extracti32x4_epi32::<1>(reg)));
+        let (c, d) = operation!((_mm512_extracti32x4_epi32::<2>(reg), _mm512_extracti32x4_epi32::<3>(reg)));
+        // SAFETY: by this function's contract.
+        unsafe {
+            one.store(lane(0), a);
+            one.store(lane(1), b);
+            one.store(lane(2), c);
+            one.store(lane(3), d);
+        }
+    }
+
+    #[inline(always)]
+    fn same(self, block: &Block) -> __m512i {
+        operation!(_mm512_broadcast_i32x4(self.single().same(block)))
+    }
+
+    #[inline(always)]
+    fn key(self, key: &RoundKey) -> __m512i {
+        // SAFETY: a round key is as long as the widest register.
+        unsafe { self.load(key.0.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn fence(self, states: &mut [__m512i; GROUP]) {
+        #[inline]
+        #[target_feature(enable = "avx512f")]
+        fn inside(states: &mut [__m512i; GROUP]) {
+            // SAFETY: it has no instructions, and each register comes out as it went in.
+            unsafe {
+                asm!(
+                    "/* {} {} {} {} {} {} {} {} */",
+                    inout(zmm_reg) states[0],
+                    inout(zmm_reg) states[1],
+                    inout(zmm_reg) states[2],
+                    inout(zmm_reg) states[3],
+                    inout(zmm_reg) states[4],
+                    inout(zmm_reg) states[5],
+                    inout(zmm_reg) states[6],
+                    inout(zmm_reg) states[7],
+                    options(nostack, preserves_flags),
+                );
+            }
+        }
+        operation!(inside(states));
+    }
+
+    #[inline(always)]
+    fn xor(self, a: __m512i, b: __m512i) -> __m512i {
+        operation!(_mm512_xor_si512(a, b))
+    }
+
+    #[inline(always)]
+    fn xor3(self, a: __m512i, b: __m512i, c: __m512i) -> __m512i {
+        // The table of `a ^ b ^ c`.
+        operation!(_mm512_ternarylogic_epi64::<0x96>(a, b, c))
+    }
+
+    #[inline(always)]
+    fn round<const ENCRYPT: bool>(self, state: __m512i, key: __m512i) -> __m512i {
+        operation!(if ENCRYPT { _mm512_aesenc_epi128(state, key) } else { _mm512_aesdec_epi128(state, key) })
+    }
+
+    #[inline(always)]
+    fn last<const ENCRYPT: bool>(self, state: __m512i, key: __m512i) -> __m512i {
+        operation!(if ENCRYPT {
+            _mm512_aesenclast_epi128(state, key)
+        } else {
+            _mm512_aesdeclast_epi128(state, key)
+        })
+    }
+
+    #[inline(always)]
+    fn tweak(self, block: &Block) -> Tweak {
+        Tweak::new(self, self.same(block))
+    }
+
+    #[inline(always)]
+    unsafe fn masks(self, tweak: &mut Tweak, at: usize, key: &RoundKey, to: *mut u8) {
+        let masks = tweak.masks(self, at, self.key(key));
+        // SAFETY: by this function's contract.
+        unsafe { self.store(to, masks) }
+    }
+
+    #[inline(always)]
+    fn group_on(self, tweak: &mut Tweak) {
+        *tweak = tweak.group_on(self);
+    }
+
+    #[inline(always)]
+    fn behind(self, before: __m512i, now: __m512i) -> __m512i {
+        operation!(_mm512_alignr_epi64::<6>(now, before))
+    }
+}

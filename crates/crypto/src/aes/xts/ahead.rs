@@ -1,0 +1,103 @@
+//! Masks that are made before they are needed: beside the rounds of one group, those of the group after the next.
+#![allow(unsafe_code)]
+
+use crate::aes::lanes::{Block, Lanes};
+use crate::aes::rounds::{Beside, Blocks, GROUP, MOST_BLOCKS};
+use crate::aes::schedule::RoundKey;
+
+/// The masks of a group.
+#[repr(align(64))]
+pub(super) struct Slot(Blocks);
+
+/// How many slots there are; of a power of two the rest is an AND.
+const SLOTS: usize = 4;
+
+/// By how many groups the masks are ahead. Of one group, those that are written in halves would be read before the halves
+/// are in the cache, which takes until the group before is through.
+const AHEAD: usize = 2;
+
+/// The masks of a row of units, each of which has so many groups.
+pub(super) struct Ahead<'a, L: Lanes> {
+    key: &'a RoundKey,
+    groups: usize,
+    tweak: L::Tweak,
+    /// How many groups of its unit are to come, and the unit behind it.
+    left: usize,
+    unit: usize,
+    /// Where the masks in the making go.
+    slot: usize,
+    slots: [Slot; SLOTS],
+}
+
+/// The first tweaks of these units and the next.
+pub(super) struct Firsts(pub [Blocks; 2]);
+
+impl Firsts {
+    /// That of `unit`, if it is one of those that are held now.
+    #[inline(always)]
+    pub fn of(&self, unit: usize) -> &Block {
+        &self.0[unit / MOST_BLOCKS % 2][unit % MOST_BLOCKS]
+    }
+}
+
+impl<'a, L: Lanes> Ahead<'a, L> {
+    /// The masks of units of `groups` groups each, with `key` in them.
+    #[inline(always)]
+    pub fn new(lanes: L, key: &'a RoundKey, groups: usize, firsts: &Firsts) -> Self {
+        let mut ahead = Self {
+            key,
+            groups,
+            tweak: lanes.tweak(firsts.of(0)),
+            left: 0,
+            unit: 0,
+            slot: 0,
+            slots: [const { Slot([[0; 16]; MOST_BLOCKS]) }; SLOTS],
+        };
+        for slot in 0..AHEAD {
+            ahead.begin(lanes, slot, firsts);
+            for at in 0..GROUP {
+                ahead.make(lanes, at);
+            }
+        }
+        ahead
+    }
+
+    /// The masks of group `group` of the row. Those of the group [`AHEAD`] of it are to be made beside it.
+    #[inline(always)]
+    pub fn masks(&mut self, lanes: L, group: usize, firsts: &Firsts) -> *const u8 {
+        self.begin(lanes, (group + AHEAD) % SLOTS, firsts);
+        self.slots[group % SLOTS].0.as_ptr().cast()
+    }
+
+    /// Begins the next group, in `slot`. Behind the last unit nobody looks at what comes of it.
+    #[inline(always)]
+    fn begin(&mut self, lanes: L, slot: usize, firsts: &Firsts) {
+        if self.left == 0 {
+            self.tweak = lanes.tweak(firsts.of(self.unit));
+            (self.left, self.unit) = (self.groups, self.unit + 1);
+        } else {
+            lanes.group_on(&mut self.tweak);
+        }
+        self.left -= 1;
+        self.slot = slot;
+    }
+
+    #[inline(always)]
+    fn make(&mut self, lanes: L, at: usize) {
+        let to = &mut self.slots[self.slot].0[at * L::BLOCKS..][..L::BLOCKS];
+        // SAFETY: the slice is as long as a register.
+        unsafe { lanes.masks(&mut self.tweak, at, self.key, to.as_mut_ptr().cast()) }
+    }
+}
+
+impl<L: Lanes> Beside<L> for Ahead<'_, L> {
+    #[inline(always)]
+    fn step<const N: usize>(&mut self, lanes: L, at: usize, states: &mut [L::Reg; N]) {
+        self.make(lanes, at);
+        if at % 2 == 1
+            && let Ok(states) = states.as_mut_slice().try_into()
+        {
+            lanes.fence(states);
+        }
+    }
+}
