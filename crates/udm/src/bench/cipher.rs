@@ -1,6 +1,6 @@
 //! `udm bench cipher`: a cipher by itself, over a run of memory that stays in a core's cache.
 
-use udm_block::{Span, SpanIter};
+use udm_block::SpanIter;
 use udm_crypto::{
     Algorithm, Choice, Cipher, CryptError, IvRule, Listing, Mode, Registry, Request, Skcipher, Standing,
 };
@@ -8,6 +8,7 @@ use udm_dm::targets::crypt::params::CipherSpec;
 use zeroize::Zeroizing;
 
 use super::chart::Chart;
+use super::memory::Buffers;
 use super::race::{Effort, Kind, Way};
 use super::{BenchError, Subject};
 
@@ -35,8 +36,8 @@ pub(crate) fn chart(subject: &Subject, effort: Effort) -> Result<Chart, BenchErr
         crate::cli::human(run as u64),
     );
     let mut chart = Chart::new("cipher", title, "unit");
-    let (mut from, mut to) = (vec![0x5A_u8; run], vec![0_u8; run]);
-    let (from, to) = ([Span::new(&mut from)], [Span::new(&mut to)]);
+    let memory = Buffers::<2>::new(run)?;
+    let [from, to] = memory.spans().map(|span| [span]);
     let src = SpanIter::new(&from);
     let dst = if subject.in_place { src } else { SpanIter::new(&to) };
     for unit_size in UNITS.into_iter().filter(|unit| run.is_multiple_of(*unit)) {

@@ -9,6 +9,7 @@ pub(crate) mod chart;
 pub(crate) mod cipher;
 pub(crate) mod export;
 pub(crate) mod machine;
+mod memory;
 mod plot;
 mod race;
 pub(crate) mod server;

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use udm_block::memory::{Heap, Source};
 use udm_block::queue::{self, Queue};
 use udm_block::{
-    Alloc, BioSet, BioSetOptions, Bytes, DeviceRef, Flags, Op, Pad, PadBio, PagePool, PagePoolOptions, Pages,
-    Sector, SpanIter,
+    Alloc, BioSet, BioSetOptions, Bytes, DeviceRef, Flags, Op, Pad, PadBio, PagePool, Sector, SpanIter,
 };
 use udm_crypto::Direction;
 use udm_dm::table::{Table, TargetSpec};
@@ -16,6 +15,7 @@ use udm_dm::targets::crypt::{CipherChoice, Converter, Requests};
 use zeroize::Zeroizing;
 
 use super::chart::{Chart, Measure};
+use super::memory::{self, Buffers};
 use super::race::{Effort, Kind, Way};
 use super::{BenchError, Subject};
 use crate::device::{DeviceOptions, open_table};
@@ -126,9 +126,9 @@ impl<'a> Sender<'a> {
         let source: Source = Arc::new(Heap);
         let set =
             BioSet::<Client>::new(&BioSetOptions::named("bench"), &source, ()).map_err(BenchError::of)?;
-        let (pool, len) = (pool(size, 1)?, Bytes(size as u64));
+        let (pool, len) = (memory::pool(size, 1)?, Bytes(size as u64));
         let mut bio = set.alloc(Client, Alloc::NoWait).map_err(|_| BenchError("no bio".into()))?;
-        bio.set_pages(pages(&pool, size)?, len);
+        bio.set_pages(memory::pages(&pool, size)?, len);
         bio.set_home(queue.home());
         let op = if subject.direction == Direction::Encrypt { Op::Write } else { Op::Read };
         Ok(Self { dev, queue, op, sector: 0, bio: Some(bio), set, _pages: pool })
@@ -158,24 +158,10 @@ impl<'a> Sender<'a> {
     }
 }
 
-/// A pool of `count` buffers of `size` bytes.
-fn pool(size: usize, count: usize) -> Result<PagePool, BenchError> {
-    let source: Source = Arc::new(Heap);
-    let options =
-        PagePoolOptions { name: "bench", largest: size, reserve: count, limit: 0, magazine: count * size };
-    PagePool::new(options, &source).map_err(BenchError::of)
-}
-
-fn pages(pool: &PagePool, size: usize) -> Result<Pages, BenchError> {
-    pool.alloc(Bytes(size as u64), Alloc::NoWait).ok_or_else(|| BenchError("no pages".into()))
-}
-
 /// The cipher without the layers: the same requests over memory of the same size.
 struct Bare {
     converter: Converter,
-    // Dropped in this order.
-    memory: [Pages; 2],
-    _pool: PagePool,
+    memory: Buffers<2>,
 }
 
 impl Bare {
@@ -183,13 +169,12 @@ impl Bare {
         let choice = CipherChoice { driver: subject.driver.clone(), requests: Requests::WholeBio };
         let KeySpec::Bytes(key) = &spec.key else { return Err(BenchError("the table has no key".into())) };
         let converter = Converter::new(spec, key.as_slice(), &choice).map_err(BenchError::of)?;
-        let pool = pool(size, 2)?;
-        Ok(Self { converter, memory: [pages(&pool, size)?, pages(&pool, size)?], _pool: pool })
+        Ok(Self { converter, memory: Buffers::new(size)? })
     }
 
     /// Out of place where it encrypts and in place where it decrypts, as crypt does.
     fn run(&self, direction: Direction) -> Result<(), BenchError> {
-        let [from, to] = self.memory.each_ref().map(|pages| [pages.span(Bytes(pages.len() as u64))]);
+        let [from, to] = self.memory.spans().map(|span| [span]);
         let (src, dst) = (SpanIter::new(&from), SpanIter::new(&to));
         let dst = if direction == Direction::Encrypt { dst } else { src };
         self.converter.convert(direction, src, dst, 0).map_err(BenchError::of)
