@@ -18,6 +18,7 @@ use std::num::NonZero;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use subtle::ConstantTimeEq;
 
 /// Contexts of a key and direction: one a processor, so that threads seldom look for another's, and no more than these.
 const MAX_CONTEXTS: usize = 16;
@@ -74,7 +75,7 @@ unsafe impl Sync for Context {}
 /// Takes a key, which must have one of the algorithm's sizes, or says what is in the way.
 fn key(algorithm: Algorithm, key: &[u8]) -> Result<Box<dyn KeyedCipher>, &'static str> {
     let (left, right) = key.split_at(key.len() / 2);
-    if algorithm.mode == Mode::Xts && left == right {
+    if algorithm.mode == Mode::Xts && bool::from(left.ct_eq(right)) {
         return Err("AWS-LC refuses equal halves");
     }
     // SAFETY: these functions only return the address of a constant.
