@@ -5,6 +5,7 @@
 
 mod table;
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,7 @@ struct Mutant {
 }
 
 /// How the test is built that finds a mutant.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Build {
     /// With the model checker's locks and threads.
     Model,
@@ -78,7 +79,8 @@ pub fn run(only: Option<&str>) -> Result<()> {
     }
     let copy = folder().join("source");
     copy_source(&run::root(), &copy)?;
-    for mutant in &chosen {
+    let mut tests = HashSet::new();
+    for mutant in chosen.iter().filter(|mutant| tests.insert((mutant.build, mutant.test))) {
         if let Some(output) = mutant.test(&copy)? {
             bail!("{} fails without a fault:\n{}", mutant.test, tail(&output));
         }
