@@ -141,7 +141,7 @@ fn check_argon2(
     if filled > limits.filled_kib {
         let most = limits.filled_kib / u64::from(memory_kib);
         let why = format!("more than the {most} passes over {memory_kib} KiB that unlocking may take");
-        return over("time", time.to_string(), why, format!("--pbkdf-iterations-max {time} allows it"));
+        return over("time", time.to_string(), why, format!("--pbkdf-passes-max {time} allows it"));
     }
     Ok(())
 }

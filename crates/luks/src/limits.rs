@@ -24,15 +24,17 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The same with `iterations` of PBKDF2, or passes of Argon2 over its memory.
-    #[must_use]
-    pub fn with_iterations(self, iterations: u64) -> Self {
-        Self { iterations, filled_kib: iterations.saturating_mul(self.memory_kib), ..self }
-    }
-
-    /// The same with `memory_kib` of memory.
+    /// The same with `memory_kib` of memory, over all of which Argon2 may go as often as it otherwise could.
     #[must_use]
     pub fn with_memory_kib(self, memory_kib: u64) -> Self {
-        Self { memory_kib, filled_kib: self.filled_kib.max(memory_kib.saturating_mul(64)), ..self }
+        let passes = self.filled_kib.checked_div(self.memory_kib).unwrap_or(0);
+        let filled_kib = self.filled_kib.max(memory_kib.saturating_mul(passes));
+        Self { memory_kib, filled_kib, ..self }
+    }
+
+    /// The same with `passes` of Argon2 over as much memory as it may have.
+    #[must_use]
+    pub fn with_passes(self, passes: u64) -> Self {
+        Self { filled_kib: passes.saturating_mul(self.memory_kib), ..self }
     }
 }
