@@ -19,8 +19,8 @@ pub(crate) fn run(args: &LuksArgs, json: bool) -> Result<(), Failure> {
             if json {
                 return print(&to_json(volume.header()).to_string());
             }
-            let name = args.image.display();
-            print(format!("LUKS header information for {name}\n\n{}", to_text(volume.header())).trim_end())
+            let text = to_text(volume.header());
+            print(text.trim_end())
         }
         LuksCommand::TestPassphrase(args) => test_passphrase(args, json),
     }
@@ -80,7 +80,7 @@ fn to_text(header: &Header) -> String {
 }
 
 fn write_luks1(out: &mut String, header: &luks1::Header) -> std::fmt::Result {
-    writeln!(out, "Version:       \t1")?;
+    writeln!(out, "LUKS header information\n\nVersion:       \t1")?;
     writeln!(out, "Cipher name:   \t{}", header.cipher_name)?;
     writeln!(out, "Cipher mode:   \t{}", header.cipher_mode)?;
     writeln!(out, "Hash spec:     \t{}", header.hash.name())?;
@@ -109,7 +109,7 @@ fn write_luks1(out: &mut String, header: &luks1::Header) -> std::fmt::Result {
 fn write_luks2(out: &mut String, header: &luks2::Header) -> std::fmt::Result {
     let (binary, metadata) = (&header.binary, &header.metadata);
     let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { printable(text) };
-    writeln!(out, "Version:       \t2")?;
+    writeln!(out, "LUKS header information\nVersion:       \t2")?;
     writeln!(out, "Epoch:         \t{}", binary.sequence)?;
     writeln!(out, "Metadata area: \t{} [bytes]", binary.header_size)?;
     writeln!(out, "Keyslots area: \t{} [bytes]", metadata.config.keyslots_size)?;
