@@ -2,7 +2,7 @@
 //! (LUKS2 On-Disk Format Specification 1.1.4, section 2).
 //!
 //! - [`binary`] reads a copy, and checks that it is whole.
-//! - [`json`] and [`field`] read the metadata, and name what is wrong in them.
+//! - [`json`] and `field` read the metadata, and name what is wrong in them.
 //! - [`keyslots`], [`segments`], [`digests`], [`tokens`] and [`config`] are its objects, a file each.
 
 pub mod binary;
