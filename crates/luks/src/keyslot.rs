@@ -15,6 +15,8 @@ use crate::source::ReadAt;
 
 /// The longest volume key, in bytes. The longest that a cipher here takes is loop-AES's, of 65 keys of 32 bytes.
 pub const MAX_KEY_SIZE: usize = 4096;
+/// The most stripes of the anti-forensic splitter, each of which costs a hash. cryptsetup's key slots all have 4000.
+pub const MAX_STRIPES: usize = 65_536;
 /// The most bytes that the stripes of one key slot have: what the largest area for key slots holds.
 pub const MAX_MATERIAL: usize = 128 << 20;
 

@@ -9,7 +9,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Finding, shown};
 use crate::hash::Hash;
 use crate::kdf::Kdf;
-use crate::keyslot::{Area, KeySlot, MAX_KEY_SIZE, MAX_MATERIAL, Priority};
+use crate::keyslot::{Area, KeySlot, MAX_KEY_SIZE, MAX_MATERIAL, MAX_STRIPES, Priority};
 use crate::segment::Segment;
 
 /// The bytes of a header.
@@ -129,9 +129,8 @@ impl Header {
         let iterations = iterations(bytes, &format!("{path}.iterations"), at + 4)?;
         let salt = bytes[at + 8..at + 8 + SALT_SIZE].to_vec();
         let (offset, stripes) = (number(bytes, at + 40), number(bytes, at + 44) as usize);
-        if stripes == 0 || self.key_size.checked_mul(stripes).is_none_or(|size| size > MAX_MATERIAL) {
-            let why =
-                format!("the stripes of a key of {} bytes are 1 to {MAX_MATERIAL} bytes", self.key_size);
+        if stripes == 0 || stripes > MAX_STRIPES || self.key_size * stripes > MAX_MATERIAL {
+            let why = format!("there are 1 to {MAX_STRIPES}, of at most {MAX_MATERIAL} bytes");
             return Err(damaged(format!("{path}.stripes"), stripes, why));
         }
         let offset = u64::from(offset) * SECTOR_SIZE as u64;

@@ -142,8 +142,8 @@ impl<S: ReadAt> Volume<S> {
     /// Whether the segment can be where it says, under such a cipher.
     fn check_segment(&self, segment: &Segment) -> Result<(), Error> {
         let (name, end) = match &self.header {
-            Header::Luks1(_) => ("payload-offset", luks1::HEADER_SIZE as u64),
-            Header::Luks2(header) => ("segments offset", header.end()),
+            Header::Luks1(_) => ("payload-offset".to_owned(), luks1::HEADER_SIZE as u64),
+            Header::Luks2(header) => (format!("segments.{}.offset", header.data()?.0), header.end()),
         };
         if self.place == Place::Attached && segment.offset < end {
             let why =

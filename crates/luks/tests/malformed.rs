@@ -76,6 +76,13 @@ const ARGON2: &[Row] = &[
     ("'type':'crypt'", "'type':'linear'", "segments.0.type", UNSUPPORTED),
     ("'type':'crypt'", "'flags':['in-reencryption'],'type':'crypt'", "segments.0.flags", UNSUPPORTED),
     ("'type':'crypt'", "'integrity':{'type':'aead'},'type':'crypt'", "segments.0.integrity.type", UNSUPPORTED),
+    ("'offset':'524288'", "'offset':'0'", "segments.0.offset", Fault::Request),
+    ("'offset':'524288'", "'offset':'290816'", "segments.0.offset", Fault::Request),
+    ("'offset':'524288'", "'offset':'524289'", "segments.0.offset", HEADER),
+    ("'offset':'524288'", "'offset':'9223372036854775296'", "segments.0.offset", HEADER),
+    ("aes-xts-plain64','key_size':64},'kdf'", "aes-xts-plain46','key_size':64},'kdf'", "keyslots.0.area.encryption", UNSUPPORTED),
+    ("aes-xts-plain64','key_size':64},'kdf'", "aes-xts-plain64','key_size':4096},'kdf'", "keyslots.0.area.encryption", HEADER),
+    ("aes-xts-plain64','sector_size'", "cipher_null-ecb','sector_size'", "cipher", UNSUPPORTED),
     // References.
     ("'keyslots':['0']", "'keyslots':['1']", "digests.0.keyslots.0", HEADER),
     ("'keyslots':['0']", "'keyslots':['0','0']", "digests.0.keyslots.1", HEADER),
@@ -288,7 +295,8 @@ fn each_malformed_luks1_header_is_refused_by_its_field() {
         (248, number(u32::MAX), "key-slot-0.key-material-offset", HEADER),
         (252, number(0), "key-slot-0.stripes", HEADER),
         (252, number(u32::MAX), "key-slot-0.stripes", HEADER),
-        (252, number(100_000), "key-slot-0.key-material-offset", HEADER),
+        (252, number(65_537), "key-slot-0.stripes", HEADER),
+        (252, number(65_536), "key-slot-0.key-material-offset", HEADER),
     ];
     for (at, bytes, field, fault) in rows {
         let mut image = good.clone();

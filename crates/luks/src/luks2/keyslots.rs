@@ -5,14 +5,12 @@ use std::ops::Range;
 use super::field::Field;
 use crate::error::Error;
 use crate::kdf::{Argon2Kind, KIB_A_LANE, Kdf, SALT_SIZES};
-use crate::keyslot::{Area, KeySlot, MAX_KEY_SIZE, MAX_MATERIAL, Priority};
+use crate::keyslot::{Area, KeySlot, MAX_KEY_SIZE, MAX_MATERIAL, MAX_STRIPES, Priority};
 
 /// How many key slots there may be.
 pub const MAX_SLOTS: u32 = 32;
 /// What areas of key slots lie on multiples of, in bytes.
 pub const AREA_ALIGNMENT: u64 = 4096;
-/// The most stripes of the anti-forensic splitter. cryptsetup's key slots all have 4000.
-const MAX_STRIPES: u32 = 65_536;
 
 /// A member of the keyslots object.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -100,7 +98,7 @@ fn key_slot(id: u32, field: &Field<'_>) -> Result<KeySlot, Error> {
             kind.unsupported("the only anti-forensic splitter here is luks1", "use a newer cryptsetup")
         );
     }
-    let stripes = af.need("stripes")?.number(1, MAX_STRIPES)? as usize;
+    let stripes = af.need("stripes")?.number(1, MAX_STRIPES as u32)? as usize;
     let area = area(&field.need("area")?, key_size, stripes)?;
     Ok(KeySlot {
         id,
