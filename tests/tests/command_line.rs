@@ -104,8 +104,11 @@ fn a_wrong_table_is_shown_with_a_caret_under_the_word() {
 fn what_cannot_be_opened_says_so_in_one_line() {
     let volume = Volume::xts(1 << 20, 31);
     let luks = volume.path("luks.img");
-    fs::write(&luks, b"LUKS\xba\xbe\x00\x02 and more").unwrap();
-    assert_refused(&run(["read".as_ref(), luks.as_os_str()]), "is a LUKS image, and udm does not read LUKS");
+    fs::write(&luks, [&b"LUKS\xba\xbe\x00\x02 and more"[..], &[0; 8192]].concat()).unwrap();
+    assert_refused(
+        &run(["read".as_ref(), luks.as_os_str()]),
+        "hdr_size is 2333267458274455410: it is a power of two",
+    );
     assert_refused(&run(["read".as_ref(), volume.image.as_os_str()]), "has no LUKS header");
     assert_refused(&run(["read", "/nowhere/at/all"]), "/nowhere/at/all");
     assert_refused(&run(["read"]), "no device was given");

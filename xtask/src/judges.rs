@@ -21,6 +21,8 @@ const JUDGES: &[(&str, &str)] = &[
     ("nbdinfo", "libnbd-bin"),
     ("mke2fs", "e2fsprogs"),
     ("e2fsck", "e2fsprogs"),
+    ("cryptsetup", "cryptsetup-bin"),
+    ("xz", "xz-utils"),
     // Not judges, but what the checks themselves run: the list of files, unprivileged tests, bounded ones, and libFuzzer's C++.
     ("git", "git"),
     ("setpriv", "util-linux"),

@@ -1,12 +1,11 @@
-//! From what a person names to a device: a table, or a raw file.
+//! From what a person names to a device: a table, a LUKS image, or a raw file.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::luks::{LuksError, Unlocking};
 use udm_backend::locate::{self, Named};
 use udm_backend::{Cache, EngineChoice, FileOptions, OpenError};
 use udm_block::DeviceRef;
@@ -45,12 +44,9 @@ pub enum DeviceError {
     /// A file or device.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// A LUKS image, which this release does not open.
-    #[error(
-        "{0} is a LUKS image, and udm does not read LUKS headers yet: open it with a table (--table-file) whose key is \
-         the volume key"
-    )]
-    Luks(String),
+    /// A LUKS image that is not opened.
+    #[error(transparent)]
+    Luks(#[from] LuksError),
     /// A file that says nothing about itself.
     #[error("{0} has no LUKS header: name it raw:{0} to take its bytes as they are, or use --table-file")]
     NoHeader(String),
@@ -59,7 +55,11 @@ pub enum DeviceError {
 impl DeviceError {
     /// Whether the request was wrong, as opposed to the work having failed.
     pub fn is_request(&self) -> bool {
-        !matches!(self, Self::NoReserve(_))
+        match self {
+            Self::NoReserve(_) => false,
+            Self::Luks(error) => error.is_request(),
+            _ => true,
+        }
     }
 }
 
@@ -114,38 +114,40 @@ impl Files {
     /// # Errors
     /// When the table is wrong, what it names cannot be opened, or there is no memory.
     pub fn open_table(&self, text: &str) -> Result<DeviceRef, DeviceError> {
-        let (table, cipher) = (Table::parse(text)?, &self.options.cipher);
-        Ok(load_with(&table, self, cipher, &self.source, self.reserves)?.into())
+        self.load(&Table::parse(text)?)
+    }
+
+    /// The device of a table.
+    ///
+    /// # Errors
+    /// When what it names cannot be opened or does not fit, or there is no memory.
+    pub fn load(&self, table: &Table) -> Result<DeviceRef, DeviceError> {
+        Ok(load_with(table, self, &self.options.cipher, &self.source, self.reserves)?.into())
     }
 
     /// The same as a device whose table can be replaced, and which takes messages.
     ///
     /// # Errors
-    /// Those of [`Files::open_table`].
-    pub fn open_managed(&self, name: &str, text: &str) -> Result<Arc<ManagedDevice>, DeviceError> {
+    /// Those of [`Files::load`].
+    pub fn open_managed(&self, name: &str, table: Table) -> Result<Arc<ManagedDevice>, DeviceError> {
         let options = ManagedOptions {
             read_only: self.options.read_only,
             cipher: self.options.cipher.clone(),
             source: Arc::clone(&self.source),
             reserves: self.reserves,
         };
-        Ok(ManagedDevice::create(name, Table::parse(text)?, self, options)?)
+        Ok(ManagedDevice::create(name, table, self, options)?)
     }
 
     /// The device that `name` is: see [`open_image`].
     ///
     /// # Errors
     /// Those of [`open_image`].
-    pub fn open_image(&self, name: &str) -> Result<DeviceRef, DeviceError> {
-        if let Some(path) = name.strip_prefix("raw:") {
-            return Ok(self.open(path, 512)?);
+    pub fn open_image(&self, name: &str, unlocking: &Unlocking) -> Result<DeviceRef, DeviceError> {
+        match name.strip_prefix("raw:") {
+            Some(path) => Ok(self.open(path, 512)?),
+            None => self.load(&luks_table(name, unlocking)?),
         }
-        let is_luks = has_luks_magic(Path::new(name));
-        // A file that is not there, or may not be read, says so in the words of the back end.
-        if !is_luks {
-            locate::open(name, &FileOptions { read_only: true, ..FileOptions::default() })?;
-        }
-        Err(if is_luks { DeviceError::Luks(name.into()) } else { DeviceError::NoHeader(name.into()) })
     }
 
     /// The names of all that was opened.
@@ -208,16 +210,31 @@ pub fn open_table(text: &str, options: &DeviceOptions) -> Result<DeviceRef, Devi
     Files::new(options).open_table(text)
 }
 
-/// The device that `name` is: `raw:PATH` for the bytes of a file or block device, else an image with a header.
+/// The device that `name` is: `raw:PATH` for the bytes of a file or block device, else an image with a LUKS header, which
+/// is unlocked as `unlocking` says.
 ///
 /// # Errors
 /// When it cannot be opened, or is not of a kind that udm reads.
-pub fn open_image(name: &str, options: &DeviceOptions) -> Result<DeviceRef, DeviceError> {
-    Files::new(options).open_image(name)
+pub fn open_image(
+    name: &str,
+    options: &DeviceOptions,
+    unlocking: &Unlocking,
+) -> Result<DeviceRef, DeviceError> {
+    Files::new(options).open_image(name, unlocking)
 }
 
-/// Whether a file begins as LUKS1 and LUKS2 do (LUKS2 On-Disk Format Specification, section 2.1).
-fn has_luks_magic(path: &Path) -> bool {
-    let mut magic = [0; 6];
-    File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"LUKS\xba\xbe"
+/// The table of the LUKS image `name`, which holds its volume key.
+///
+/// # Errors
+/// When it is none, or cannot be unlocked.
+pub fn luks_table(name: &str, unlocking: &Unlocking) -> Result<Table, DeviceError> {
+    unlocking.table(Path::new(name)).map_err(|error| {
+        // A file that is not there, or may not be read, says so in the words of the back end.
+        let options = FileOptions { read_only: true, ..FileOptions::default() };
+        match (&error, locate::open(name, &options)) {
+            (LuksError::File { path, .. }, Err(open)) if path == Path::new(name) => open.into(),
+            _ if error.is_no_header() && unlocking.header.is_none() => DeviceError::NoHeader(name.into()),
+            _ => error.into(),
+        }
+    })
 }

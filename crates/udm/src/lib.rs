@@ -21,6 +21,7 @@ pub use udm_block as block;
 pub use udm_crypto as crypto;
 pub use udm_dm as dm;
 pub use udm_export as export;
+pub use udm_luks;
 
 mod bench;
 pub mod cli;
@@ -29,4 +30,5 @@ pub mod compare;
 mod control;
 pub mod device;
 mod locked;
+pub mod luks;
 mod pipeline;

@@ -60,6 +60,7 @@ pub const UNSAFE_MODULES: &[(&str, &str)] = &[
     ("tests/src/bin/swap_guest/attach.rs", "calls of the kernel's nbd driver"),
     ("tests/src/bin/swap_guest/touch.rs", "advice on memory, by its address"),
     ("tests/tests/allocations.rs", "a global allocator that counts"),
+    ("crates/luks/src/secret.rs", "memory for keys that is mapped, locked, and kept out of core dumps"),
     ("crates/udm/src/locked/heap.rs", "the C library's call that settles its allocator"),
     ("crates/udm/src/locked/urgency.rs", "the C library's call that sets a thread's scheduling"),
     ("crates/export/src/nbd/server/socket.rs", "socket calls that take the address of a bio's memory"),

@@ -1,20 +1,12 @@
 //! The arguments of every command.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use udm_backend::locate::parse_size;
-use udm_backend::{Cache, EngineChoice};
-use udm_dm::targets::crypt::CipherChoice;
 use udm_export::nbd::address::Address;
 
-use zeroize::Zeroizing;
-
-use super::{DmArgs, Failure};
-use crate::device::{DeviceOptions, open_image, open_table};
-use udm_block::DeviceRef;
+use super::{DeviceArgs, DmArgs, LuksArgs, OpenArgs, TableArgs, UnlockArgs};
 
 /// The device mapper in userspace: encrypted volumes without root, kernel module or device-mapper.
 #[derive(Parser, Debug)]
@@ -59,6 +51,8 @@ pub enum Command {
     Table(TableCommandArgs),
     /// Suspend, resume, reload and look at the devices of a server that runs, and change their keys
     Dm(DmArgs),
+    /// Look at the header of a LUKS volume, and try a passphrase
+    Luks(LuksArgs),
     /// List the cipher drivers of this machine
     Ciphers,
     /// Hold whole-bio encryption against per-sector encryption, byte for byte
@@ -69,68 +63,6 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print or write the manual pages
     Man(ManArgs),
-}
-
-/// A table.
-#[derive(Args, Debug, Clone, Default)]
-pub struct TableArgs {
-    /// A table in dmsetup's syntax. A key in it can be seen by every user of the machine: rather use --table-file
-    #[arg(long, value_name = "LINES")]
-    pub table: Option<String>,
-    /// A file with a table in dmsetup's syntax; - is stdin
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "table")]
-    pub table_file: Option<PathBuf>,
-}
-
-/// How a device is opened.
-#[derive(Args, Debug, Clone)]
-pub struct OpenArgs {
-    /// Whether files go through the page cache: auto goes past it where the file system and the sector size allow
-    #[arg(long, value_name = "MODE", default_value = "auto")]
-    pub cache: CacheArg,
-    /// How files are read and written: auto takes `io_uring` where the kernel allows it
-    #[arg(long, value_name = "ENGINE", default_value = "auto")]
-    pub engine: EngineArg,
-    /// The cipher driver, by its name in `udm ciphers`: "threads" spreads long reads and writes over all processors
-    #[arg(long, value_name = "NAME")]
-    pub driver: Option<String>,
-}
-
-/// A device.
-#[derive(Args, Debug, Clone)]
-#[command(next_help_heading = "Device")]
-pub struct DeviceArgs {
-    /// raw:PATH for the bytes of a file or block device, or an image with a LUKS header (which a later release opens)
-    #[arg(value_name = "DEVICE", value_hint = ValueHint::FilePath)]
-    pub device: Option<String>,
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
-    pub table: TableArgs,
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
-    pub open: OpenArgs,
-}
-
-/// The choices of `--cache`, in qemu-nbd's words.
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CacheArg {
-    /// Past the page cache where that works
-    Auto,
-    /// Past the page cache (`O_DIRECT`)
-    None,
-    /// Through the page cache
-    Writeback,
-}
-
-/// The choices of `--engine`.
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EngineArg {
-    /// The best that the kernel allows
-    Auto,
-    /// A ring for each thread
-    IoUring,
-    /// A few threads that wait in the kernel
-    Threads,
 }
 
 /// Arguments of `quickstart`.
@@ -148,8 +80,7 @@ pub struct ServeArgs {
     /// Where to listen for NBD clients: a path, unix:PATH, PORT (on the loopback), or HOST:PORT. May be repeated
     #[arg(long, value_name = "ADDRESS", required = true)]
     pub nbd: Vec<Address>,
-    /// raw:PATH for the bytes of a file or block device, or an image with a LUKS header (which a later release opens).
-    /// NAME=DEVICE serves it under another name than its file's
+    /// A file or block device with a LUKS header, or raw:PATH for its bytes as they are. NAME=DEVICE serves it under another name than its file's
     #[arg(value_name = "DEVICE", value_hint = ValueHint::FilePath)]
     pub devices: Vec<String>,
     /// A table in dmsetup's syntax, or NAME=TABLE. May be repeated. A key in it can be seen by every user of the
@@ -176,6 +107,9 @@ pub struct ServeArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its doc comment would be taken for help")]
     pub open: OpenArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
+    pub unlock: UnlockArgs,
 }
 
 /// The choices of `--locked`.
@@ -368,83 +302,4 @@ pub struct ManArgs {
     /// Write a page for each command into this directory, in place of udm(1) to stdout
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub directory: Option<PathBuf>,
-}
-
-impl TableArgs {
-    /// The table's text, when one was given.
-    pub(crate) fn text(&self) -> Result<Option<Zeroizing<String>>, Failure> {
-        match (&self.table, &self.table_file) {
-            (Some(text), _) => Ok(Some(Zeroizing::new(text.clone()))),
-            (None, Some(path)) => read_table(path).map(Some),
-            (None, None) => Ok(None),
-        }
-    }
-
-    /// The table's text.
-    pub(crate) fn required(&self) -> Result<Zeroizing<String>, Failure> {
-        self.text()?
-            .ok_or_else(|| Failure::request("no table was given: use --table-file FILE, or --table LINES"))
-    }
-}
-
-/// The longest table that is read, in bytes.
-const LONGEST_TABLE: usize = 1 << 20;
-
-/// The text of a table's file. It may hold a key, so no copy of it stays in memory.
-pub(crate) fn read_table(path: &Path) -> Result<Zeroizing<String>, Failure> {
-    read_secret(path, "the table")
-}
-
-/// The text of a file that may hold a key, `what` for messages; `-` is stdin.
-pub(crate) fn read_secret(path: &Path, what: &str) -> Result<Zeroizing<String>, Failure> {
-    let fail = |why: &dyn std::fmt::Display| {
-        Failure::request(format!("{}: cannot read {what}: {why}", path.display()))
-    };
-    // Room for the longest at once: a buffer that grows leaves copies behind.
-    let mut text = Zeroizing::new(String::with_capacity(LONGEST_TABLE + 1));
-    let most = LONGEST_TABLE as u64 + 1;
-    let read = if path.as_os_str() == "-" {
-        // Not by the library's stdin, whose buffer nobody wipes.
-        File::open("/dev/stdin").and_then(|file| file.take(most).read_to_string(&mut text))
-    } else {
-        File::open(path).and_then(|file| file.take(most).read_to_string(&mut text))
-    };
-    match read {
-        Ok(len) if len > LONGEST_TABLE => Err(fail(&"it is longer than 1 MiB; is it the right file?")),
-        Ok(_) => Ok(text),
-        Err(error) => Err(fail(&error)),
-    }
-}
-
-impl OpenArgs {
-    /// As options of the library.
-    pub(crate) fn options(&self, read_only: bool) -> DeviceOptions {
-        DeviceOptions {
-            read_only,
-            cache: match self.cache {
-                CacheArg::Auto => Cache::Auto,
-                CacheArg::None => Cache::None,
-                CacheArg::Writeback => Cache::Writeback,
-            },
-            engine: match self.engine {
-                EngineArg::Auto => EngineChoice::Auto,
-                EngineArg::IoUring => EngineChoice::Uring,
-                EngineArg::Threads => EngineChoice::Threads,
-            },
-            cipher: CipherChoice { driver: self.driver.clone(), ..CipherChoice::default() },
-        }
-    }
-}
-
-impl DeviceArgs {
-    /// Opens the one device that was named.
-    pub(crate) fn open(&self, read_only: bool) -> Result<DeviceRef, Failure> {
-        let options = self.open.options(read_only);
-        match (&self.device, self.table.text()?) {
-            (Some(name), None) => Ok(open_image(name, &options)?),
-            (None, Some(text)) => Ok(open_table(&text, &options)?),
-            (None, None) => Err(Failure::request("no device was given: use --table-file FILE, or raw:PATH")),
-            (Some(_), Some(_)) => Err(Failure::request("both a device and a table were given: one would do")),
-        }
-    }
 }

@@ -3,13 +3,17 @@
 //! Exit status: 0 done, 1 the work failed, 2 the request was wrong. Data goes to stdout, messages to stderr.
 
 mod args;
+mod device;
 mod dm;
 mod failure;
+mod luks;
 
 pub use args::*;
-pub(crate) use args::{read_secret, read_table};
+pub use device::*;
+pub(crate) use device::{read_secret, read_table};
 pub use dm::*;
 pub use failure::Failure;
+pub use luks::*;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -40,6 +44,7 @@ fn run(command: Command, json: bool) -> Result<(), Failure> {
         Command::Write(args) => commands::write::run(&args, json),
         Command::Table(args) => commands::table::run(&args, json),
         Command::Dm(args) => commands::dm::run(&args, json),
+        Command::Luks(args) => commands::luks::run(&args, json),
         Command::Ciphers => commands::ciphers::run(json),
         Command::Verify(args) => commands::verify::run(&args, json),
         Command::Bench(args) => commands::bench::run(&args, json),

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod ciphers;
 pub(crate) mod dm;
+pub(crate) mod luks;
 pub(crate) mod manual;
 pub(crate) mod quickstart;
 pub(crate) mod read;

@@ -12,13 +12,15 @@ use udm_block::DeviceRef;
 use udm_block::blocking::Blocking;
 use udm_block::memory::{Heap, Source};
 use udm_dm::managed::ManagedDevice;
+use udm_dm::table::Table;
 use udm_export::nbd::address::Address;
 use udm_export::nbd::server::{Attendant, Export, MAX_CONNECTIONS, Server, Stopper};
 
 use crate::cli::{Failure, ServeArgs, human, print, read_table};
 use crate::control::Control;
-use crate::device::Files;
+use crate::device::{Files, luks_table};
 use crate::locked::{self, Counters, Locked};
+use crate::luks::{Passphrase, Unlocking};
 
 /// The stack of the thread that hears signals, in bytes.
 const SIGNALS_STACK: usize = 256 << 10;
@@ -96,25 +98,45 @@ fn serve(
     if args.read_only { Ok(()) } else { flush_all(devices) }
 }
 
+/// How LUKS images are unlocked: with one passphrase from a file for all of them, as stdin can be read once.
+fn unlocking(args: &ServeArgs) -> Result<Unlocking, Failure> {
+    let unlocking = args.unlock.unlocking();
+    let mut images =
+        args.devices.iter().map(|given| split_name(given).1).filter(|name| !name.starts_with("raw:"));
+    let passphrase = match (images.next(), unlocking.passphrase) {
+        (Some(image), from @ Passphrase::File { .. }) => {
+            from.once(Path::new(image)).map_err(Failure::request)?
+        }
+        (_, other) => other,
+    };
+    Ok(Unlocking { passphrase, ..unlocking })
+}
+
 /// Opens what was named, with a name for each.
 fn open_all(args: &ServeArgs, files: &Files) -> Result<Vec<Named>, Failure> {
     let mut all = Vec::new();
+    // Dropped when all are open: a server keeps no passphrase.
+    let unlocking = unlocking(args)?;
     for given in &args.devices {
         let (name, device) = split_name(given);
         let path = device.strip_prefix("raw:").unwrap_or(device);
-        let (name, device) = (name.unwrap_or_else(|| file_name(path)), files.open_image(device)?);
-        all.push(Named { name, device, managed: None });
+        let name = name.unwrap_or_else(|| file_name(path));
+        all.push(if device.starts_with("raw:") {
+            Named { name, device: files.open_image(device, &unlocking)?, managed: None }
+        } else {
+            open_table(name, luks_table(device, &unlocking)?, args, files)?
+        });
     }
     for given in &args.table {
         let (name, table) = split_name(given);
-        all.push(open_table(name.unwrap_or_else(|| "volume".into()), table, args, files)?);
+        all.push(open_table(name.unwrap_or_else(|| "volume".into()), Table::parse(table)?, args, files)?);
     }
     for given in &args.table_file {
         let (name, path) = split_name(given);
         let stem = file_name(path).split('.').next().filter(|stem| !stem.is_empty()).map(str::to_owned);
         let text = read_table(path.as_ref())?;
         let name = name.or(stem).unwrap_or_else(|| "volume".into());
-        all.push(open_table(name, &text, args, files)?);
+        all.push(open_table(name, Table::parse(&text)?, args, files)?);
     }
     if all.is_empty() {
         return Err(Failure::request("no device was given: use --table-file FILE, or raw:PATH"));
@@ -123,11 +145,11 @@ fn open_all(args: &ServeArgs, files: &Files) -> Result<Vec<Named>, Failure> {
 }
 
 /// The device of a table.
-fn open_table(name: String, text: &str, args: &ServeArgs, files: &Files) -> Result<Named, Failure> {
+fn open_table(name: String, table: Table, args: &ServeArgs, files: &Files) -> Result<Named, Failure> {
     if args.control.is_none() {
-        return Ok(Named { name, device: files.open_table(text)?, managed: None });
+        return Ok(Named { name, device: files.load(&table)?, managed: None });
     }
-    let managed = files.open_managed(&name, text)?;
+    let managed = files.open_managed(&name, table)?;
     Ok(Named { name, device: Arc::clone(&managed) as DeviceRef, managed: Some(managed) })
 }
 

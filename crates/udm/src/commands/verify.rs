@@ -3,7 +3,7 @@
 use serde_json::json;
 use udm_block::blocking::Blocking;
 use udm_dm::load::Lookup;
-use udm_dm::table::{Row, Table, TargetSpec};
+use udm_dm::table::{Row, TargetSpec};
 use udm_dm::targets::crypt::CipherChoice;
 use udm_dm::targets::crypt::params::CryptSpec;
 
@@ -15,13 +15,16 @@ use crate::device::Files;
 const CHUNK: u64 = 128 << 10;
 
 pub(crate) fn run(args: &VerifyArgs, json: bool) -> Result<(), Failure> {
+    let nothing = "there is nothing to verify: an image with a LUKS header is needed, or a table with a crypt row \
+                   (--table-file FILE)";
+    if args.device.device.as_ref().is_some_and(|name| name.starts_with("raw:")) {
+        return Err(Failure::request(nothing));
+    }
     let options = args.device.open.options(true);
-    let nothing = "there is nothing to verify: a table with a crypt row is needed (--table-file FILE)";
-    let Some(text) = args.device.table.text()? else { return Err(Failure::request(nothing)) };
-    // Checks everything that only the opened devices can tell, with its own messages.
     let files = Files::new(&options);
-    drop(files.open_table(&text)?);
-    let table = Table::parse(&text)?;
+    let table = args.device.to_table()?;
+    // Checks everything that only the opened devices can tell, with its own messages.
+    drop(files.load(&table)?);
     let mut left = args.length.unwrap_or(u64::MAX);
     let mut rows = 0;
     for row in &table.rows {

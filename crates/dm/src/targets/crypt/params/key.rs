@@ -92,6 +92,15 @@ impl KeySpec {
         Ok(Self::Bytes(decode(text)))
     }
 
+    /// The key of these bytes for `cipher`.
+    ///
+    /// # Errors
+    /// Where there are not as many as the cipher takes.
+    pub fn of_bytes(bytes: KeyBytes, cipher: &CipherSpec) -> Result<Self, Fault> {
+        check_size(bytes.as_slice().len(), "the key", cipher)?;
+        Ok(Self::Bytes(bytes))
+    }
+
     /// The bytes of the key, of all keys together.
     pub fn size(&self) -> usize {
         match self {

@@ -81,6 +81,25 @@ impl CryptSpec {
         Ok(Self { cipher, key, iv_offset, device, start: device_start, options })
     }
 
+    /// A row that no text was written for, from another description of a volume. Its places are multiples of the sector
+    /// size.
+    ///
+    /// # Errors
+    /// Where the cipher is not known here, or does not take the key or the sector size.
+    pub fn new(
+        cipher: &str,
+        key: KeyBytes,
+        iv_offset: u64,
+        device: (String, Sector),
+        options: CryptOptions,
+    ) -> Result<Self, Fault> {
+        let cipher = CipherSpec::parse(cipher)?;
+        let key = KeySpec::of_bytes(key, &cipher)?;
+        check_sector_size(&cipher, &options)?;
+        let (device, start) = device;
+        Ok(Self { cipher, key, iv_offset, device, start, options })
+    }
+
     /// Writes the words after the target as `dmsetup table` does.
     pub(crate) fn write(&self, f: &mut fmt::Formatter<'_>, keys: ShowKeys) -> fmt::Result {
         write!(f, "{} ", escape(&self.cipher.text))?;

@@ -1,0 +1,171 @@
+//! What can be wrong, and whose fault it is.
+
+use std::fmt;
+use std::fmt::Write as _;
+
+use crate::secret::NoMemory;
+
+/// Something that was found in a header, or asked of one, and cannot be gone on with.
+///
+/// It prints as where, what was found, what is wrong with that, and what would do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Finding {
+    /// The field: of LUKS2 its path in the metadata, such as `keyslots.0.kdf.memory`; of a binary header its name in the
+    /// specification.
+    pub field: String,
+    /// What it holds.
+    pub found: String,
+    /// What is wrong with that.
+    pub why: String,
+    /// What would do.
+    pub hint: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}: {}; {}", self.field, self.found, self.why, self.hint)
+    }
+}
+
+impl Finding {
+    /// Where, what was found, and what is wrong with that.
+    pub(crate) fn without_hint(&self) -> String {
+        format!("{} is {}: {}", self.field, self.found, self.why)
+    }
+
+    #[expect(clippy::unnecessary_box_returns, reason = "errors hold it boxed, to be small")]
+    pub(crate) fn new(
+        field: impl Into<String>,
+        found: impl fmt::Display,
+        why: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Box<Self> {
+        Box::new(Self { field: field.into(), found: found.to_string(), why: why.into(), hint: hint.into() })
+    }
+}
+
+/// Why a volume was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The header could not be read.
+    #[error("reading {what}: {source}")]
+    Io {
+        /// What was being read.
+        what: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// There is no header.
+    #[error("there is no LUKS header")]
+    NoHeader,
+    /// The header is not as the specification has it.
+    #[error("the LUKS header is damaged: {0}")]
+    Damaged(Box<Finding>),
+    /// The header asks for something that is not done here.
+    #[error("not supported: {0}")]
+    Unsupported(Box<Finding>),
+    /// The header asks for more memory or time than it may have. Nothing of it was done.
+    #[error("over the limit: {0}")]
+    OverLimit(Box<Finding>),
+    /// No key slot opens.
+    #[error("{}", wrong_passphrase(tried, left_out))]
+    WrongPassphrase {
+        /// The key slots that were tried.
+        tried: Vec<u32>,
+        /// Those that were not, and why.
+        left_out: Vec<(u32, &'static str)>,
+    },
+    /// What was asked for is not there.
+    #[error("{0}")]
+    Request(Box<Finding>),
+    /// There is no memory for it.
+    #[error(transparent)]
+    NoMemory(#[from] NoMemory),
+    /// A cipher failed, which is no fault of the header's.
+    #[error("the cipher of {what} failed: {why}")]
+    Cipher {
+        /// What it was to encipher.
+        what: String,
+        /// How it failed.
+        why: String,
+    },
+}
+
+/// Whose fault an [`Error`] is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// The passphrase is another one.
+    Passphrase,
+    /// The header is damaged, or there is none.
+    Header,
+    /// It asks for more than it may have.
+    Hostile,
+    /// This program does not do it.
+    Unsupported,
+    /// What was asked for is not there.
+    Request,
+    /// This machine: its disk or its memory.
+    Machine,
+}
+
+impl Error {
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Io { .. } | Self::NoMemory(_) | Self::Cipher { .. } => Fault::Machine,
+            Self::NoHeader | Self::Damaged(_) => Fault::Header,
+            Self::Unsupported(_) => Fault::Unsupported,
+            Self::OverLimit(_) => Fault::Hostile,
+            Self::WrongPassphrase { .. } => Fault::Passphrase,
+            Self::Request(_) => Fault::Request,
+        }
+    }
+
+    /// The field that it is about, where it is about one.
+    pub fn finding(&self) -> Option<&Finding> {
+        match self {
+            Self::Damaged(finding)
+            | Self::Unsupported(finding)
+            | Self::OverLimit(finding)
+            | Self::Request(finding) => Some(finding),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        |source| Self::Io { what, source }
+    }
+}
+
+/// What is said when no key slot opens.
+fn wrong_passphrase(tried: &[u32], left_out: &[(u32, &'static str)]) -> String {
+    let mut text = match tried {
+        [] => "there is no key slot to open with a passphrase".to_owned(),
+        [one] => format!("the passphrase does not open key slot {one}"),
+        many => format!("the passphrase opens none of the key slots {}", listed(many)),
+    };
+    for (slot, why) in left_out {
+        let _ = write!(text, "; key slot {slot} was not tried: {why}");
+    }
+    text
+}
+
+/// `0, 1 and 4`.
+fn listed(numbers: &[u32]) -> String {
+    let words: Vec<_> = numbers.iter().map(ToString::to_string).collect();
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => words.concat(),
+    }
+}
+
+/// Text of a header as it may be shown: quoted, without control characters, and of bounded length.
+pub(crate) fn shown(text: &str) -> String {
+    const MOST: usize = 60;
+    let mut shown: String = text.chars().take(MOST).collect::<String>().escape_debug().collect();
+    if text.chars().nth(MOST).is_some() {
+        shown += "...";
+    }
+    format!("\"{shown}\"")
+}

@@ -1,0 +1,137 @@
+//! A key slot: the volume key, split, and enciphered under the key that a passphrase derives. What LUKS1 and LUKS2 say of
+//! one in different ways is one thing here.
+
+use udm_block::{SECTOR_SIZE, stack};
+use udm_crypto::Direction;
+
+use crate::af;
+use crate::area::AreaCipher;
+use crate::error::{Error, Finding};
+use crate::hash::Hash;
+use crate::kdf::Kdf;
+use crate::limits::Limits;
+use crate::secret::Secret;
+use crate::source::ReadAt;
+
+/// The longest volume key, in bytes. The longest that a cipher here takes is loop-AES's, of 65 keys of 32 bytes.
+pub const MAX_KEY_SIZE: usize = 4096;
+/// The most stripes of the anti-forensic splitter, each of which costs a hash. cryptsetup's key slots all have 4000.
+pub const MAX_STRIPES: usize = 65_536;
+/// The most bytes that the stripes of one key slot have: what the largest area for key slots holds.
+pub const MAX_MATERIAL: usize = 128 << 20;
+
+/// What a key slot is to an unlocking that names none (LUKS2 specification, the keyslots object: `priority`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Priority {
+    /// It is tried only where it is named.
+    Ignore,
+    /// It is tried after those that are preferred.
+    #[default]
+    Normal,
+    /// It is tried first.
+    Prefer,
+}
+
+/// A key slot.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeySlot {
+    /// Its number.
+    pub id: u32,
+    /// Where the header has it: `keyslots.0`, or `key-slot-0` in LUKS1.
+    pub path: String,
+    /// Whether it is tried.
+    pub priority: Priority,
+    /// The bytes of the key that it holds.
+    pub key_size: usize,
+    /// How its own key is derived from a passphrase.
+    pub kdf: Kdf,
+    /// The hash of the anti-forensic splitter.
+    pub af_hash: Hash,
+    /// The stripes of the anti-forensic splitter.
+    pub stripes: usize,
+    /// Where its stripes are.
+    pub area: Area,
+}
+
+/// Where the stripes of a key slot are, and under what cipher.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Area {
+    /// The first byte, from the header's beginning.
+    pub offset: u64,
+    /// How many bytes there are.
+    pub size: u64,
+    /// The cipher, as the header has it.
+    pub encryption: String,
+    /// The bytes of the cipher's key.
+    pub key_size: usize,
+}
+
+impl KeySlot {
+    /// The bytes of all stripes.
+    pub fn material_size(&self) -> usize {
+        self.key_size * self.stripes
+    }
+
+    /// What `passphrase` makes of the stripes: the volume key, if it is the right one, which a digest can tell.
+    ///
+    /// # Errors
+    /// When it costs more than `limits` allow, its cipher is not known here, or the stripes cannot be read.
+    pub(crate) fn open(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+        passphrase: &[u8],
+        limits: &Limits,
+    ) -> Result<Secret, Error> {
+        self.kdf.check(&self.kdf_path(), limits)?;
+        let cipher = self.cipher()?;
+        let mut material = self.read(source)?;
+        let key = self.kdf.derive(passphrase, self.area.key_size)?;
+        stack::wiped(|| {
+            cipher
+                .crypt(Direction::Decrypt, &key, &mut material)
+                .map_err(|why| Error::Cipher { what: self.path.clone(), why })?;
+            material.truncate(self.material_size());
+            Ok(af::merge(self.af_hash, &material, self.key_size)?)
+        })
+    }
+
+    /// The cipher of the area.
+    fn cipher(&self) -> Result<AreaCipher, Error> {
+        let (field, found) =
+            (format!("{}.area.encryption", self.path), crate::error::shown(&self.area.encryption));
+        let unsupported = |why, hint| Error::Unsupported(Finding::new(&field, &found, why, hint));
+        let cipher =
+            AreaCipher::parse(&self.area.encryption).map_err(|(why, hint)| unsupported(why, hint))?;
+        if !cipher.takes_key_size(self.area.key_size) {
+            let why = format!("its key cannot have {} bytes", self.area.key_size);
+            return Err(Error::Damaged(Finding::new(field, found, why, "restore a backup of the header")));
+        }
+        Ok(cipher)
+    }
+
+    /// The enciphered stripes, up to the end of their last sector.
+    fn read(&self, source: &(impl ReadAt + ?Sized)) -> Result<Secret, Error> {
+        let sectors = self.material_size().next_multiple_of(SECTOR_SIZE);
+        let size = source.size().map_err(Error::io("the header"))?;
+        if self.area.offset.checked_add(sectors as u64).is_none_or(|end| end > size) {
+            let (field, found) = (format!("{}.area.offset", self.path), self.area.offset);
+            let why = format!("its {sectors} bytes end past the {size} that there are");
+            return Err(Error::Damaged(Finding::new(
+                field,
+                found,
+                why,
+                "give the whole image or header file",
+            )));
+        }
+        let mut material = Secret::zeroed(sectors)?;
+        let what = format!("key slot {} at byte {}", self.id, self.area.offset);
+        source.read_at(self.area.offset, &mut material).map_err(Error::io(what))?;
+        Ok(material)
+    }
+
+    /// Where the header has the key derivation.
+    fn kdf_path(&self) -> String {
+        // LUKS1 has it among the slot's own fields.
+        if self.path.starts_with("keyslots.") { format!("{}.kdf", self.path) } else { self.path.clone() }
+    }
+}

@@ -1,0 +1,42 @@
+//! LUKS1 and LUKS2 volumes: what their headers say, and the volume key for a passphrase.
+//!
+//! A [`Volume`] is a header that was read and checked. [`Volume::unlock`] gives what a dm-crypt target needs: where the
+//! data are, under what cipher, and the key in memory that is locked, in no core dump, and wiped.
+//!
+//! ```no_run
+//! use std::fs::File;
+//! use udm_luks::{Place, UnlockOptions, Volume};
+//!
+//! let volume = Volume::open(File::open("disk.img")?, Place::Attached)?;
+//! let unlocked = volume.unlock(b"correct horse", &UnlockOptions::default())?;
+//! println!("{} from byte {} on", unlocked.segment.encryption, unlocked.segment.offset);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A header may come from anybody. What it may ask for is bounded by [`Limits`] before any work is done; an [`Error`] says
+//! which field is wrong, what was found there, and whose fault it is.
+//!
+//! The formats are those of the LUKS1 On-Disk Format Specification 1.2.3 and the LUKS2 On-Disk Format Specification 1.1.4.
+
+pub mod af;
+pub mod area;
+pub mod digest;
+pub mod error;
+pub mod hash;
+pub mod kdf;
+pub mod keyslot;
+pub mod limits;
+pub mod luks1;
+pub mod luks2;
+pub mod secret;
+pub mod segment;
+pub mod source;
+pub mod volume;
+
+pub use error::{Error, Fault, Finding};
+pub use limits::Limits;
+pub use luks2::binary::{MAGIC, SECOND_MAGIC};
+pub use secret::Secret;
+pub use segment::{ActivationFlags, Segment, Unlocked};
+pub use source::ReadAt;
+pub use volume::{Header, Place, UnlockOptions, Volume};

@@ -1,0 +1,259 @@
+//! A volume from its header: opened, asked, and unlocked.
+
+use crate::digest::Digest;
+use crate::error::{Error, Finding, shown};
+use crate::keyslot::{KeySlot, Priority};
+use crate::limits::Limits;
+use crate::luks1;
+use crate::luks2::{self, binary::MAGIC};
+use crate::secret::Secret;
+use crate::segment::{ActivationFlags, Segment, Unlocked};
+use crate::source::ReadAt;
+
+/// Where a header is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// Before the data, on their own device.
+    Attached,
+    /// On another device, or in a file of its own.
+    Detached,
+}
+
+/// A header of either version.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Header {
+    /// LUKS1.
+    Luks1(Box<luks1::Header>),
+    /// LUKS2.
+    Luks2(Box<luks2::Header>),
+}
+
+/// How a volume is unlocked.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct UnlockOptions {
+    /// The one key slot that is tried; without it, all are that are bound to the data, by their priority.
+    pub key_slot: Option<u32>,
+    /// What it may cost.
+    pub limits: Limits,
+}
+
+/// A volume whose header has been read and checked.
+#[derive(Debug)]
+pub struct Volume<S> {
+    source: S,
+    header: Header,
+    place: Place,
+}
+
+/// A key slot with the digest of the key that it holds.
+type Candidate<'a> = (&'a KeySlot, &'a Digest);
+/// Key slots that are not tried, and why.
+type LeftOut = Vec<(u32, &'static str)>;
+
+impl<S: ReadAt> Volume<S> {
+    /// Reads the header at the beginning of `source`. Nothing is written, also where a copy of the header is damaged:
+    /// see [`notice`](Self::notice).
+    ///
+    /// # Errors
+    /// Where there is no header, or it cannot be read or understood.
+    pub fn open(source: S, place: Place) -> Result<Self, Error> {
+        let mut begin = [0; luks1::HEADER_SIZE];
+        let is_luks1 = match source.read_at(0, &mut begin) {
+            Ok(()) => begin[..6] == MAGIC && begin[6..8] == [0, 1],
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Err(Error::NoHeader),
+            Err(error) => return Err(Error::io("the header")(error)),
+        };
+        let header = if is_luks1 {
+            Header::Luks1(Box::new(luks1::Header::parse(&begin)?))
+        } else {
+            Header::Luks2(Box::new(luks2::Header::read(&source)?))
+        };
+        Ok(Self { source, header, place })
+    }
+
+    /// What the header says.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// What a person should know of the header, though the volume can be opened.
+    pub fn notice(&self) -> Option<String> {
+        match &self.header {
+            Header::Luks1(_) => None,
+            Header::Luks2(header) => header.copies.notice(),
+        }
+    }
+
+    /// Opens the volume with a passphrase.
+    ///
+    /// # Errors
+    /// Where no key slot opens, the volume needs what is not done here, or a key slot costs more than it may and no
+    /// other opens.
+    pub fn unlock(&self, passphrase: &[u8], options: &UnlockOptions) -> Result<Unlocked, Error> {
+        let (segment, flags, candidates, left_out) = match &self.header {
+            Header::Luks1(header) => {
+                let (candidates, left_out) = luks1_candidates(header, options.key_slot)?;
+                (header.segment(), ActivationFlags::default(), candidates, left_out)
+            }
+            Header::Luks2(header) => {
+                let (id, segment) = header.data()?;
+                let (candidates, left_out) = luks2_candidates(header, options.key_slot, Some(id))?;
+                (segment.clone(), header.metadata.config.activation(), candidates, left_out)
+            }
+        };
+        self.check_segment(&segment)?;
+        let (key_slot, key) = self.find(&candidates, left_out, passphrase, &options.limits)?;
+        Ok(Unlocked { key_slot, key, segment, flags })
+    }
+
+    /// Whether `passphrase` opens a key slot, also one that is bound to no data: its number (`--test-passphrase`).
+    ///
+    /// # Errors
+    /// Those of [`unlock`](Self::unlock), except for what only the data need.
+    pub fn test_passphrase(&self, passphrase: &[u8], options: &UnlockOptions) -> Result<u32, Error> {
+        let (candidates, left_out) = match &self.header {
+            Header::Luks1(header) => luks1_candidates(header, options.key_slot)?,
+            Header::Luks2(header) => luks2_candidates(header, options.key_slot, None)?,
+        };
+        self.find(&candidates, left_out, passphrase, &options.limits).map(|(key_slot, _)| key_slot)
+    }
+
+    /// Tries key slots in order. One that is refused does not keep the others from being tried.
+    fn find(
+        &self,
+        candidates: &[Candidate<'_>],
+        left_out: LeftOut,
+        passphrase: &[u8],
+        limits: &Limits,
+    ) -> Result<(u32, Secret), Error> {
+        let (mut tried, mut refused) = (Vec::new(), None);
+        for (slot, digest) in candidates {
+            let opened = digest.check(limits).and_then(|()| slot.open(&self.source, passphrase, limits));
+            match opened {
+                Ok(key) if digest.is_of(&key, limits)? => return Ok((slot.id, key)),
+                Ok(_) => tried.push(slot.id),
+                Err(error @ (Error::Io { .. } | Error::NoMemory(_))) => return Err(error),
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        Err(refused.unwrap_or(Error::WrongPassphrase { tried, left_out }))
+    }
+
+    /// Whether the segment can be where it says, under such a cipher.
+    fn check_segment(&self, segment: &Segment) -> Result<(), Error> {
+        let (name, end) = match &self.header {
+            Header::Luks1(_) => ("payload-offset".to_owned(), luks1::HEADER_SIZE as u64),
+            Header::Luks2(header) => (format!("segments.{}.offset", header.data()?.0), header.end()),
+        };
+        if self.place == Place::Attached && segment.offset < end {
+            let why =
+                format!("the header itself is there, up to byte {end}: it is the header of another device");
+            let hint = "name the device or file of the data, and give this header by --header";
+            let found = format!("byte {}", segment.offset);
+            return Err(Error::Request(Finding::new(name, found, why, hint)));
+        }
+        if segment.encryption.contains("cipher_null") {
+            let why = "it enciphers nothing, so whoever made this header would read what is written";
+            let hint = "name it with --table-file, where that is what you want";
+            return Err(Error::Unsupported(Finding::new("cipher", shown(&segment.encryption), why, hint)));
+        }
+        Ok(())
+    }
+}
+
+impl Unlocked {
+    /// How many bytes the volume has on a device of `device_size` bytes. Of one that is no whole number of encryption
+    /// sectors, what is left over does not belong to it.
+    ///
+    /// # Errors
+    /// Where the device is too short.
+    pub fn size(&self, device_size: u64) -> Result<u64, Error> {
+        let segment = &self.segment;
+        let left = device_size.saturating_sub(segment.offset);
+        let size =
+            segment.size.unwrap_or(left / u64::from(segment.sector_size) * u64::from(segment.sector_size));
+        if size > 0 && size <= left {
+            return Ok(size);
+        }
+        let why = format!(
+            "the data begin at byte {} and have {}",
+            segment.offset,
+            match segment.size {
+                Some(size) => format!("{size} bytes"),
+                None => format!("at least a sector of {}", segment.sector_size),
+            }
+        );
+        let hint = "give the whole image; a copy of its beginning has the header alone";
+        Err(Error::Request(Finding::new("the device's size", format!("{device_size} bytes"), why, hint)))
+    }
+}
+
+/// The key slots of a LUKS1 header that are to be tried.
+fn luks1_candidates(
+    header: &luks1::Header,
+    wanted: Option<u32>,
+) -> Result<(Vec<Candidate<'_>>, LeftOut), Error> {
+    let used = || header.slots.iter().flatten();
+    let candidates: Vec<_> = used()
+        .filter(|slot| wanted.is_none_or(|wanted| wanted == slot.id))
+        .map(|slot| (slot, &header.digest))
+        .collect();
+    match wanted {
+        Some(wanted) if candidates.is_empty() => {
+            Err(no_such_slot(wanted, "it is not in use", used().map(|slot| slot.id)))
+        }
+        _ => Ok((candidates, Vec::new())),
+    }
+}
+
+/// The key slots of a LUKS2 header that are to be tried: those that hold the key of segment `bound`, or of any.
+fn luks2_candidates(
+    header: &luks2::Header,
+    wanted: Option<u32>,
+    bound: Option<u32>,
+) -> Result<(Vec<Candidate<'_>>, LeftOut), Error> {
+    let metadata = &header.metadata;
+    let (mut candidates, mut left_out) = (Vec::<Candidate<'_>>::new(), LeftOut::new());
+    for (id, slot) in &metadata.slots {
+        if wanted.is_some_and(|wanted| wanted != *id) {
+            continue;
+        }
+        let digest = metadata.digests.iter().find(|digest| digest.key_slots.contains(id));
+        let is_bound = |digest: &luks2::digests::KeyDigest| {
+            bound.is_none_or(|segment| digest.segments.contains(&segment))
+        };
+        let reason = match (slot.key(), digest) {
+            (None, _) => "it is none that a passphrase opens",
+            (_, None) => "no digest tells whether its key is right",
+            (_, Some(digest)) if !is_bound(digest) => "its key is not that of the data",
+            (Some(slot), Some(digest)) => match &digest.digest {
+                None => "its digest is of a kind that udm does not have",
+                Some(_) if slot.priority == Priority::Ignore && wanted.is_none() => {
+                    "its priority is ignore, so it must be named with --key-slot"
+                }
+                Some(digest) => {
+                    candidates.push((slot, digest));
+                    continue;
+                }
+            },
+        };
+        left_out.push((*id, reason));
+    }
+    if let (Some(wanted), true) = (wanted, candidates.is_empty()) {
+        let why = left_out.first().map_or("it is not in use", |(_, why)| why);
+        return Err(no_such_slot(wanted, why, metadata.slots.iter().map(|(id, _)| *id)));
+    }
+    // The order of their numbers is kept within a priority.
+    candidates.sort_by_key(|(slot, _)| std::cmp::Reverse(slot.priority));
+    Ok((candidates, left_out))
+}
+
+fn no_such_slot(wanted: u32, why: &str, used: impl Iterator<Item = u32>) -> Error {
+    let used: Vec<_> = used.map(|id| id.to_string()).collect();
+    let hint = if used.is_empty() {
+        "no key slot is in use".into()
+    } else {
+        format!("in use are {}", used.join(", "))
+    };
+    Error::Request(Finding::new("--key-slot", wanted, why, hint))
+}

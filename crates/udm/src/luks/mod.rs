@@ -1,0 +1,138 @@
+//! From a LUKS image to a table: the header's volume key, cipher and place make a crypt row.
+
+mod passphrase;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use udm_block::{Sector, Sectors, stack};
+use udm_dm::table::{Fault, Row, Table, TargetSpec};
+use udm_dm::targets::crypt::params::{CryptOptions, CryptSpec, KeyBytes};
+use udm_luks::{Place, ReadAt, UnlockOptions, Unlocked, Volume};
+use zeroize::Zeroizing;
+
+pub use passphrase::{Passphrase, PassphraseError};
+
+/// How LUKS images are unlocked.
+#[derive(Clone, Debug, Default)]
+pub struct Unlocking {
+    /// The file or device that has the header; without it, it is before the data.
+    pub header: Option<PathBuf>,
+    /// Where the passphrase comes from.
+    pub passphrase: Passphrase,
+    /// Which key slot is tried, and what it may cost.
+    pub options: UnlockOptions,
+    /// Discards are passed on, also where the header does not say so.
+    pub allow_discards: bool,
+}
+
+/// Why a LUKS image was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum LuksError {
+    /// The image or its header cannot be opened.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The header, or the passphrase.
+    #[error("{}: {error}", path.display())]
+    Luks {
+        /// The file with the header.
+        path: PathBuf,
+        /// What is wrong.
+        error: udm_luks::Error,
+    },
+    /// There is no passphrase to try.
+    #[error(transparent)]
+    Passphrase(#[from] PassphraseError),
+    /// The data's cipher is not known here, or does not take the key.
+    #[error("{}: the cipher of the data: {fault}", path.display())]
+    Cipher {
+        /// The image.
+        path: PathBuf,
+        /// What is wrong.
+        fault: Fault,
+    },
+}
+
+impl LuksError {
+    /// Whether the request was wrong, as opposed to the work having failed.
+    pub fn is_request(&self) -> bool {
+        match self {
+            Self::Luks { error, .. } => error.fault() != udm_luks::Fault::Machine,
+            _ => true,
+        }
+    }
+
+    /// Whether there is no LUKS header at all.
+    pub fn is_no_header(&self) -> bool {
+        matches!(self, Self::Luks { error: udm_luks::Error::NoHeader, .. })
+    }
+}
+
+impl Unlocking {
+    /// The header of `image`, checked.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read or understood.
+    pub fn volume(&self, image: &Path) -> Result<Volume<File>, LuksError> {
+        let (path, place) = match &self.header {
+            Some(header) => (header.as_path(), Place::Detached),
+            None => (image, Place::Attached),
+        };
+        let file = open(path)?;
+        let volume =
+            Volume::open(file, place).map_err(|error| LuksError::Luks { path: path.into(), error })?;
+        if let Some(notice) = volume.notice() {
+            tracing::warn!("{}: {notice}", path.display());
+        }
+        Ok(volume)
+    }
+
+    /// The table of `image`, which holds its volume key.
+    ///
+    /// # Errors
+    /// When it cannot be unlocked.
+    pub fn table(&self, image: &Path) -> Result<Table, LuksError> {
+        // Whether the image is there is told before anybody is asked for a passphrase.
+        let data = open(image)?;
+        let size = data.size().map_err(|source| LuksError::File { path: image.into(), source })?;
+        let volume = self.volume(image)?;
+        let failed =
+            |error| LuksError::Luks { path: self.header.clone().unwrap_or_else(|| image.into()), error };
+        let passphrase = self.passphrase.get(image)?;
+        let unlocked = volume.unlock(&passphrase, &self.options).map_err(failed)?;
+        drop(passphrase);
+        tracing::info!("{}: key slot {} unlocked", image.display(), unlocked.key_slot);
+        let size = unlocked.size(size).map_err(failed)?;
+        stack::wiped(|| self.row(image, &unlocked, size))
+    }
+
+    /// The one row of a table of `size` bytes.
+    fn row(&self, image: &Path, unlocked: &Unlocked, size: u64) -> Result<Table, LuksError> {
+        let (segment, flags) = (&unlocked.segment, unlocked.flags);
+        let options = CryptOptions {
+            allow_discards: flags.allow_discards || self.allow_discards,
+            same_cpu_crypt: flags.same_cpu_crypt,
+            submit_from_crypt_cpus: flags.submit_from_crypt_cpus,
+            no_read_workqueue: flags.no_read_workqueue,
+            no_write_workqueue: flags.no_write_workqueue,
+            sector_size: segment.sector_size as usize,
+            ..CryptOptions::default()
+        };
+        let device = (image.to_string_lossy().into_owned(), Sector(segment.offset / 512));
+        let key = KeyBytes::new(Zeroizing::new(unlocked.key.to_vec()));
+        let failed = |fault| LuksError::Cipher { path: image.into(), fault };
+        let spec =
+            CryptSpec::new(&segment.encryption, key, segment.iv_tweak, device, options).map_err(failed)?;
+        let row = Row::new(Sector(0), Sectors(size / 512), TargetSpec::Crypt(Box::new(spec)));
+        Ok(Table { rows: vec![row] })
+    }
+}
+
+fn open(path: &Path) -> Result<File, LuksError> {
+    File::open(path).map_err(|source| LuksError::File { path: path.into(), source })
+}

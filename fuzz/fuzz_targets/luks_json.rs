@@ -1,0 +1,26 @@
+//! The metadata of LUKS2 alone: whatever the text, reading it ends with metadata or with an error that can be shown, and
+//! what was read is written, and read again, as the same.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use udm_luks::luks2::Metadata;
+use udm_luks::luks2::json::Json;
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(json) = Json::parse(data) {
+        let written = serde_json::to_vec(&json).expect("what was read can be written");
+        // A number of a float may be written shorter, which is read as the same number.
+        assert!(Json::parse(&written).is_ok_and(|again| again == json), "read and written, it is another");
+    }
+    match Metadata::parse(data, 16 << 10) {
+        Ok(metadata) => {
+            for (_, slot) in &metadata.slots {
+                if let Some(slot) = slot.key() {
+                    assert!(slot.material_size() as u64 <= slot.area.size, "stripes leave their area");
+                    assert!(slot.area.offset + slot.area.size <= (32 << 10) + metadata.config.keyslots_size);
+                }
+            }
+        }
+        Err(error) => assert!(error.to_string().len() < 2000, "{error}"),
+    }
+});
