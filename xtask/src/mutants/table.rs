@@ -235,8 +235,8 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "a run goes on where the sector number wraps",
         file: IV,
-        find: "rule.units_until_wrap().min(before_wrap)",
-        replace: "rule.units_until_wrap().max(before_wrap.min(1))",
+        find: "rule.units_before_wrap(units.min(before_wrap))",
+        replace: "rule.units_before_wrap(units.min(before_wrap.max(units)))",
         build: DM,
         test: "targets::crypt::tests::runs_across_wraps_number_as_defined",
         says: "left == right",

@@ -40,7 +40,7 @@ pub(crate) fn chart(subject: &Subject, effort: Effort) -> Result<Chart, BenchErr
     let [from, to] = memory.spans().map(|span| [span]);
     let src = SpanIter::new(&from);
     let dst = if subject.in_place { src } else { SpanIter::new(&to) };
-    for unit_size in UNITS.into_iter().filter(|unit| run.is_multiple_of(*unit)) {
+    for unit_size in subject.sizes(&UNITS).filter(|unit| run.is_multiple_of(*unit)) {
         let iv = IvRule::CounterLe64 { first: [0; 16], stride: 1 };
         let request = Request { direction, src, dst, unit_size, iv };
         chart.measure(unit_size as u64, run as u64, &mut ciphers.ways(&request), effort)?;

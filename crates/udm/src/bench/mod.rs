@@ -37,9 +37,16 @@ pub struct Subject {
     pub run: usize,
     /// A cipher driver; the best where it is not said.
     pub driver: Option<String>,
+    /// The one size of units and bios that is of interest, in bytes; all where it is not said.
+    pub size: Option<usize>,
 }
 
 impl Subject {
+    /// Those of `sizes` that are of interest.
+    fn sizes(&self, sizes: &'static [usize]) -> impl Iterator<Item = usize> {
+        sizes.iter().copied().filter(|size| self.size.is_none_or(|only| only == *size))
+    }
+
     /// What is done.
     fn verb(&self) -> &'static str {
         match self.direction {

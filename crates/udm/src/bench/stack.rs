@@ -40,7 +40,7 @@ pub(crate) fn charts(subject: &Subject, effort: Effort) -> Result<[Chart; 2], Be
         subject.verb(),
     );
     let mut crypt = Chart::new("stack", title, "bio");
-    for size in SIZES {
+    for size in subject.sizes(&SIZES) {
         let direction = subject.direction;
         let bare = Bare::new(&spec, subject, size)?;
         let open = |requests| Sender::new(&queue, &table, subject, requests, size);

@@ -270,6 +270,9 @@ pub struct BenchArgs {
     /// The cipher driver, by its name in `udm ciphers`
     #[arg(long, value_name = "NAME")]
     pub driver: Option<String>,
+    /// Measure with units, or bios, of this size alone, one of those that are measured otherwise
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    pub size: Option<u64>,
     /// How many rounds to measure
     #[arg(long, value_name = "N", default_value = "31")]
     pub rounds: usize,

@@ -74,6 +74,7 @@ fn subject(args: &BenchArgs) -> Result<Subject, Failure> {
         in_place: args.in_place,
         run,
         driver: args.driver.clone(),
+        size: args.size.map(|size| size as usize),
     })
 }
 
