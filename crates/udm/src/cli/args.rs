@@ -270,6 +270,10 @@ pub struct BenchArgs {
     /// The cipher driver, by its name in `udm ciphers`
     #[arg(long, value_name = "NAME")]
     pub driver: Option<String>,
+    /// Measure the installed OpenSSL beside the cipher, a call a unit, by its own `openssl speed`; takes a second a round
+    /// and size
+    #[arg(long)]
+    pub openssl: bool,
     /// Measure with units, or bios, of this size alone, one of those that are measured otherwise
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     pub size: Option<u64>,
@@ -288,6 +292,8 @@ pub enum BenchWhat {
     Cipher,
     /// The layers above it, a bio at a time, on a device that does nothing
     Stack,
+    /// What a longer device costs, and what more processors bring
+    Scale,
     /// A volume over NBD, beside qemu-nbd and nbdkit where these are installed
     Export,
 }
