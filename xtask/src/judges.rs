@@ -23,6 +23,8 @@ const JUDGES: &[(&str, &str)] = &[
     ("e2fsck", "e2fsprogs"),
     ("cryptsetup", "cryptsetup-bin"),
     ("xz", "xz-utils"),
+    #[cfg(target_arch = "x86_64")]
+    ("qemu-x86_64", "qemu-user"),
     // Not judges, but what the checks themselves run: the list of files, unprivileged tests, bounded ones, and libFuzzer's C++.
     ("git", "git"),
     ("setpriv", "util-linux"),

@@ -277,6 +277,9 @@ pub struct BenchArgs {
     /// Measure with units, or bios, of this size alone, one of those that are measured otherwise
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     pub size: Option<u64>,
+    /// The size of each served device, for the export: what the page cache holds four times
+    #[arg(long, value_name = "BYTES", default_value = "512M", value_parser = parse_size)]
+    pub device_size: u64,
     /// How many rounds to measure
     #[arg(long, value_name = "N", default_value = "31")]
     pub rounds: usize,

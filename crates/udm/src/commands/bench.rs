@@ -56,8 +56,12 @@ const EXPORT_ROUNDS: usize = 5;
 
 fn export(args: &BenchArgs, json: bool) -> Result<Vec<Chart>, Failure> {
     let folder = TempDir::with_prefix("udm-bench-").map_err(Failure::work)?;
-    let (servers, lacking) =
-        server::start_all(folder.path(), args.driver.as_deref()).map_err(Failure::work)?;
+    let bytes = args.device_size;
+    if !(16 << 20..=1 << 40).contains(&bytes) || !bytes.is_power_of_two() {
+        return Err(Failure::request(format!("devices of {bytes} bytes: use a power of two from 16M to 1T")));
+    }
+    let place = server::Site { folder: folder.path(), size: bytes };
+    let (servers, lacking) = server::start_all(place, args.driver.as_deref()).map_err(Failure::work)?;
     if !json {
         lacking.iter().try_for_each(|line| print(line))?;
     }
