@@ -102,6 +102,9 @@ enum Chore {
         /// Fail where a figure falls short
         #[arg(long)]
         check: bool,
+        /// Write the figures, tables and pictures into docs/performance.md
+        #[arg(long, conflicts_with = "only")]
+        write: bool,
         /// Only figures whose names hold this
         only: Option<String>,
     },
@@ -144,7 +147,9 @@ fn main() -> ExitCode {
         Chore::Mutants { only } => mutants::run(only.as_deref()).map(|()| true),
         Chore::Sanitize => sanitize::run().map(|()| true),
         Chore::Miri => miri::run().map(|()| true),
-        Chore::Bench { check, only } => bench::run(check, only.as_deref()).map(|()| true),
+        Chore::Bench { check, write, only } => {
+            bench::run(bench::Use { check, write }, only.as_deref()).map(|()| true)
+        }
         Chore::Fuzz { seconds, seed, target } => fuzz::run(seconds, seed, target.as_deref()).map(|()| true),
     };
     match done {
