@@ -34,10 +34,10 @@ struct Comparison<'a> {
     devices: [&'a DeviceRef; 2],
     /// How many bytes are compared.
     size: u64,
+    /// What has been read and waits for its other side, or for the pairs before it. It goes before its pools.
+    pairs: [[Option<PadBio<Side>>; 2]; DEPTH],
     set: BioSet<Side>,
     pages: PagePool,
-    /// What has been read and waits for its other side, or for the pairs before it.
-    pairs: [[Option<PadBio<Side>>; 2]; DEPTH],
     scratch: [Vec<u8>; 2],
     digest: Sha256,
     /// All before this byte is compared.
