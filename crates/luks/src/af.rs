@@ -29,19 +29,19 @@ pub fn merge(hash: Hash, material: &[u8], size: usize) -> Result<Secret, NoMemor
 /// Splits `key` into the stripes that fill `material`. All of them but the last are what `random` fills in.
 ///
 /// # Errors
-/// When there is no memory.
+/// When there is no memory, or no randomness.
 ///
 /// # Panics
 /// Where `material` is not a positive number of whole stripes.
-pub fn split(
+pub fn split<E: From<NoMemory>>(
     hash: Hash,
     key: &[u8],
     material: &mut [u8],
-    random: impl FnOnce(&mut [u8]),
-) -> Result<(), NoMemory> {
+    random: impl FnOnce(&mut [u8]) -> Result<(), E>,
+) -> Result<(), E> {
     assert!(!material.is_empty() && material.len().is_multiple_of(key.len()), "the stripes are not whole");
     let (noise, last) = material.split_at_mut(material.len() - key.len());
-    random(noise);
+    random(noise)?;
     let mut state = Secret::zeroed(key.len())?;
     for stripe in noise.chunks_exact(key.len()) {
         xor(&mut state, stripe);
@@ -82,6 +82,7 @@ mod tests {
                 let mut material = vec![0; size * 7];
                 let random = |noise: &mut [u8]| {
                     noise.fill_with(|| splitmix64(&mut seed) as u8);
+                    Ok::<_, NoMemory>(())
                 };
                 split(hash, &key, &mut material, random).unwrap();
                 assert_eq!(merge(hash, &material, size).unwrap()[..], key[..], "{} {size}", hash.name());

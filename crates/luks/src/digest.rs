@@ -1,14 +1,17 @@
 //! A digest tells whether a key is the volume key (LUKS1: `mk-digest`; LUKS2: the digests object, type `pbkdf2`).
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use subtle::ConstantTimeEq;
 use udm_block::stack;
 
+use crate::cost;
 use crate::error::Error;
 use crate::hash::Hash;
 use crate::kdf::check_iterations;
 use crate::limits::Limits;
+use crate::random;
 use crate::secret::Secret;
 
 /// A digest of a volume key.
@@ -26,7 +29,26 @@ pub struct Digest {
     pub digest: Vec<u8>,
 }
 
+/// How long the digest of a key may take. The key is no passphrase: nobody guesses it, however little a guess costs.
+const TIME: Duration = Duration::from_millis(125);
+
 impl Digest {
+    /// The digest of `key`, with as many bytes as `size` says, or as many as `hash` gives. It is measured only where the
+    /// costs of passphrases are.
+    ///
+    /// # Errors
+    /// When there is no memory or randomness.
+    pub(crate) fn of(key: &[u8], hash: Hash, size: Option<usize>, is_measured: bool) -> Result<Self, Error> {
+        let size = size.unwrap_or_else(|| hash.size());
+        let time = if is_measured { TIME } else { Duration::ZERO };
+        let iterations = NonZeroU32::new(cost::iterations_for(hash, size, time)?).unwrap_or(NonZeroU32::MIN);
+        let salt = random::bytes::<{ cost::SALT_SIZE }>()?.to_vec();
+        let mut digest = vec![0; size];
+        stack::wiped(|| hash.pbkdf2(key, &salt, iterations.get(), &mut digest));
+        // Who reads this one's header names the field.
+        Ok(Self { iterations_field: String::new(), hash, iterations, salt, digest })
+    }
+
     /// Whether `key` is the one. The answer takes the same time whichever byte differs.
     ///
     /// # Errors

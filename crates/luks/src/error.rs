@@ -44,13 +44,13 @@ impl Finding {
     }
 }
 
-/// Why a volume was not opened.
+/// Why a volume was not opened, made or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The header could not be read.
-    #[error("reading {what}: {source}")]
+    /// The header could not be read or written.
+    #[error("{what}: {source}")]
     Io {
-        /// What was being read.
+        /// What was being done.
         what: String,
         /// What the system says.
         source: std::io::Error,
@@ -132,9 +132,24 @@ impl Error {
         }
     }
 
-    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
-        let what = what.into();
+    pub(crate) fn io(what: impl fmt::Display) -> impl FnOnce(std::io::Error) -> Self {
+        let what = format!("reading {what}");
         |source| Self::Io { what, source }
+    }
+
+    pub(crate) fn writing(what: impl fmt::Display) -> impl FnOnce(std::io::Error) -> Self {
+        let what = format!("writing {what}");
+        |source| Self::Io { what, source }
+    }
+
+    /// What was asked for cannot be: `field` is the option's name in cryptsetup.
+    pub(crate) fn request(
+        field: impl Into<String>,
+        found: impl fmt::Display,
+        why: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self::Request(Finding::new(field, found, why, hint))
     }
 }
 

@@ -134,7 +134,7 @@ fn check_argon2(
     }
     if lanes.get() > limits.lanes {
         let why = format!("more than the {} threads that unlocking may take", limits.lanes);
-        let hint = "have cryptsetup luksConvertKey give the key slot fewer (--pbkdf-parallel)".into();
+        let hint = "have udm luks convert-key give the key slot fewer (--pbkdf-parallel) where there are so many threads".into();
         return over("cpus", lanes.to_string(), why, hint);
     }
     let filled = u64::from(time.get()) * u64::from(memory_kib);
@@ -165,7 +165,7 @@ fn argon2(
         .exit_handler(|_| stack::wipe())
         .build();
     let threads = threads.map_err(|error| Error::Io {
-        what: "the threads of argon2".into(),
+        what: "starting the threads of argon2".into(),
         source: std::io::Error::other(error),
     })?;
     let algorithm = match kind {

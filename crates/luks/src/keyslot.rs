@@ -6,12 +6,14 @@ use udm_crypto::Direction;
 
 use crate::af;
 use crate::area::AreaCipher;
+use crate::cost::KdfOptions;
 use crate::error::{Error, Finding};
 use crate::hash::Hash;
 use crate::kdf::Kdf;
 use crate::limits::Limits;
+use crate::random;
 use crate::secret::Secret;
-use crate::source::ReadAt;
+use crate::source::{ReadAt, Storage};
 
 /// The longest volume key, in bytes. The longest that a cipher here takes is loop-AES's, of 65 keys of 32 bytes.
 pub const MAX_KEY_SIZE: usize = 4096;
@@ -19,6 +21,12 @@ pub const MAX_KEY_SIZE: usize = 4096;
 pub const MAX_STRIPES: usize = 65_536;
 /// The most bytes that the stripes of one key slot have: what the largest area for key slots holds.
 pub const MAX_MATERIAL: usize = 128 << 20;
+
+/// The stripes of a new key slot.
+pub const STRIPES: usize = 4000;
+/// The cipher of a new key slot's area where the volume's own cannot be, and the bytes of its key.
+const AREA_CIPHER: &str = "aes-xts-plain64";
+const AREA_KEY_SIZE: usize = 64;
 
 /// What a key slot is to an unlocking that names none (LUKS2 specification, the keyslots object: `priority`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -66,6 +74,49 @@ pub struct Area {
     pub key_size: usize,
 }
 
+/// A key slot that is to be made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SlotOptions {
+    /// Its number; without it, the first that is free.
+    pub id: Option<u32>,
+    /// What its passphrase is to cost.
+    pub kdf: KdfOptions,
+    /// The cipher of its area, and the bytes of that one's key; without it, those of the volume where they can be.
+    pub cipher: Option<(String, usize)>,
+    /// Whether it is tried.
+    pub priority: Priority,
+}
+
+impl SlotOptions {
+    /// The first that is free, with such costs.
+    pub fn new(kdf: KdfOptions) -> Self {
+        Self { id: None, kdf, cipher: None, priority: Priority::Normal }
+    }
+
+    /// The area's cipher and key for a volume of the cipher `encryption` with a key of `key_size` bytes.
+    ///
+    /// # Errors
+    /// Where those that were asked for cannot be.
+    pub(crate) fn area_cipher(&self, encryption: &str, key_size: usize) -> Result<(String, usize), Error> {
+        let Some((encryption, key_size)) = &self.cipher else {
+            let fits = AreaCipher::parse(encryption).is_ok_and(|cipher| cipher.takes_key_size(key_size));
+            return Ok(if fits {
+                (encryption.into(), key_size)
+            } else {
+                (AREA_CIPHER.into(), AREA_KEY_SIZE)
+            });
+        };
+        let shown = crate::error::shown(encryption);
+        let cipher = AreaCipher::parse(encryption)
+            .map_err(|(why, hint)| Error::request("--keyslot-cipher", &shown, why, hint))?;
+        if !cipher.takes_key_size(*key_size) {
+            let (bits, why) = (key_size * 8, format!("{encryption} has no key of so many bits"));
+            return Err(Error::request("--keyslot-key-size", bits, why, "leave it out for the volume's own"));
+        }
+        Ok((encryption.clone(), *key_size))
+    }
+}
+
 impl KeySlot {
     /// The bytes of all stripes.
     pub fn material_size(&self) -> usize {
@@ -95,6 +146,35 @@ impl KeySlot {
         })
     }
 
+    /// Writes `key`, split and enciphered for `passphrase`, into the area. It is durable after a sync.
+    ///
+    /// # Errors
+    /// Where it cannot be written, there is no randomness, or a cipher fails.
+    pub(crate) fn store(
+        &self,
+        storage: &mut impl Storage,
+        passphrase: &[u8],
+        key: &[u8],
+    ) -> Result<(), Error> {
+        let cipher = self.cipher()?;
+        let mut material = Secret::zeroed(self.material_size().next_multiple_of(SECTOR_SIZE))?;
+        let own = self.kdf.derive(passphrase, self.area.key_size)?;
+        let size = self.material_size();
+        stack::wiped(|| {
+            af::split(self.af_hash, key, &mut material[..size], random::fill)?;
+            cipher
+                .crypt(Direction::Encrypt, &own, &mut material)
+                .map_err(|why| Error::Cipher { what: self.path.clone(), why })
+        })?;
+        let what = format!("key slot {} at byte {}", self.id, self.area.offset);
+        storage.write_at(self.area.offset, &material).map_err(Error::writing(what))
+    }
+
+    /// Where the stripes are, to be overwritten.
+    pub(crate) fn area_range(&self) -> std::ops::Range<u64> {
+        self.area.offset..self.area.offset + self.area.size
+    }
+
     /// The cipher of the area.
     fn cipher(&self) -> Result<AreaCipher, Error> {
         let (field, found) =
@@ -109,21 +189,22 @@ impl KeySlot {
         Ok(cipher)
     }
 
+    /// Whether there are as many bytes as the stripes need, up to the end of their last sector.
+    pub(crate) fn check_place(&self, source: &(impl ReadAt + ?Sized)) -> Result<(), Error> {
+        let sectors = self.material_size().next_multiple_of(SECTOR_SIZE) as u64;
+        let size = source.size().map_err(Error::io("the header"))?;
+        if self.area.offset.checked_add(sectors).is_some_and(|end| end <= size) {
+            return Ok(());
+        }
+        let (field, found) = (format!("{}.area.offset", self.path), self.area.offset);
+        let why = format!("its {sectors} bytes end past the {size} that there are");
+        Err(Error::Damaged(Finding::new(field, found, why, "give the whole image or header file")))
+    }
+
     /// The enciphered stripes, up to the end of their last sector.
     fn read(&self, source: &(impl ReadAt + ?Sized)) -> Result<Secret, Error> {
-        let sectors = self.material_size().next_multiple_of(SECTOR_SIZE);
-        let size = source.size().map_err(Error::io("the header"))?;
-        if self.area.offset.checked_add(sectors as u64).is_none_or(|end| end > size) {
-            let (field, found) = (format!("{}.area.offset", self.path), self.area.offset);
-            let why = format!("its {sectors} bytes end past the {size} that there are");
-            return Err(Error::Damaged(Finding::new(
-                field,
-                found,
-                why,
-                "give the whole image or header file",
-            )));
-        }
-        let mut material = Secret::zeroed(sectors)?;
+        self.check_place(source)?;
+        let mut material = Secret::zeroed(self.material_size().next_multiple_of(SECTOR_SIZE))?;
         let what = format!("key slot {} at byte {}", self.id, self.area.offset);
         source.read_at(self.area.offset, &mut material).map_err(Error::io(what))?;
         Ok(material)

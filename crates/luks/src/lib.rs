@@ -20,23 +20,35 @@
 
 pub mod af;
 pub mod area;
+pub mod cost;
 pub mod digest;
 pub mod error;
+pub mod format;
 pub mod hash;
+pub mod header;
 pub mod kdf;
+pub mod keys;
 pub mod keyslot;
 pub mod limits;
+pub mod locked;
 pub mod luks1;
 pub mod luks2;
+pub mod random;
 pub mod secret;
 pub mod segment;
 pub mod source;
 pub mod volume;
+mod wipe;
 
+pub use cost::{KdfKind, KdfOptions};
 pub use error::{Error, Fault, Finding};
+pub use format::{FormatOptions, Version, format};
+pub use keys::{LastKey, VolumeKey};
+pub use keyslot::SlotOptions;
 pub use limits::Limits;
+pub use locked::Locked;
 pub use luks2::binary::{MAGIC, SECOND_MAGIC};
 pub use secret::Secret;
 pub use segment::{ActivationFlags, Segment, Unlocked};
-pub use source::ReadAt;
+pub use source::{ReadAt, Storage};
 pub use volume::{Header, Place, UnlockOptions, Volume};

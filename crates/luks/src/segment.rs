@@ -36,6 +36,46 @@ pub struct ActivationFlags {
     pub no_write_workqueue: bool,
 }
 
+impl ActivationFlags {
+    /// The names of all flags.
+    pub const NAMES: [&str; 5] = [
+        "allow-discards",
+        "same-cpu-crypt",
+        "submit-from-crypt-cpus",
+        "no-read-workqueue",
+        "no-write-workqueue",
+    ];
+
+    /// The flags that are set among `names`.
+    pub fn from_names(names: &[String]) -> Self {
+        let has = |name: &str| names.iter().any(|found| found == name);
+        Self {
+            allow_discards: has(Self::NAMES[0]),
+            same_cpu_crypt: has(Self::NAMES[1]),
+            submit_from_crypt_cpus: has(Self::NAMES[2]),
+            no_read_workqueue: has(Self::NAMES[3]),
+            no_write_workqueue: has(Self::NAMES[4]),
+        }
+    }
+
+    /// The names of those that are set.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let set = [
+            self.allow_discards,
+            self.same_cpu_crypt,
+            self.submit_from_crypt_cpus,
+            self.no_read_workqueue,
+            self.no_write_workqueue,
+        ];
+        Self::NAMES.into_iter().zip(set).filter_map(|(name, is_set)| is_set.then_some(name))
+    }
+
+    /// Whether a flag has this name.
+    pub fn is_name(name: &str) -> bool {
+        Self::NAMES.contains(&name)
+    }
+}
+
 /// An unlocked volume: all that a dm-crypt target needs.
 pub struct Unlocked {
     /// The key slot that the passphrase opened.

@@ -40,15 +40,26 @@ pub struct UnlockOptions {
 /// A volume whose header has been read and checked.
 #[derive(Debug)]
 pub struct Volume<S> {
-    source: S,
-    header: Header,
+    pub(crate) source: S,
+    pub(crate) header: Header,
     place: Place,
 }
 
+/// Which key slots of LUKS2 are meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Bound {
+    /// Those of the key of this segment.
+    To(u32),
+    /// Those of a key of any data.
+    Data,
+    /// All, those of keys that are bound to nothing, too.
+    Any,
+}
+
 /// A key slot with the digest of the key that it holds.
-type Candidate<'a> = (&'a KeySlot, &'a Digest);
+pub(crate) type Candidate<'a> = (&'a KeySlot, &'a Digest);
 /// Key slots that are not tried, and why.
-type LeftOut = Vec<(u32, &'static str)>;
+pub(crate) type LeftOut = Vec<(u32, &'static str)>;
 
 impl<S: ReadAt> Volume<S> {
     /// Reads the header at the beginning of `source`. Nothing is written, also where a copy of the header is damaged:
@@ -76,6 +87,17 @@ impl<S: ReadAt> Volume<S> {
         &self.header
     }
 
+    /// The header, which must be of LUKS2: what is asked for by `option` is of that version alone.
+    pub(crate) fn luks2(&self, option: &str) -> Result<&luks2::Header, Error> {
+        match &self.header {
+            Header::Luks2(header) => Ok(header),
+            Header::Luks1(_) => {
+                let why = "LUKS1 has no place for it";
+                Err(Error::request(option, "asked of a LUKS1 volume", why, "only LUKS2 volumes have it"))
+            }
+        }
+    }
+
     /// What a person should know of the header, though the volume can be opened.
     pub fn notice(&self) -> Option<String> {
         match &self.header {
@@ -97,7 +119,7 @@ impl<S: ReadAt> Volume<S> {
             }
             Header::Luks2(header) => {
                 let (id, segment) = header.data()?;
-                let (candidates, left_out) = luks2_candidates(header, options.key_slot, Some(id))?;
+                let (candidates, left_out) = luks2_candidates(header, options.key_slot, Bound::To(id))?;
                 (segment.clone(), header.metadata.config.activation(), candidates, left_out)
             }
         };
@@ -113,13 +135,13 @@ impl<S: ReadAt> Volume<S> {
     pub fn test_passphrase(&self, passphrase: &[u8], options: &UnlockOptions) -> Result<u32, Error> {
         let (candidates, left_out) = match &self.header {
             Header::Luks1(header) => luks1_candidates(header, options.key_slot)?,
-            Header::Luks2(header) => luks2_candidates(header, options.key_slot, None)?,
+            Header::Luks2(header) => luks2_candidates(header, options.key_slot, Bound::Any)?,
         };
         self.find(&candidates, left_out, passphrase, &options.limits).map(|(key_slot, _)| key_slot)
     }
 
     /// Tries key slots in order. One that is refused does not keep the others from being tried.
-    fn find(
+    pub(crate) fn find(
         &self,
         candidates: &[Candidate<'_>],
         left_out: LeftOut,
@@ -189,7 +211,7 @@ impl Unlocked {
 }
 
 /// The key slots of a LUKS1 header that are to be tried.
-fn luks1_candidates(
+pub(crate) fn luks1_candidates(
     header: &luks1::Header,
     wanted: Option<u32>,
 ) -> Result<(Vec<Candidate<'_>>, LeftOut), Error> {
@@ -206,11 +228,11 @@ fn luks1_candidates(
     }
 }
 
-/// The key slots of a LUKS2 header that are to be tried: those that hold the key of segment `bound`, or of any.
-fn luks2_candidates(
+/// The key slots of a LUKS2 header that are to be tried: those that are `bound` so.
+pub(crate) fn luks2_candidates(
     header: &luks2::Header,
     wanted: Option<u32>,
-    bound: Option<u32>,
+    bound: Bound,
 ) -> Result<(Vec<Candidate<'_>>, LeftOut), Error> {
     let metadata = &header.metadata;
     let (mut candidates, mut left_out) = (Vec::<Candidate<'_>>::new(), LeftOut::new());
@@ -219,8 +241,10 @@ fn luks2_candidates(
             continue;
         }
         let digest = metadata.digests.iter().find(|digest| digest.key_slots.contains(id));
-        let is_bound = |digest: &luks2::digests::KeyDigest| {
-            bound.is_none_or(|segment| digest.segments.contains(&segment))
+        let is_bound = |digest: &luks2::digests::KeyDigest| match bound {
+            Bound::To(segment) => digest.segments.contains(&segment),
+            Bound::Data => !digest.segments.is_empty(),
+            Bound::Any => true,
         };
         let reason = match (slot.key(), digest) {
             (None, _) => "it is none that a passphrase opens",

@@ -16,6 +16,8 @@ pub const SIZES: [u64; 9] =
 pub const MAGIC: [u8; 6] = *b"LUKS\xba\xbe";
 /// What the second copy begins with.
 pub const SECOND_MAGIC: [u8; 6] = *b"SKUL\xba\xbe";
+/// The bytes of the salt of a copy.
+pub const SALT_SIZE: usize = 64;
 /// The checksum's place.
 const CHECKSUM: std::ops::Range<usize> = 448..512;
 
@@ -99,6 +101,53 @@ impl Binary {
     }
 }
 
+impl Binary {
+    /// The bytes of one copy with `text` as its JSON. Both copies get the same sequence, and each a salt of its own, so
+    /// that their checksums never are the same.
+    ///
+    /// # Errors
+    /// Where the text does not fit.
+    pub fn encode(&self, which: Which, text: &[u8], salt: &[u8; SALT_SIZE]) -> Result<Vec<u8>, Error> {
+        let room = self.header_size as usize - BINARY_SIZE;
+        // A zero byte ends it.
+        if text.len() >= room {
+            let why = format!("the metadata have room for {} bytes", room - 1);
+            let hint = "remove a token or a key slot; --luks2-metadata-size gives new volumes more room";
+            return Err(Error::request("JSON area", format!("{} bytes", text.len()), why, hint));
+        }
+        let mut bytes = vec![0; self.header_size as usize];
+        let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+        let (magic, offset) = match which {
+            Which::Primary => (MAGIC, 0),
+            Which::Secondary => (SECOND_MAGIC, self.header_size),
+        };
+        put(0, &magic);
+        put(6, &2u16.to_be_bytes());
+        put(8, &self.header_size.to_be_bytes());
+        put(16, &self.sequence.to_be_bytes());
+        put(24, fitting("--label", &self.label, 48)?);
+        put(72, self.checksum.name().as_bytes());
+        put(104, salt);
+        put(168, fitting("--uuid", &self.uuid, 40)?);
+        put(208, fitting("--subsystem", &self.subsystem, 48)?);
+        put(256, &offset.to_be_bytes());
+        put(BINARY_SIZE, text);
+        let mut sum = [0; MAX_DIGEST];
+        self.checksum.digest(&[&bytes], &mut sum);
+        bytes[CHECKSUM].copy_from_slice(&sum);
+        Ok(bytes)
+    }
+}
+
+/// The bytes of `text`, which leave at least one of the `room` to the zero byte that ends it.
+fn fitting<'a>(field: &str, text: &'a str, room: usize) -> Result<&'a [u8], Error> {
+    if text.len() < room && !text.contains('\0') {
+        return Ok(text.as_bytes());
+    }
+    let why = format!("it has at most {} bytes, none of them zero", room - 1);
+    Err(Error::request(field, shown(text), why, "choose a shorter one"))
+}
+
 /// Looks at magic, version and place, and gives the size.
 fn sizes(bytes: &[u8], which: Which, offset: u64) -> Result<u64, Error> {
     let magic = match which {
@@ -143,7 +192,7 @@ fn check_sum(bytes: &mut [u8]) -> Result<Hash, Error> {
 }
 
 fn damaged(field: &str, found: impl std::fmt::Display, why: impl Into<String>) -> Error {
-    let hint = "cryptsetup repair restores it from the other copy, if that is good";
+    let hint = "udm luks repair restores it from the other copy, if that is good";
     Error::Damaged(Finding::new(field, found, why, hint))
 }
 

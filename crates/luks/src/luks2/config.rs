@@ -3,13 +3,14 @@
 
 use super::binary::BINARY_SIZE;
 use super::field::Field;
+use super::json::Json;
 use super::keyslots::AREA_ALIGNMENT;
 use super::segments::FINISH;
 use crate::error::Error;
 use crate::segment::ActivationFlags;
 
 /// The most bytes of all areas of key slots.
-const MAX_AREAS: u64 = 128 << 20;
+pub const MAX_AREAS: u64 = 128 << 20;
 
 /// What the config object says.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,15 +52,16 @@ impl Config {
 
     /// What the flags mean for activation.
     pub fn activation(&self) -> ActivationFlags {
-        let has = |name: &str| self.flags.iter().any(|flag| flag == name);
-        ActivationFlags {
-            allow_discards: has("allow-discards"),
-            same_cpu_crypt: has("same-cpu-crypt"),
-            submit_from_crypt_cpus: has("submit-from-crypt-cpus"),
-            no_read_workqueue: has("no-read-workqueue"),
-            no_write_workqueue: has("no-write-workqueue"),
-        }
+        ActivationFlags::from_names(&self.flags)
     }
+}
+
+/// The object of a new header.
+pub(crate) fn write(header_size: u64, keyslots_size: u64) -> Json {
+    Json::object([
+        ("json_size", Json::long(header_size - BINARY_SIZE as u64)),
+        ("keyslots_size", Json::long(keyslots_size)),
+    ])
 }
 
 /// Why a volume that has this requirement is not opened, and what would do.

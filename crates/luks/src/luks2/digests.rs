@@ -1,7 +1,10 @@
 //! The digests object of the metadata: which keys there are, which key slots hold each, and which segments it enciphers
 //! (LUKS2 On-Disk Format Specification, section 3.4).
 
+use base64ct::{Base64, Encoding};
+
 use super::field::Field;
+use super::json::Json;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::kdf::SALT_SIZES;
@@ -37,6 +40,19 @@ pub fn read(object: &Field<'_>, key_slots: &[u32], segments: &[u32]) -> Result<V
         });
     }
     Ok(digests)
+}
+
+/// The object of a digest.
+pub fn write(digest: &Digest, key_slots: &[u32], segments: &[u32]) -> Json {
+    Json::object([
+        ("type", "pbkdf2".into()),
+        ("keyslots", Json::references(key_slots)),
+        ("segments", Json::references(segments)),
+        ("hash", digest.hash.name().into()),
+        ("iterations", digest.iterations.get().into()),
+        ("salt", Json::String(Base64::encode_string(&digest.salt))),
+        ("digest", Json::String(Base64::encode_string(&digest.digest))),
+    ])
 }
 
 fn digest(field: &Field<'_>) -> Result<Option<Digest>, Error> {

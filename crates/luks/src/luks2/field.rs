@@ -12,7 +12,7 @@ const MAX_WORD: usize = 256;
 /// The longest binary value in the metadata, in bytes: a digest or a salt.
 const MAX_BINARY: usize = 1024;
 /// What would do about metadata that are damaged.
-const RESTORE: &str = "restore a backup of the header (cryptsetup luksHeaderRestore)";
+const RESTORE: &str = "restore a backup of the header (udm luks header-restore)";
 
 /// A value, and where it is.
 #[derive(Clone, Debug)]

@@ -51,6 +51,50 @@ impl Json {
         }
     }
 
+    /// An object of these members.
+    pub fn object<const N: usize>(members: [(&str, Self); N]) -> Self {
+        Self::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    /// A number of 64 bits, as the metadata have it: a string.
+    pub fn long(number: u64) -> Self {
+        Self::String(number.to_string())
+    }
+
+    /// Numbers that name members of something else, as the metadata have them: strings.
+    pub fn references(numbers: &[u32]) -> Self {
+        Self::Array(numbers.iter().map(|number| Self::String(number.to_string())).collect())
+    }
+
+    /// The value of `key` of this object, to be changed.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
+        match self {
+            Self::Object(members) => members.iter_mut().find(|(name, _)| name == key).map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
+    /// Sets the value of `key`, at its place or behind the others. Nothing happens where this is no object.
+    pub fn set(&mut self, key: &str, value: Self) {
+        if let Some(old) = self.get_mut(key) {
+            *old = value;
+        } else if let Self::Object(members) = self {
+            members.push((key.to_owned(), value));
+        }
+    }
+
+    /// Takes `key` and its value out.
+    pub fn remove(&mut self, key: &str) -> Option<Self> {
+        let Self::Object(members) = self else { return None };
+        let at = members.iter().position(|(name, _)| name == key)?;
+        Some(members.remove(at).1)
+    }
+
+    /// The text, in one line.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("names are strings, and memory does not fail to be written")
+    }
+
     /// What kind of value it is, for a message.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -61,6 +105,18 @@ impl Json {
             Self::Array(_) => "an array",
             Self::Object(_) => "an object",
         }
+    }
+}
+
+impl From<&str> for Json {
+    fn from(text: &str) -> Self {
+        Self::String(text.to_owned())
+    }
+}
+
+impl From<u32> for Json {
+    fn from(number: u32) -> Self {
+        Self::Number(number.into())
     }
 }
 
@@ -174,6 +230,17 @@ mod tests {
         let json = Json::parse(text.as_bytes()).unwrap();
         assert_eq!(serde_json::to_string(&json).unwrap(), text);
         assert_eq!(json.get("a").unwrap().get("k"), Some(&Json::String("v".into())));
+    }
+
+    #[test]
+    fn what_is_changed_keeps_its_place_and_all_else() {
+        let mut json = Json::parse(br#"{"z":1,"a":{"x":[]},"b":"c"}"#).unwrap();
+        json.set("a", Json::references(&[0, 7]));
+        json.set("new", Json::object([("n", 3.into()), ("long", Json::long(u64::MAX))]));
+        assert_eq!(json.remove("z"), Some(Json::Number(1.into())));
+        assert_eq!(json.remove("z"), None);
+        let want = r#"{"a":["0","7"],"b":"c","new":{"n":3,"long":"18446744073709551615"}}"#;
+        assert_eq!(serde_json::to_string(&json).unwrap(), want);
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
+use base64ct::{Base64, Encoding};
+
 use super::field::Field;
+use super::json::Json;
 use crate::error::Error;
 use crate::kdf::{Argon2Kind, KIB_A_LANE, Kdf, SALT_SIZES};
 use crate::keyslot::{Area, KeySlot, MAX_KEY_SIZE, MAX_MATERIAL, MAX_STRIPES, Priority};
@@ -13,6 +16,8 @@ pub const MAX_SLOTS: u32 = 32;
 pub const AREA_ALIGNMENT: u64 = 4096;
 
 /// A member of the keyslots object.
+///
+/// All kinds of them may have an area, also those that are not known here: see [`areas`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Slot {
     /// One that a passphrase opens.
@@ -58,6 +63,80 @@ pub fn read(object: &Field<'_>, place: &Range<u64>) -> Result<Vec<(u32, Slot)>, 
         slots.push((id, slot));
     }
     Ok(slots)
+}
+
+/// The areas of all key slots, of whatever type they are, as far as they were read before.
+pub fn areas(object: &Json) -> Vec<Range<u64>> {
+    let Json::Object(slots) = object else { return Vec::new() };
+    slots.iter().filter_map(|(_, slot)| area_of(slot)).collect()
+}
+
+/// The area of one key slot, where it has one.
+pub fn area_of(slot: &Json) -> Option<Range<u64>> {
+    let area = slot.get("area")?;
+    let long = |name| match area.get(name) {
+        Some(Json::String(text)) => text.parse::<u64>().ok(),
+        _ => None,
+    };
+    let (offset, size) = (long("offset")?, long("size")?);
+    Some(offset..offset.checked_add(size)?)
+}
+
+/// The object of `slot`.
+pub fn write(slot: &KeySlot) -> Json {
+    let mut object = Json::object([
+        ("type", "luks2".into()),
+        ("key_size", (slot.key_size as u32).into()),
+        (
+            "af",
+            Json::object([
+                ("type", "luks1".into()),
+                ("stripes", (slot.stripes as u32).into()),
+                ("hash", slot.af_hash.name().into()),
+            ]),
+        ),
+        (
+            "area",
+            Json::object([
+                ("type", "raw".into()),
+                ("offset", Json::long(slot.area.offset)),
+                ("size", Json::long(slot.area.size)),
+                ("encryption", (&*slot.area.encryption).into()),
+                ("key_size", (slot.area.key_size as u32).into()),
+            ]),
+        ),
+        ("kdf", write_kdf(&slot.kdf)),
+    ]);
+    set_priority(&mut object, slot.priority);
+    object
+}
+
+/// Sets the priority of a key slot's object. The normal one is not said, as cryptsetup does not.
+pub fn set_priority(slot: &mut Json, priority: Priority) {
+    match priority {
+        Priority::Ignore => slot.set("priority", 0.into()),
+        Priority::Normal => drop(slot.remove("priority")),
+        Priority::Prefer => slot.set("priority", 2.into()),
+    }
+}
+
+fn write_kdf(kdf: &Kdf) -> Json {
+    let salt = Json::String(Base64::encode_string(kdf.salt()));
+    match kdf {
+        Kdf::Pbkdf2 { hash, iterations, .. } => Json::object([
+            ("type", kdf.name().into()),
+            ("hash", hash.name().into()),
+            ("iterations", iterations.get().into()),
+            ("salt", salt),
+        ]),
+        Kdf::Argon2 { time, memory_kib, lanes, .. } => Json::object([
+            ("type", kdf.name().into()),
+            ("time", time.get().into()),
+            ("memory", (*memory_kib).into()),
+            ("cpus", lanes.get().into()),
+            ("salt", salt),
+        ]),
+    }
 }
 
 /// Where an area is, which must be within `place`.

@@ -3,11 +3,14 @@
 //!
 //! - [`binary`] reads a copy, and checks that it is whole.
 //! - [`json`] and `field` read the metadata, and name what is wrong in them.
+//! - `draft` is a header that is being changed; `commit` writes both copies, so that one of them is whole at any time.
 //! - [`keyslots`], [`segments`], [`digests`], [`tokens`] and [`config`] are its objects, a file each.
 
 pub mod binary;
+pub(crate) mod commit;
 pub mod config;
 pub mod digests;
+pub(crate) mod draft;
 mod field;
 pub mod json;
 pub mod keyslots;
@@ -69,7 +72,7 @@ pub struct Copies {
 impl Copies {
     /// What a person should know of them: that one is damaged, or older than the other. Nothing is ever repaired here.
     pub fn notice(&self) -> Option<String> {
-        let repair = "cryptsetup repair makes both the same";
+        let repair = "udm luks repair makes both the same";
         match (&self.primary, &self.secondary) {
             (Ok(first), Ok(second)) if first != second => Some(format!(
                 "the header's copies differ in age (sequence {first} and {second}): the newer, {}, is used; {repair}",
@@ -155,6 +158,11 @@ impl Header {
     }
 }
 
+/// Where the metadata have key slot `id`.
+pub(crate) fn slot_path(id: u32) -> String {
+    format!("keyslots.{id}")
+}
+
 /// Reads the copy at `offset`, with its metadata.
 fn copy(source: &(impl ReadAt + ?Sized), which: Which, offset: u64) -> Result<(Binary, Metadata), Error> {
     let (binary, text) = Binary::read(source, which, offset)?;
@@ -181,7 +189,7 @@ impl Metadata {
     /// # Errors
     /// At the first that is not as the specification has it, by its path.
     pub fn parse(text: &[u8], header_size: u64) -> Result<Self, Error> {
-        let hint = "restore a backup of the header (cryptsetup luksHeaderRestore)";
+        let hint = "restore a backup of the header (udm luks header-restore)";
         let json = Json::parse(text)
             .map_err(|why| Error::Damaged(Finding::new("JSON area", "no valid JSON", why, hint)))?;
         let root = Field::root(&json);

@@ -1,6 +1,7 @@
 //! The segments object of the metadata: where the data are (LUKS2 On-Disk Format Specification, section 3.3).
 
 use super::field::Field;
+use super::json::Json;
 use crate::error::Error;
 use crate::segment::Segment;
 use udm_block::SECTOR_SIZE;
@@ -8,7 +9,7 @@ use udm_block::SECTOR_SIZE;
 /// How many segments there may be.
 pub const MAX_SEGMENTS: u32 = 32;
 /// The sizes of a sector that dm-crypt has.
-const SECTOR_SIZES: [u32; 4] = [512, 1024, 2048, 4096];
+pub const SECTOR_SIZES: [u32; 4] = [512, 1024, 2048, 4096];
 /// Flags of segments that a reencryption keeps for its end, and that are not data now.
 const BACKUP: &str = "backup-";
 /// What would do about a reencryption under way.
@@ -42,6 +43,18 @@ impl Entry {
 /// At the first that is not as the specification has it.
 pub fn read(object: &Field<'_>) -> Result<Vec<Entry>, Error> {
     object.numbered(MAX_SEGMENTS)?.iter().map(|(id, field)| entry(*id, field)).collect()
+}
+
+/// The object of a crypt segment.
+pub fn write(segment: &Segment) -> Json {
+    Json::object([
+        ("type", "crypt".into()),
+        ("offset", Json::long(segment.offset)),
+        ("size", segment.size.map_or("dynamic".into(), Json::long)),
+        ("iv_tweak", Json::long(segment.iv_tweak)),
+        ("encryption", (&*segment.encryption).into()),
+        ("sector_size", segment.sector_size.into()),
+    ])
 }
 
 fn entry(id: u32, field: &Field<'_>) -> Result<Entry, Error> {

@@ -1,6 +1,8 @@
 //! What the tests of headers share: the images of `vectors/luks`, and headers that are taken apart and put together.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod bench;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

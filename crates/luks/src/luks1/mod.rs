@@ -1,6 +1,8 @@
 //! The header of LUKS1: 592 bytes, big-endian, at the beginning of the device (LUKS1 On-Disk Format Specification 1.2.3,
 //! section 2.1).
 
+pub(crate) mod draft;
+
 use std::num::NonZeroU32;
 
 use udm_block::SECTOR_SIZE;
@@ -17,14 +19,20 @@ pub const HEADER_SIZE: usize = 592;
 /// How many key slots there are.
 pub const KEY_SLOTS: usize = 8;
 /// The bytes of a digest, whatever its hash is.
-const DIGEST_SIZE: usize = 20;
+pub(crate) const DIGEST_SIZE: usize = 20;
 const SALT_SIZE: usize = 32;
+/// Where the key slots begin, and the bytes of each.
+const SLOTS: usize = 208;
 const SLOT_SIZE: usize = 48;
+/// What areas of key slots are filled up to, in bytes.
+const AREA_ALIGNMENT: u64 = 4096;
+/// Where a header ends at the latest that is a file of its own: all areas of the longest keys.
+const MAX_END: u64 = (KEY_SLOTS as u64 + 1) * MAX_MATERIAL as u64;
 /// What marks a key slot that is in use, and one that is not.
 const ENABLED: u32 = 0x00AC_71F3;
 const DISABLED: u32 = 0x0000_DEAD;
 /// What would do about a header that is damaged.
-const RESTORE: &str = "restore a backup of the header (cryptsetup luksHeaderRestore)";
+const RESTORE: &str = "restore a backup of the header (udm luks header-restore)";
 
 /// What a LUKS1 header says.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,6 +53,8 @@ pub struct Header {
     pub uuid: String,
     /// The key slots; `None` where one is not in use.
     pub slots: [Option<KeySlot>; KEY_SLOTS],
+    /// The header itself.
+    bytes: [u8; HEADER_SIZE],
 }
 
 impl Header {
@@ -90,6 +100,7 @@ impl Header {
             digest,
             uuid: text(bytes, "uuid", 168, 40)?,
             slots: Default::default(),
+            bytes: *bytes,
         };
         for id in 0..KEY_SLOTS {
             header.slots[id] = header.slot(bytes, id)?;
@@ -114,9 +125,23 @@ impl Header {
         }
     }
 
+    /// Where the areas of all key slots end, in use or not, in bytes; where the data begin at the latest.
+    pub fn end(&self) -> u64 {
+        let areas = (0..KEY_SLOTS).map(|id| {
+            let at = SLOTS + id * SLOT_SIZE;
+            let size = self.key_size as u64 * u64::from(number(&self.bytes, at + 44));
+            u64::from(number(&self.bytes, at + 40)) * SECTOR_SIZE as u64 + size
+        });
+        let end = areas.max().unwrap_or(0).max(HEADER_SIZE as u64).next_multiple_of(AREA_ALIGNMENT);
+        match self.segment().offset {
+            0 => end.min(MAX_END),
+            data => end.min(data),
+        }
+    }
+
     /// Reads key slot `id`.
     fn slot(&self, bytes: &[u8; HEADER_SIZE], id: usize) -> Result<Option<KeySlot>, Error> {
-        let at = 208 + id * SLOT_SIZE;
+        let at = SLOTS + id * SLOT_SIZE;
         let path = format!("key-slot-{id}");
         match number(bytes, at) {
             ENABLED => {}
