@@ -7,7 +7,7 @@ use udm_block::SECTOR_SIZE;
 use zeroize::Zeroizing;
 
 use crate::cli::{ConvertArgs, Failure, TableArgs, human, print};
-use crate::convert::{ConvertError, Existing, Interrupted, Job, Name, Outcome, convert};
+use crate::convert::{ConvertError, Existing, Interrupted, Job, Name, NewVolume, Outcome, convert};
 use crate::luks::{Passphrase, Unlocking};
 
 pub(crate) fn run(args: &ConvertArgs, json: bool) -> Result<(), Failure> {
@@ -34,6 +34,7 @@ fn job(args: &ConvertArgs, json: bool) -> Result<Job, Failure> {
         options: args.open.options(false),
         source_unlocking: args.unlock.unlocking(),
         destination_unlocking: Unlocking { passphrase, ..Unlocking::default() },
+        volume: NewVolume::new(udm_luks::FormatOptions::luks2()).map_err(Failure::request)?,
         existing: match (args.no_create, args.force) {
             (true, _) => Existing::Keep,
             (_, true) => Existing::Replace,

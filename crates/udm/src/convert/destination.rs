@@ -6,18 +6,22 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use rustix::io::Errno;
 use serde_json::{Value, json};
 use udm_block::DeviceRef;
 use udm_dm::table::{Table, TargetSpec};
+use udm_luks::Secret;
 
 use super::copy::Zeros;
 use super::error::ConvertError;
 use super::journal::beside;
-use super::source::{Name, add_file, open_table};
+use super::source::{Name, Source, add_file, open_table};
+use super::volume::NewVolume;
 use crate::device::{DeviceError, DeviceOptions, Files, luks_table};
-use crate::luks::Unlocking;
+use crate::luks::{LuksError, Unlocking};
 
 /// Behind the name of a file that is not whole yet.
 const PART: &str = ".udm-part";
@@ -40,10 +44,11 @@ pub(super) struct Made {
     pub(super) part: PathBuf,
 }
 
-/// How a destination is opened.
+/// How a destination is opened, or made.
 pub(super) struct Opening<'a> {
     pub(super) options: &'a DeviceOptions,
     pub(super) unlocking: &'a Unlocking,
+    pub(super) volume: &'a NewVolume,
     /// The fewest zeros in a row that are left out, in bytes; 0 for never.
     pub(super) sparse: usize,
 }
@@ -76,13 +81,61 @@ impl Destination {
         Ok(Self { device, identity, zeros })
     }
 
-    /// Opens a raw file that was made.
-    pub(super) fn made(made: &Made, how: &Opening<'_>) -> Result<Self, ConvertError> {
-        let name = Name::Raw(made.part.to_string_lossy().into_owned());
-        let opened = Self::existing(&name, how)?;
-        let zeros = if how.sparse > 0 { Zeros::Leave(how.sparse) } else { Zeros::Write };
-        Ok(Self { zeros, ..opened })
+    /// Makes a file for `source`. What was encrypted is not for everybody.
+    pub(super) fn made(
+        made: &Made,
+        name: &Name,
+        source: &Source,
+        how: &Opening<'_>,
+    ) -> Result<Self, ConvertError> {
+        let size = source.size();
+        match name {
+            Name::Luks(path) => {
+                let size = how.volume.size(size)?;
+                // Asked for before anything is made: a person may think better of it.
+                let passphrase = new_passphrase(how, Path::new(path))?;
+                let file = made.make(size, 0o600)?;
+                made.reserve(&file, size)
+                    .and_then(|()| how.volume.make_in(file, &made.part, &passphrase))
+                    .and_then(|table| Self::of_volume(&table, &made.part, how))
+                    .inspect_err(|_| made.forget())
+            }
+            _ => {
+                made.make(size, if source.is_secret { 0o600 } else { 0o666 })?;
+                Self::unfinished(made, name, how)
+            }
+        }
     }
+
+    /// Opens a file that was made by a conversion that was interrupted.
+    pub(super) fn unfinished(made: &Made, name: &Name, how: &Opening<'_>) -> Result<Self, ConvertError> {
+        let part = made.part.to_string_lossy().into_owned();
+        if let Name::Luks(_) = name {
+            return Self::existing(&Name::Luks(part), how);
+        }
+        let zeros = if how.sparse > 0 { Zeros::Leave(how.sparse) } else { Zeros::Write };
+        Ok(Self { zeros, ..Self::existing(&Name::Raw(part), how)? })
+    }
+
+    /// Makes a volume on a block device.
+    pub(super) fn formatted(path: &Path, source: &Source, how: &Opening<'_>) -> Result<Self, ConvertError> {
+        let passphrase = new_passphrase(how, path)?;
+        let table = how.volume.make_on(path, source.size(), &passphrase)?;
+        Self::of_volume(&table, path, how)
+    }
+
+    /// The volume at `path`, whose table is known.
+    fn of_volume(table: &Table, path: &Path, how: &Opening<'_>) -> Result<Self, ConvertError> {
+        let (device, mut identity, _) = open_table(&Files::new(how.options), table, "luks")?;
+        add_file(&mut identity, path, false)?;
+        Ok(Self { device, identity, zeros: Zeros::Write })
+    }
+}
+
+/// The passphrase of a volume that is made at `path`.
+fn new_passphrase(how: &Opening<'_>, path: &Path) -> Result<Arc<Secret>, ConvertError> {
+    let passphrase = how.unlocking.passphrase.get(path).map_err(LuksError::from);
+    passphrase.map_err(|error| DeviceError::from(error).into())
 }
 
 impl Made {
@@ -98,10 +151,23 @@ impl Made {
         let file = File::options().read(true).write(true).create_new(true).mode(mode).open(&self.part);
         let file = file.map_err(ConvertError::file(&self.part, "cannot be made"))?;
         file.set_len(size).map_err(|error| {
-            let _ = fs::remove_file(&self.part);
+            self.forget();
             ConvertError::file(&self.part, "cannot have the size of the source")(error)
         })?;
         Ok(file)
+    }
+
+    /// Takes all of its room, so that there is none missing later: what is encrypted has no holes.
+    pub(super) fn reserve(&self, file: &File, size: u64) -> Result<(), ConvertError> {
+        match fallocate(file, FallocateFlags::empty(), 0, size) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(()),
+            Err(error) => Err(ConvertError::NoRoom { path: self.path.clone(), size, source: error.into() }),
+        }
+    }
+
+    /// Removes it, with nothing in it that would be missed.
+    pub(super) fn forget(&self) {
+        let _ = fs::remove_file(&self.part);
     }
 
     /// Removes what an earlier conversion left, unless it is still at work.

@@ -70,6 +70,16 @@ pub(crate) enum ConvertError {
         /// What the system says.
         source: io::Error,
     },
+    /// The file system has no room for all of a file.
+    #[error("{}: {size} bytes are needed, and nothing was written: {source}", path.display())]
+    NoRoom {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        size: u64,
+        /// What the system says.
+        source: io::Error,
+    },
     /// What was asked for cannot be done, in words.
     #[error("{0}")]
     Request(String),

@@ -5,6 +5,7 @@
 //! * `copy`: many pieces on their way at once.
 //! * `journal`: what is remembered of a conversion, so that it can go on after it was interrupted.
 //! * `progress`: what a person sees, and what stops it.
+//! * `volume`: a LUKS volume that is made.
 //! * `verify`: both sides read again and compared.
 
 mod copy;
@@ -16,6 +17,7 @@ mod progress;
 mod runs;
 mod source;
 mod verify;
+mod volume;
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -33,6 +35,7 @@ use plan::Plan;
 use progress::Progress;
 pub(crate) use source::Name;
 use source::Source;
+pub(crate) use volume::NewVolume;
 
 use crate::device::DeviceOptions;
 use crate::luks::Unlocking;
@@ -41,7 +44,7 @@ use crate::luks::Unlocking;
 const JOURNAL: &str = ".udm-convert";
 
 /// What is to be converted into what, and how.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) source: Name,
     pub(crate) destination: Name,
@@ -50,6 +53,8 @@ pub(crate) struct Job {
     /// How each side is unlocked.
     pub(crate) source_unlocking: Unlocking,
     pub(crate) destination_unlocking: Unlocking,
+    /// The volume that is made, where the destination is to be one.
+    pub(crate) volume: NewVolume,
     pub(crate) existing: Existing,
     pub(crate) interrupted: Interrupted,
     /// Both sides are read again and compared.
@@ -220,21 +225,29 @@ impl Job {
         source: &Source,
         is_there: bool,
     ) -> Result<Destination, ConvertError> {
-        let opening =
-            Opening { options: &self.options, unlocking: &self.destination_unlocking, sparse: self.sparse };
+        let opening = Opening {
+            options: &self.options,
+            unlocking: &self.destination_unlocking,
+            volume: &self.volume,
+            sparse: self.sparse,
+        };
         let mut destination = match (place, &self.destination) {
-            (Place::Existing, name) => Destination::existing(name, &opening)?,
-            (Place::Made(made), _) => {
-                if !is_there {
-                    // What was encrypted is not for everybody.
-                    made.make(source.size(), if source.is_secret { 0o600 } else { 0o666 })?;
-                }
-                Destination::made(made, &opening)?
+            (Place::Made(made), name) if is_there => Destination::unfinished(made, name, &opening)?,
+            (Place::Made(made), name) => Destination::made(made, name, source, &opening)?,
+            (Place::Existing, Name::Luks(path)) if !is_there && self.existing == Existing::Replace => {
+                Destination::formatted(Path::new(path), source, &opening)?
             }
+            (Place::Existing, name) => Destination::existing(name, &opening)?,
         };
         destination.identity["made"] = json!(matches!(place, Place::Made(_)));
-        check_fits(source, &destination)?;
-        Ok(destination)
+        match (check_fits(source, &destination), place) {
+            (Ok(()), _) => Ok(destination),
+            (Err(error), Place::Made(made)) if !is_there => {
+                made.forget();
+                Err(error)
+            }
+            (Err(error), _) => Err(error),
+        }
     }
 
     /// Copies from byte `begin` on.

@@ -78,15 +78,15 @@ pub(super) fn verify(
         if result.is_ok() {
             comparison.read();
         }
-        let taken = comparison.take().and_then(|()| comparison.compare());
-        result = result.and(taken);
-        if comparison.under_way == 0 && (result.is_err() || comparison.done == size) {
+        // What has been read is compared at once, so with nothing under way there is nothing left.
+        if comparison.under_way == 0 {
             break;
         }
+        comparison.queue.wait(&mut [], None)?;
+        result = result.and(comparison.take().and_then(|()| comparison.compare()));
         if !goes_on(comparison.done) {
             result = result.and(Err(ConvertError::Stopped { position: comparison.done }));
         }
-        comparison.queue.wait(&mut [], None)?;
     }
     result.map(|()| hex(&comparison.digest.finalize()))
 }
