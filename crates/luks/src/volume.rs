@@ -98,6 +98,11 @@ impl<S: ReadAt> Volume<S> {
         }
     }
 
+    /// Gives back what the volume is on.
+    pub fn into_source(self) -> S {
+        self.source
+    }
+
     /// What a person should know of the header, though the volume can be opened.
     pub fn notice(&self) -> Option<String> {
         match &self.header {

@@ -7,7 +7,7 @@ use crate::keyslot::KeySlot;
 use crate::luks1::draft::Draft as Draft1;
 use crate::luks2;
 use crate::luks2::keyslots::{self, Slot};
-use crate::source::Storage;
+use crate::source::{ReadAt, Storage};
 use crate::volume::{Header, Volume};
 use crate::wipe;
 
@@ -20,7 +20,7 @@ pub enum LastKey {
     MayGo,
 }
 
-impl<S: Storage> Volume<S> {
+impl<S: ReadAt> Volume<S> {
     /// Whether key slot `slot` is the last one that opens the data.
     pub fn is_last_key(&self, slot: u32) -> bool {
         let opening: Vec<_> = match &self.header {
@@ -32,7 +32,9 @@ impl<S: Storage> Volume<S> {
         };
         opening == [slot]
     }
+}
 
+impl<S: Storage> Volume<S> {
     /// Destroys key slot `slot` (`luksKillSlot`, `luksRemoveKey`).
     ///
     /// # Errors

@@ -53,7 +53,7 @@ pub enum Command {
     Table(TableCommandArgs),
     /// Suspend, resume, reload and look at the devices of a server that runs, and change their keys
     Dm(DmArgs),
-    /// Look at the header of a LUKS volume, and try a passphrase
+    /// Make LUKS volumes, look at their headers, and change their keys
     Luks(LuksArgs),
     /// List the cipher drivers of this machine
     Ciphers,

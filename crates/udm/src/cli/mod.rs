@@ -29,7 +29,7 @@ use crate::commands;
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log(cli.verbose, cli.quiet);
-    match run(cli.command, cli.json) {
+    match run(cli.command, cli.json, cli.quiet) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.tell(cli.json);
@@ -38,7 +38,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, json: bool) -> Result<(), Failure> {
+fn run(command: Command, json: bool, quiet: bool) -> Result<(), Failure> {
     match command {
         Command::Quickstart(args) => commands::quickstart::run(&args, json),
         Command::Serve(args) => commands::serve::run(&args, json),
@@ -47,7 +47,7 @@ fn run(command: Command, json: bool) -> Result<(), Failure> {
         Command::Convert(args) => commands::convert::run(&args, json),
         Command::Table(args) => commands::table::run(&args, json),
         Command::Dm(args) => commands::dm::run(&args, json),
-        Command::Luks(args) => commands::luks::run(&args, json),
+        Command::Luks(args) => commands::luks::run(&args, json, quiet),
         Command::Ciphers => commands::ciphers::run(json),
         Command::Verify(args) => commands::verify::run(&args, json),
         Command::Bench(args) => commands::bench::run(&args, json),

@@ -133,6 +133,18 @@ impl Unlocking {
     }
 }
 
+/// Whether dm-crypt has the cipher `encryption` with a key of `key_size` bytes and such sectors: what a new volume's data
+/// are to be under.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_cipher(encryption: &str, key_size: usize, sector_size: u32) -> Result<(), Fault> {
+    // The bytes differ, as ciphers refuse keys of equal halves.
+    let key = KeyBytes::new(Zeroizing::new((0..key_size).map(|byte| byte as u8).collect()));
+    let options = CryptOptions { sector_size: sector_size as usize, ..CryptOptions::default() };
+    CryptSpec::new(encryption, key, 0, ("null:1M".into(), Sector(0)), options).map(drop)
+}
+
 fn open(path: &Path) -> Result<File, LuksError> {
     File::open(path).map_err(|source| LuksError::File { path: path.into(), source })
 }

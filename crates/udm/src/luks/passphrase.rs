@@ -29,6 +29,8 @@ pub enum Passphrase {
         /// How many of the others are taken; without it, all.
         size: Option<usize>,
     },
+    /// The credential of this name in `$CREDENTIALS_DIRECTORY`.
+    Credential(String),
     /// These bytes.
     Bytes(Arc<Secret>),
 }
@@ -59,6 +61,17 @@ pub enum PassphraseError {
         /// What was asked for.
         wanted: usize,
     },
+    /// There is no such credential.
+    #[error(
+        "there is no credential {0:?}: a systemd unit gives it by LoadCredential=, in the folder $CREDENTIALS_DIRECTORY"
+    )]
+    NoCredential(String),
+    /// A new passphrase has no bytes.
+    #[error("the new passphrase is empty: anybody would guess it")]
+    Empty,
+    /// What was typed twice was not the same.
+    #[error("the two passphrases differ: nothing was changed")]
+    Differ,
     /// Nobody can be asked.
     #[error(
         "there is no terminal to ask for the passphrase of {image}: use --key-file FILE, or --key-file - for stdin"
@@ -78,11 +91,35 @@ impl Passphrase {
         match self {
             Self::Bytes(secret) => Ok(Arc::clone(secret)),
             Self::File { path, offset, size } => Ok(Arc::new(read(path, *offset, *size)?)),
-            Self::Ask => match credential() {
+            Self::Credential(name) => match credential(name) {
                 Some(path) => Ok(Arc::new(read(&path, 0, None)?)),
-                None => ask(image).map(Arc::new),
+                None => Err(PassphraseError::NoCredential(name.clone())),
+            },
+            Self::Ask => match credential(CREDENTIAL) {
+                Some(path) => Ok(Arc::new(read(&path, 0, None)?)),
+                None => ask(&format!("Passphrase for {}", image.display()), image).map(Arc::new),
             },
         }
+    }
+
+    /// A new passphrase for `image`, which is not empty. Where a person is asked, it is asked twice: nobody can see what
+    /// was typed.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn get_new(&self, image: &Path) -> Result<Arc<Secret>, PassphraseError> {
+        let secret = match self {
+            Self::Ask => {
+                let first = ask(&format!("New passphrase for {}", image.display()), image)?;
+                let second = ask("The same again", image)?;
+                if first[..] != second[..] {
+                    return Err(PassphraseError::Differ);
+                }
+                Arc::new(first)
+            }
+            other => other.get(image)?,
+        };
+        if secret.is_empty() { Err(PassphraseError::Empty) } else { Ok(secret) }
     }
 
     /// The same, which reads a file or asks only this once, for several images.
@@ -94,9 +131,11 @@ impl Passphrase {
     }
 }
 
-/// The file of the credential, where there is one.
-fn credential() -> Option<PathBuf> {
-    let path = Path::new(&std::env::var_os("CREDENTIALS_DIRECTORY")?).join(CREDENTIAL);
+/// The file of the credential `name`, where there is one.
+fn credential(name: &str) -> Option<PathBuf> {
+    // A name is no path out of the folder.
+    let name = Path::new(name).file_name().filter(|file| *file == name)?;
+    let path = Path::new(&std::env::var_os("CREDENTIALS_DIRECTORY")?).join(name);
     path.exists().then_some(path)
 }
 
@@ -135,10 +174,9 @@ fn skip(file: &mut File, offset: u64) -> std::io::Result<()> {
 }
 
 /// Asks at the terminal, whatever stdin is, without showing what is typed.
-fn ask(image: &Path) -> Result<Secret, PassphraseError> {
-    let image = image.display().to_string();
-    let nobody = || PassphraseError::NoTerminal { image: image.clone() };
-    let typed = rpassword::prompt_password(format!("Passphrase for {image}: ")).map_err(|_| nobody())?;
+fn ask(prompt: &str, image: &Path) -> Result<Secret, PassphraseError> {
+    let nobody = || PassphraseError::NoTerminal { image: image.display().to_string() };
+    let typed = rpassword::prompt_password(format!("{prompt}: ")).map_err(|_| nobody())?;
     let typed = Zeroizing::new(typed);
     Secret::copy_of(typed.as_bytes()).map_err(|_| nobody())
 }

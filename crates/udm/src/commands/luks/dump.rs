@@ -1,4 +1,4 @@
-//! `udm luks`: what headers say, and whether a passphrase opens one.
+//! `udm luks dump`: what headers say, for a person as luksDump does, and for a program.
 
 use std::fmt::Write as _;
 
@@ -8,33 +8,16 @@ use udm_luks::keyslot::{KeySlot, Priority};
 use udm_luks::luks2::{Metadata, binary::Which, keyslots::Slot};
 use udm_luks::{Header, luks1, luks2};
 
-use crate::cli::{Failure, LuksArgs, LuksCommand, LuksTestArgs, print};
+use crate::cli::{Failure, LuksDumpArgs, print};
 use crate::device::DeviceError;
-use crate::luks::{LuksError, Unlocking};
+use crate::luks::Unlocking;
 
-pub(crate) fn run(args: &LuksArgs, json: bool) -> Result<(), Failure> {
-    match &args.command {
-        LuksCommand::Dump(args) => {
-            let volume = Unlocking::default().volume(&args.image).map_err(DeviceError::from)?;
-            if json {
-                return print(&to_json(volume.header()).to_string());
-            }
-            let text = to_text(volume.header());
-            print(text.trim_end())
-        }
-        LuksCommand::TestPassphrase(args) => test_passphrase(args, json),
+pub(super) fn dump(args: &LuksDumpArgs, json: bool) -> Result<(), Failure> {
+    let volume = Unlocking::default().volume(&args.image).map_err(DeviceError::from)?;
+    if json {
+        return print(&to_json(volume.header()).to_string());
     }
-}
-
-fn test_passphrase(args: &LuksTestArgs, json: bool) -> Result<(), Failure> {
-    let unlocking = args.unlock.unlocking();
-    let volume = unlocking.volume(&args.image).map_err(DeviceError::from)?;
-    let passphrase =
-        unlocking.passphrase.get(&args.image).map_err(|error| DeviceError::from(LuksError::from(error)))?;
-    let slot = volume.test_passphrase(&passphrase, &unlocking.options);
-    let slot =
-        slot.map_err(|error| DeviceError::from(LuksError::Luks { path: args.image.clone(), error }))?;
-    print(&if json { json!({ "key_slot": slot }).to_string() } else { format!("Key slot {slot} unlocked.") })
+    print(to_text(volume.header()).trim_end())
 }
 
 /// What a header says, for a program: of LUKS2 the metadata as they are, as `luksDump --dump-json-metadata` has them.

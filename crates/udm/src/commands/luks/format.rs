@@ -1,0 +1,116 @@
+//! `udm luks format`.
+
+use std::fs::File;
+use std::path::Path;
+
+use serde_json::json;
+use udm_luks::{FormatOptions, Place, ReadAt, SlotOptions, Version, format as format_volume};
+
+use super::{Manner, ask, failed, lock, read_key};
+use crate::cli::{Failure, LuksFormatArgs, default_key_size};
+use crate::luks::{Passphrase, check_cipher};
+
+/// How much of the beginning is looked at to tell whether there is something to be lost, in bytes.
+const LOOKED_AT: usize = 1 << 20;
+
+pub(super) fn format(args: &LuksFormatArgs, manner: Manner) -> Result<(), Failure> {
+    let mut options = options(args)?;
+    check_cipher(&options.encryption, options.key_size, options.sector_size.unwrap_or(512))
+        .map_err(|fault| Failure::request(format!("--cipher: {fault}")))?;
+    let path = args.header.as_deref().unwrap_or(&args.image);
+    if !args.batch_mode && !manner.quiet && has_something(path) {
+        ask::confirm(&format!("What is on {} is going to be lost", path.display()))?;
+    }
+    // Before anything is made, whoever is to be asked for a passphrase may think better of it.
+    let source = match &args.new_key {
+        Some(path) => Passphrase::File { path: path.clone(), offset: 0, size: None },
+        None => args.key.passphrase(),
+    };
+    let passphrase = source.get_new(&args.image)?;
+    make_files(args, &mut options)?;
+    let mut storage = lock(path)?;
+    let made = format_volume(&mut storage, &options, &passphrase).map_err(|error| {
+        if args.size.is_some() {
+            // It was made for this, and is of no use.
+            let _ = std::fs::remove_file(&args.image);
+        }
+        failed(path)(error)
+    })?;
+    let text = format!("{}: made, and key slot {} opens it.", args.image.display(), made.key_slot);
+    let segment = &made.segment;
+    let result = json!({
+        "key_slot": made.key_slot, "offset": segment.offset, "sector_size": segment.sector_size,
+        "cipher": segment.encryption,
+    });
+    manner.done(&text, &result)
+}
+
+fn options(args: &LuksFormatArgs) -> Result<FormatOptions, Failure> {
+    let version = Version::from(args.version);
+    let slot = SlotOptions {
+        id: args.key_slot,
+        cipher: args.slot.cipher(),
+        ..SlotOptions::new(args.slot.kdf(version))
+    };
+    let volume_key = args.volume_key_file.as_deref().map(read_key).transpose()?;
+    let key_size = match (args.key_size, &volume_key) {
+        (Some(size), _) => size,
+        (None, Some(key)) => key.len(),
+        (None, None) => default_key_size(&args.cipher),
+    };
+    let data_offset = args.offset.map(|sectors| sectors.checked_mul(512));
+    if data_offset == Some(None) {
+        return Err(Failure::request("--offset: no device has so many sectors"));
+    }
+    Ok(FormatOptions {
+        version,
+        encryption: args.cipher.clone(),
+        key_size,
+        hash: args.slot.hash,
+        slot,
+        sector_size: args.sector_size,
+        label: args.label.clone(),
+        subsystem: args.subsystem.clone(),
+        uuid: args.uuid.clone(),
+        place: if args.header.is_some() { Place::Detached } else { Place::Attached },
+        data_offset: data_offset.flatten(),
+        data_device_size: None,
+        metadata_size: args.luks2_metadata_size,
+        keyslots_size: args.luks2_keyslots_size,
+        volume_key,
+    })
+}
+
+/// Whether something that is no zero is at the beginning of `path`.
+fn has_something(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    let mut begin = vec![0; file.size().unwrap_or(0).min(LOOKED_AT as u64) as usize];
+    // What cannot be read may be something.
+    file.read_at(0, &mut begin).is_err() || begin.iter().any(|byte| *byte != 0)
+}
+
+/// Makes the image of --size, and the file of --header, where they are asked for.
+fn make_files(args: &LuksFormatArgs, options: &mut FormatOptions) -> Result<(), Failure> {
+    if let Some(size) = args.size {
+        let made = File::create_new(&args.image).and_then(|file| file.set_len(size));
+        made.map_err(|error| {
+            let hint = if error.kind() == std::io::ErrorKind::AlreadyExists {
+                "; without --size it is formatted as it is"
+            } else {
+                ""
+            };
+            Failure::request(format!("{}: {error}{hint}", args.image.display()))
+        })?;
+    }
+    let Some(header) = &args.header else { return Ok(()) };
+    let told = |path: &Path, error: std::io::Error| Failure::request(format!("{}: {error}", path.display()));
+    let data = File::open(&args.image).and_then(|file| file.size());
+    options.data_device_size = Some(data.map_err(|error| told(&args.image, error))?);
+    let end = udm_luks::format::header_size(options).map_err(failed(header))?;
+    let file = File::options().write(true).create(true).truncate(false).open(header);
+    let file = file.map_err(|error| told(header, error))?;
+    if file.size().is_ok_and(|size| size < end) {
+        file.set_len(end).map_err(|error| told(header, error))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! What changes a header apart from its keys, keeps it, and gets it back.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+
+use serde_json::json;
+use udm_luks::header::backup;
+use udm_luks::{Header, Volume};
+
+use super::{Manner, ask, failed, lock, open, open_locked};
+use crate::cli::{
+    Failure, LuksBackupArgs, LuksConfigArgs, LuksImageArgs, LuksRestoreArgs, LuksUuidArgs, print,
+};
+
+pub(super) fn config(args: &LuksConfigArgs, manner: Manner) -> Result<(), Failure> {
+    let (label, subsystem) = (args.label.as_deref(), args.subsystem.as_deref());
+    let path = args.image.path();
+    let priority = args.priority.zip(args.key_slot);
+    if label.is_none() && subsystem.is_none() && priority.is_none() && !args.flags.persistent {
+        let would_do = "--label, --subsystem, --priority or --persistent";
+        return Err(Failure::request(format!("there is nothing to set: give {would_do}")));
+    }
+    let mut volume = open_locked(&args.image)?;
+    if label.is_some() || subsystem.is_some() {
+        volume.set_label(label, subsystem).map_err(failed(path))?;
+    }
+    if let Some((priority, slot)) = priority {
+        volume.set_priority(slot, priority.into()).map_err(failed(path))?;
+    }
+    if args.flags.persistent {
+        volume.set_flags(args.flags.into()).map_err(failed(path))?;
+    }
+    manner.done("Set.", &json!({ "set": true }))
+}
+
+pub(super) fn uuid(args: &LuksUuidArgs, manner: Manner) -> Result<(), Failure> {
+    let uuid = match &args.uuid {
+        Some(uuid) => {
+            open_locked(&args.image)?.set_uuid(Some(uuid.as_str())).map_err(failed(args.image.path()))?
+        }
+        None => match open(&args.image)?.header() {
+            Header::Luks1(header) => header.uuid.clone(),
+            Header::Luks2(header) => header.binary.uuid.clone(),
+        },
+    };
+    // It is data, and so is printed however quiet one is to be.
+    print(&if manner.json { json!({ "uuid": uuid }).to_string() } else { uuid.escape_debug().to_string() })
+}
+
+pub(super) fn back_up(args: &LuksBackupArgs, manner: Manner) -> Result<(), Failure> {
+    let volume = open(&args.image)?;
+    let path = &args.header_backup_file;
+    // Who may read it can try old passphrases on it: nobody but its owner, who may not overwrite it by mistake.
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(path);
+    let mut file = file.map_err(|error| Failure::request(format!("{}: {error}", path.display())))?;
+    let written = write_backup(&volume, &mut file);
+    if written.is_err() {
+        // Half a backup is none.
+        let _ = std::fs::remove_file(path);
+    }
+    written.map_err(failed(args.image.path()))?;
+    let told = json!({ "header_backup_file": path, "bytes": volume.header().end() });
+    manner.done(&format!("{}: the header with all its key slots.", path.display()), &told)
+}
+
+fn write_backup(volume: &Volume<File>, file: &mut File) -> Result<(), udm_luks::Error> {
+    volume.back_up(&mut *file)?;
+    let synced = file.flush().and_then(|()| file.sync_all());
+    synced.map_err(|source| udm_luks::Error::Io { what: "writing the backup".into(), source })
+}
+
+pub(super) fn restore(args: &LuksRestoreArgs, manner: Manner) -> Result<(), Failure> {
+    let (path, from) = (args.image.path(), &args.header_backup_file);
+    let bytes =
+        std::fs::read(from).map_err(|error| Failure::request(format!("{}: {error}", from.display())))?;
+    if !args.batch_mode && !manner.quiet {
+        let what = "is going to be replaced: keys that were added since the backup are lost";
+        ask::confirm(&format!("The header of {} {what}", path.display()))?;
+    }
+    backup::restore(&mut lock(path)?, &bytes).map_err(failed(path))?;
+    manner
+        .done(&format!("{}: the header is that of the backup.", path.display()), &json!({ "restored": true }))
+}
+
+pub(super) fn repair(args: &LuksImageArgs, manner: Manner) -> Result<(), Failure> {
+    let repaired = open_locked(args)?.repair().map_err(failed(args.path()))?;
+    let text =
+        if repaired { "Both copies of the header are the same now." } else { "There is nothing to repair." };
+    manner.done(text, &json!({ "repaired": repaired }))
+}

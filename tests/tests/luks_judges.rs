@@ -1,0 +1,333 @@
+//! Volumes that udm makes and changes, judged by cryptsetup and qemu-img: what each command did, they find, open and
+//! decrypt. No right is needed, and no device-mapper.
+
+use std::fs;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use udm_tests::judge::{judge, try_judge};
+use udm_tests::program::{Served, path, run};
+use udm_tests::volume::noise;
+
+/// The bytes of an image, and of its payload that is looked at.
+const SIZE: &str = "24M";
+const PAYLOAD: usize = 6 << 20;
+/// The cheapest costs of each kind.
+const COSTS: [(&str, &[&str]); 2] = [
+    ("luks1", &["--pbkdf-force-iterations", "1000"]),
+    ("luks2", &["--pbkdf", "argon2id", "--pbkdf-force-iterations", "4", "--pbkdf-memory", "32"]),
+];
+
+/// A folder with the image `disk`, and key files `a` to `d`, which are the passphrases.
+struct Image {
+    folder: TempDir,
+    costs: &'static [&'static str],
+}
+
+impl Image {
+    /// Made by udm, with the passphrase `a`.
+    fn made(kind: &str, more: &[&str]) -> Self {
+        let costs = COSTS.iter().find(|(name, _)| *name == kind).expect("a kind").1;
+        let image = Self { folder: TempDir::with_prefix("udm-judges-").unwrap(), costs };
+        for key in ["a", "b", "c", "d"] {
+            fs::write(image.path(key), format!("passphrase {key}")).unwrap();
+        }
+        let words = ["format", "@disk", "@a", "--size", SIZE, "--type", kind];
+        image.luks(&[&words, more, costs].concat());
+        image
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// Words, of which those with an @ are files of the folder.
+    fn words(&self, words: &[&str]) -> Vec<String> {
+        let path = |word: &&str| word.strip_prefix('@').map_or((*word).to_owned(), |name| self.path(name));
+        words.iter().map(path).collect()
+    }
+
+    fn try_luks(&self, words: &[&str]) -> Output {
+        run(["luks".to_owned()].into_iter().chain(self.words(words)))
+    }
+
+    /// Runs `udm luks`, which must succeed, and gives what it printed.
+    fn luks(&self, words: &[&str]) -> String {
+        let output = self.try_luks(words);
+        assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// `udm luks` with the cheapest costs.
+    fn luks_cheap(&self, words: &[&str]) -> String {
+        self.luks(&[words, self.costs].concat())
+    }
+
+    /// It must fail as a wrong request, and say `part`.
+    fn refused(&self, words: &[&str], part: &str) {
+        let output = self.try_luks(words);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {told}");
+        assert!(told.contains(part) && !told.contains("panicked"), "{part:?} is not in: {told}");
+    }
+
+    fn cryptsetup(&self, words: &[&str]) -> String {
+        judge("cryptsetup", ["-q".to_owned()].into_iter().chain(self.words(words)))
+    }
+
+    /// The passphrases that open: each for udm and for cryptsetup, or for neither.
+    fn opening(&self) -> String {
+        let opens = |key: &&str| {
+            let key_file = format!("@{key}");
+            let theirs = self.words(&["open", "--test-passphrase", "@disk", "--key-file", &key_file]);
+            let theirs = try_judge("cryptsetup", theirs);
+            let ours = self.try_luks(&["test-passphrase", "@disk", "--key-file", &key_file]);
+            assert_eq!(ours.status.success(), theirs.status.success(), "{key}: {ours:?} {theirs:?}");
+            ours.status.success()
+        };
+        ["a", "b", "c", "d"].into_iter().filter(opens).collect()
+    }
+
+    /// Nothing is to be repaired, says cryptsetup.
+    fn assert_whole(&self) {
+        let repaired = try_judge("cryptsetup", self.words(&["-q", "repair", "@disk"]));
+        assert!(repaired.status.success() && repaired.stdout.is_empty(), "{repaired:?}");
+    }
+
+    fn write(&self, key: &str, payload: &[u8]) {
+        fs::write(self.path("plain"), payload).unwrap();
+        let words = ["write", "@disk", "--key-file", key, "--offset", "0", "-i", "@plain"];
+        let wrote = run(self.words(&words));
+        assert!(wrote.status.success(), "{}", text(&wrote.stderr));
+    }
+
+    /// The payload, as cryptsetup decrypts it for good, or as qemu-img converts it.
+    fn decrypted(self, kind: &str, key: &str) -> Vec<u8> {
+        if kind == "luks1" {
+            let secret = format!("secret,id=s,file={}", self.path(key.trim_start_matches('@')));
+            let from = format!("driver=luks,key-secret=s,file.filename={}", self.path("disk"));
+            judge(
+                "qemu-img",
+                ["convert", "--object", &secret, "--image-opts", "-O", "raw", &from, &self.path("raw")],
+            );
+            return fs::read(self.path("raw")).unwrap()[..PAYLOAD].to_vec();
+        }
+        // Its lock of a reencryption is a file in /run, which takes rights.
+        let how = ["reencrypt", "--decrypt", "--disable-locks", "--force-offline-reencrypt"];
+        self.cryptsetup(&[&how[..], &["--header", "@exported", "--key-file", key, "@disk"]].concat());
+        fs::read(self.path("disk")).unwrap()[..PAYLOAD].to_vec()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn what_udm_makes_and_changes_cryptsetup_opens_and_decrypts() {
+    for (kind, _) in COSTS {
+        let image = Image::made(kind, &[]);
+        image.write("@a", &noise(1, PAYLOAD));
+        assert_eq!(image.opening(), "a", "{kind}");
+        assert_eq!(
+            image.luks_cheap(&["add-key", "@disk", "@b", "--key-file", "@a"]),
+            "Key slot 1 created.\n"
+        );
+        image.luks_cheap(&["add-key", "@disk", "--new-keyfile", "@c", "--key-file", "@b", "-S", "6"]);
+        assert_eq!(image.opening(), "abc", "{kind}");
+        image.luks_cheap(&["change-key", "@disk", "@d", "--key-file", "@a"]);
+        assert_eq!(image.opening(), "bcd", "{kind}");
+        image.luks(&["kill-slot", "@disk", "6", "--key-file", "@b"]);
+        assert_eq!(image.opening(), "bd", "{kind}");
+        image.luks(&["remove-key", "@disk", "@b"]);
+        assert_eq!(image.opening(), "d", "{kind}");
+        let costs = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1234"];
+        image.luks(&[&["convert-key", "@disk", "--key-file", "@d"][..], &costs].concat());
+        assert!(image.cryptsetup(&["luksDump", "@disk"]).contains("1234"));
+        image.cryptsetup(&[&["luksAddKey", "--key-file", "@d", "@disk", "@a"][..], &costs].concat());
+        assert_eq!(image.opening(), "ad", "{kind}");
+        image.assert_whole();
+        assert!(image.decrypted(kind, "@d") == noise(1, PAYLOAD), "{kind}: it is something else");
+    }
+}
+
+/// As in a container: no right, no /dev/mapper. `cargo xtask test` runs it as nobody.
+#[test]
+fn what_is_written_over_nbd_cryptsetup_decrypts() {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    println!(
+        "{:?}",
+        status
+            .lines()
+            .filter(|line| line.starts_with("CapEff") || line.starts_with("Uid"))
+            .collect::<Vec<_>>()
+    );
+    for (kind, _) in COSTS {
+        let image = Image::made(kind, &[]);
+        let (disk, key, socket) = (image.path("disk"), image.path("a"), image.path("socket"));
+        let served = Served::start([&disk, "--key-file", &key, "--nbd", &socket], 1);
+        let writes = ["-c", "write -P 0x5a 1M 3M", "-c", "write -P 0xa5 1500k 4k", "-c", "flush"];
+        judge("qemu-io", ["-f", "raw"].into_iter().chain(writes).chain([served.uri()]));
+        assert_eq!(served.stop().0, Some(0));
+        let plain = image.decrypted(kind, "@a");
+        assert!(plain[1 << 20..1500 << 10].iter().all(|byte| *byte == 0x5a), "{kind}");
+        assert!(plain[1500 << 10..1504 << 10].iter().all(|byte| *byte == 0xa5), "{kind}");
+        assert!(plain[1504 << 10..4 << 20].iter().all(|byte| *byte == 0x5a), "{kind}");
+    }
+}
+
+#[test]
+fn labels_tokens_backups_and_repairs_are_as_cryptsetup_has_them() {
+    let uuid = "0d9f0af5-0002-4dc1-b0a5-c9ff61d2ee12";
+    let image = Image::made("luks2", &["--label", "first", "--sector-size", "2048", "--uuid", uuid]);
+    assert_eq!(image.luks(&["uuid", "@disk"]).trim(), uuid);
+    image.luks(&["config", "@disk", "--label", "second", "--subsystem", "other"]);
+    image.luks(&["config", "@disk", "--priority", "prefer", "--key-slot", "0"]);
+    image.luks(&["config", "@disk", "--persistent", "--allow-discards", "--perf-no_read_workqueue"]);
+    let dump = image.cryptsetup(&["luksDump", "@disk"]);
+    for part in ["second", "other", "preferred", "allow-discards no-read-workqueue", "2048"] {
+        assert!(dump.contains(part), "{part} is not in {dump}");
+    }
+    image.luks(&["token", "add", "@disk", "--key-description", "a-key"]);
+    assert!(image.cryptsetup(&["luksDump", "@disk"]).contains("Key description: a-key"));
+    let json = image.cryptsetup(&["token", "export", "--token-id", "0", "@disk"]);
+    assert_eq!(image.luks(&["token", "export", "@disk", "--token-id", "0"]).trim(), json.trim());
+    fs::write(image.path("json"), &json).unwrap();
+    image.luks(&["token", "import", "@disk", "--json-file", "@json", "--token-id", "9"]);
+    assert_eq!(image.cryptsetup(&["token", "export", "--token-id", "9", "@disk"]).trim(), json.trim());
+    image.luks(&["token", "remove", "@disk", "--token-id", "0"]);
+
+    image.luks(&["header-backup", "@disk", "--header-backup-file", "@backup"]);
+    image.refused(&["header-backup", "@disk", "--header-backup-file", "@backup"], "exists");
+    image.luks(&["erase", "@disk", "--batch-mode"]);
+    assert_eq!(image.opening(), "");
+    image.luks(&["header-restore", "@disk", "--header-backup-file", "@backup", "--batch-mode"]);
+    assert_eq!(image.opening(), "a");
+
+    let mut bytes = fs::read(image.path("disk")).unwrap();
+    bytes[5000] ^= 1;
+    fs::write(image.path("disk"), bytes).unwrap();
+    image.refused(&["config", "@disk", "--label", "third"], "udm luks repair");
+    assert!(image.luks(&["repair", "@disk"]).contains("the same now"));
+    assert!(image.luks(&["repair", "@disk"]).contains("nothing to repair"));
+    image.assert_whole();
+    assert_eq!(image.opening(), "a");
+}
+
+#[test]
+fn a_detached_header_and_a_volume_key_of_ones_own_are_those_of_cryptsetup() {
+    let image = Image::made("luks2", &[]);
+    let key: Vec<u8> = noise(5, 64);
+    fs::write(image.path("volume-key"), &key).unwrap();
+    fs::write(image.path("data"), vec![0; 2 << 20]).unwrap();
+    let costs = ["--volume-key-file", "@volume-key", "--header", "@header"];
+    image.luks_cheap(&[&["format", "@data", "@a"][..], &costs].concat());
+    image.cryptsetup(&["open", "--test-passphrase", "@data", "--header", "@header", "--key-file", "@a"]);
+    let dump = image.cryptsetup(&["luksDump", "--dump-volume-key", "--key-file", "@a", "@header"]);
+    let first: Vec<_> = key[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(dump.contains(&first.join(" ")), "{dump}");
+    // Without any passphrase, the key itself gets a key slot.
+    let words = ["add-key", "@data", "@b", "--header", "@header", "--volume-key-file", "@volume-key"];
+    image.luks_cheap(&words);
+    image.cryptsetup(&["open", "--test-passphrase", "@data", "--header", "@header", "--key-file", "@b"]);
+    let told =
+        run(image.words(&["read", "@data", "--header", "@header", "--key-file", "@b", "--length", "512"]));
+    assert!(told.status.success() && told.stdout.len() == 512, "{}", text(&told.stderr));
+}
+
+#[test]
+fn passphrases_come_from_descriptors_and_credentials_too() {
+    let image = Image::made("luks2", &[]);
+    let words = image.words(&["@disk", "@b", "@a"]);
+    let script = format!(
+        "exec 7<{} 8<{}; exec '{}' luks add-key {} --key-fd 7 --new-key-fd 8 {}",
+        words[2],
+        words[1],
+        path().display(),
+        words[0],
+        image.costs.join(" ")
+    );
+    judge("sh", ["-c", &script]);
+    assert_eq!(image.opening(), "ab");
+    let mut udm = Command::new(path());
+    udm.args(["luks", "add-key", &words[0], "--key-credential", "a", "--new-key-credential", "c"]);
+    let done = udm.args(image.costs).env("CREDENTIALS_DIRECTORY", image.folder.path()).output().unwrap();
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert_eq!(image.opening(), "abc");
+    image.refused(&["add-key", "@disk", "@d", "--key-credential", "../a"], "no credential");
+    fs::write(image.path("empty"), "").unwrap();
+    image.refused(&["add-key", "@disk", "@empty", "--key-file", "@a"], "is empty");
+}
+
+/// Nothing is lost unless a person at a terminal says YES; of the last key, twice.
+#[test]
+fn a_person_is_asked_before_something_is_lost() {
+    let image = Image::made("luks2", &[]);
+    let before = fs::read(image.path("disk")).unwrap();
+    let udm = |words: &[&'static str]| [&["luks"], words].concat();
+    for words in [
+        udm(&["kill-slot", "@disk", "0", "--key-file", "@a"]),
+        udm(&["remove-key", "@disk", "@a"]),
+        udm(&["erase", "@disk"]),
+        udm(&["format", "@disk", "@b"]),
+    ] {
+        let words = image.words(&words);
+        let alone = Command::new("setsid")
+            .arg("--wait")
+            .arg(path())
+            .args(&words)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert_eq!(alone.status.code(), Some(2), "{words:?}");
+        assert!(text(&alone.stderr).contains("--batch-mode"), "{}", text(&alone.stderr));
+        for answer in ["yes", "", "YES\nno"] {
+            // One YES is enough but where two are asked for.
+            if answer == "YES\nno"
+                && !words.iter().any(|word| word.contains("-slot") || word.contains("-key"))
+            {
+                continue;
+            }
+            let told = at_a_terminal(&words, answer);
+            assert!(told.contains("Type YES") && told.contains("was not YES"), "{words:?}: {told}");
+        }
+        assert!(fs::read(image.path("disk")).unwrap() == before, "{words:?}: something was changed");
+    }
+    let told =
+        at_a_terminal(&image.words(&udm(&["kill-slot", "@disk", "0", "--key-file", "@a"])), "YES\nYES");
+    assert!(told.contains("Key slot 0 destroyed"), "{told}");
+    assert_eq!(image.opening(), "");
+}
+
+/// What `udm` says at a terminal where somebody types `answer`.
+fn at_a_terminal(words: &[String], answer: &str) -> String {
+    let command = format!("'{}' {}", path().display(), words.join(" "));
+    let typed = format!("(sleep 0.3; printf '{answer}\\n'; sleep 0.3) | script -qec \"{command}\" /dev/null");
+    text(&try_judge("sh", ["-c", &typed]).stdout)
+}
+
+#[test]
+fn what_cannot_be_is_refused_and_leaves_no_file_behind() {
+    let image = Image::made("luks2", &[]);
+    image.refused(&["format", "@new", "@a", "--size", "1M"], "it has no room for the header");
+    assert!(!std::path::Path::new(&image.path("new")).exists(), "the image that was not made is there");
+    image.refused(
+        &["format", "@disk", "@a", "--size", "1M", "--batch-mode"],
+        "without --size it is formatted",
+    );
+    image.refused(&["format", "@disk", "@a", "--cipher", "aes-xts-plain46", "--batch-mode"], "plain46");
+    image.refused(&["format", "@disk", "@a", "--pbkdf-memory", "1", "--batch-mode"], "--pbkdf-memory is 1");
+    image.refused(&["add-key", "@disk", "@b", "--key-file", "@c"], "does not open key slot 0");
+    image.refused(&["add-key", "@disk", "@b", "--key-file", "@a", "-S", "0"], "this key slot is in use");
+    image.refused(&["kill-slot", "@disk", "3", "--key-file", "@a"], "it is not in use");
+    image.refused(&["config", "@disk"], "nothing to set");
+    image.refused(&["token", "remove", "@disk", "--token-id", "3"], "no such token");
+    image.refused(&["erase", "@a", "--batch-mode"], "no LUKS header");
+    let json = run(["--json", "luks", "kill-slot", &image.path("disk"), "9", "--key-file", &image.path("a")]);
+    let told: Value = serde_json::from_slice(&json.stderr).unwrap();
+    assert_eq!(told["status"], 2, "{told}");
+    image.luks_cheap(&["add-key", "@disk", "@b", "--key-file", "@a"]);
+    image.refused(&["kill-slot", "@disk", "1", "--key-file", "@b"], "is that of key slot 1 itself");
+    assert_eq!(image.opening(), "ab");
+}
