@@ -165,6 +165,79 @@ fn keys_ciphers_and_sector_sizes_change_and_the_payload_does_not() {
     assert_refused(&refused, 2, &["a table describes what is there", "--no-create"]);
 }
 
+/// What a passphrase of a test costs.
+const CHEAP: [&str; 4] = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
+
+/// Oracles: qemu-img reads the LUKS1 volume; cryptsetup opens each with its passphrase, and decrypts one in place.
+#[test]
+fn a_plain_image_becomes_a_volume_that_others_open() {
+    let files = Files::new(8 * MIB, 0xC0_4E4A);
+    let (raw, key, other) = (files.raw("plain"), files.path("key"), files.path("other-key"));
+    for (name, options) in [
+        ("one", "--type luks1"),
+        (
+            "two",
+            "--type luks2 --pbkdf argon2id --pbkdf-memory 64 --pbkdf-force-iterations 4 --pbkdf-parallel 1",
+        ),
+        ("cbc", "--cipher aes-cbc-essiv:sha256 --key-size 128 --sector-size 512 --label of-a-test"),
+    ] {
+        let image = files.path(name);
+        let cheap = if options.contains("argon2id") { &[][..] } else { &CHEAP[..] };
+        let words = [&[&*raw, &image, "--verify", "--dst-key-file", &key], cheap].concat();
+        let told = converted(&words.into_iter().chain(options.split(' ')).collect::<Vec<_>>());
+        assert_eq!(told["sha256"], judge("sha256sum", [&files.path("plain")])[..64], "{told}");
+        judge("cryptsetup", ["open", "--test-passphrase", &image, "--key-file", &key]);
+        let found = fs::metadata(&image).unwrap();
+        assert!(found.blocks() * 512 >= found.len(), "there are holes in ciphertext");
+    }
+    let secret = format!("secret,id=s,file={key}");
+    let luks = format!("driver=luks,key-secret=s,file.filename={}", files.path("one"));
+    judge(
+        "qemu-img",
+        ["convert", "--object", &secret, "--image-opts", "-O", "raw", &luks, &files.path("back")],
+    );
+    assert!(fs::read(files.path("back")).unwrap() == files.plain, "qemu-img reads something else");
+    // Another key in the place of the old volume; the old passphrase opens it no more.
+    let two = files.path("two");
+    let words = ["--force", &two, &two, "--key-file", &key, "--new-keyfile", &other, "--sector-size", "4096"];
+    converted(&[&words[..], &CHEAP].concat());
+    assert_refused(
+        &run(["luks", "test-passphrase", &two, "--key-file", &key]),
+        2,
+        &["does not open key slot 0"],
+    );
+    let decrypt =
+        ["reencrypt", "-q", "--decrypt", "--force-offline-reencrypt", "--header", &files.path("header")];
+    judge("cryptsetup", decrypt.into_iter().chain(["--key-file", &other, &two]));
+    assert!(fs::read(&two).unwrap()[..8 * MIB] == files.plain, "cryptsetup decrypts it to something else");
+}
+
+#[test]
+fn a_volume_that_cannot_be_made_leaves_nothing_behind() {
+    let files = Files::new(MIB, 0xC0_4E4B);
+    let (raw, key, new) = (files.raw("plain"), files.path("key"), files.path("new"));
+    fs::write(files.path("odd"), vec![7; 4096 + 512]).unwrap();
+    let make = |source: &str, options: &str| {
+        let words = [&[source, &*new, "--dst-key-file", &key], &CHEAP[..]].concat();
+        convert(&words.into_iter().chain(options.split_whitespace()).collect::<Vec<_>>())
+    };
+    let odd = make(&files.raw("odd"), "--sector-size 4096");
+    assert_refused(&odd, 2, &["4608 bytes", "sectors of 4096", "--sector-size 512 would do"]);
+    assert_refused(&make(&raw, "--cipher aes-xts-plain46"), 2, &["plain46"]);
+    assert_refused(&make(&raw, "--key-size 100"), 2, &["--key-size"]);
+    assert_refused(&make(&raw, "--sector-size 1000"), 2, &["1000"]);
+    assert_refused(&make(&raw, "--uuid 7"), 2, &["--uuid"]);
+    let small = [&[&*raw, &*new, "--dst-key-file", &key], &CHEAP[..]].concat();
+    assert_refused(&convert_limited(4 * MIB, &small), 1, &["cannot have the size of the source"]);
+    let left: Vec<_> =
+        fs::read_dir(files.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().contains("new")), "{left:?} was left");
+    // And a size that fits: sectors of 512 are chosen by themselves.
+    assert!(make(&files.raw("odd"), "").status.success());
+    let told = run(["luks", "dump", &new]);
+    assert!(text(&told.stdout).contains("sector: 512"), "{}", text(&told.stdout));
+}
+
 #[test]
 fn what_is_there_already_is_not_touched() {
     let files = Files::new(2 * MIB, 0xC0_4E43);
@@ -216,18 +289,18 @@ fn journal(path: &str) -> (Option<u64>, u64) {
     (told["position"].as_u64(), written)
 }
 
-/// Starts `udm convert`, and kills it a while after it began to copy: whether it was still at work.
+/// Starts `udm convert`, and kills it a while after it remembered a few times how far it is: whether it was still at work.
 fn killed(words: &[&str], journal_path: &str, random: &mut SplitMix64) -> bool {
-    let before = journal(journal_path).1;
     let mut child = Command::new(path()).args(["--quiet", "convert"]).args(words).spawn().unwrap();
+    let (mut last, mut writes) = (journal(journal_path).1, random.below(6));
     // Some die before they have begun.
-    for _ in 0..if random.below(5) == 0 { random.below(100) } else { 10_000 } {
-        if journal(journal_path).1 != before || child.try_wait().unwrap().is_some() {
-            break;
-        }
+    while writes > 0 && child.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(1));
+        let now = journal(journal_path).1;
+        writes -= usize::from(now != last);
+        last = now;
     }
-    std::thread::sleep(Duration::from_millis(random.below(200) as u64));
+    std::thread::sleep(Duration::from_millis(random.below(30) as u64));
     let ended = child.try_wait().unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
@@ -240,22 +313,24 @@ fn killed(words: &[&str], journal_path: &str, random: &mut SplitMix64) -> bool {
 fn ten_kills_and_the_payload_is_the_same() {
     let seed = 0xC0_4E45;
     let files = Files::new(256 * MIB, seed);
-    files.luks_format("one.img", "key", "--type luks2 --sector-size 4096");
     let (image, key, raw) = (files.path("one.img"), files.path("key"), files.raw("plain"));
     let back = files.raw("back");
-    let into_volume = ["-n", &raw, &image, "--dst-key-file", &key, "--resume", "--checkpoint", "2M"];
-    let into_file = ["-d", &key, &image, &back, "--resume", "--checkpoint", "2M"];
+    let goes_on = ["--resume", "--checkpoint", "2M"];
+    let into_volume = [&[&*raw, &image, "--dst-key-file", &key], &goes_on[..], &CHEAP].concat();
+    let into_file = [&["-d", &*key, &image, &back], &goes_on[..]].concat();
     let mut random = SplitMix64::new(seed);
     for (words, to, kills) in [(&into_volume[..], "one.img", 6), (&into_file[..], "back", 4)] {
         let journal_path = files.path(&format!("{to}.udm-convert"));
         let mut positions = Vec::new();
         while positions.len() < kills {
             if killed(words, &journal_path, &mut random) {
-                assert!(!files.exists("back"), "a part of it looks like the whole");
+                // It may have died between its last two steps.
+                let is_part = files.exists(&format!("{to}.udm-part"));
+                assert!(!files.exists(to) || !is_part, "a part of it looks like the whole");
                 positions.push(journal(&journal_path).0.unwrap_or(0));
             } else {
                 // It was faster than the dice: once more from the beginning.
-                let _ = fs::remove_file(files.path("back"));
+                let _ = fs::remove_file(files.path(to));
                 positions.clear();
             }
         }
@@ -279,6 +354,7 @@ fn a_journal_that_lies_is_found_by_verify_and_one_of_another_source_is_refused()
     let words = [&*raw, &*out, "--resume", "--checkpoint", "1M"];
     while !killed(&words, &journal_path, &mut random) || !Path::new(&part).exists() {
         let _ = fs::remove_file(files.path("out"));
+        let _ = fs::remove_file(&journal_path);
     }
     let interrupted = convert(&[&raw, &out]);
     assert_refused(&interrupted, 2, &["was interrupted", "--resume goes on with it", "--force begins anew"]);

@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 use udm_backend::locate::parse_size;
+use udm_luks::{FormatOptions, SlotOptions, Version};
 
-use super::{OpenArgs, TableArgs, UnlockArgs};
+use super::luks::parse_bits;
+use super::{LuksType, OpenArgs, SlotArgs, TableArgs, UnlockArgs, default_key_size};
+use crate::luks::Passphrase;
 
 /// Arguments of `convert`.
 #[derive(Args, Debug)]
@@ -57,6 +60,12 @@ pub struct ConvertArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its doc comment would be taken for help")]
     pub target: DestinationArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
+    pub volume: VolumeArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
+    pub slot: SlotArgs,
 }
 
 /// How the destination of a conversion is opened.
@@ -72,6 +81,72 @@ pub struct DestinationArgs {
     /// A file whose bytes are the passphrase of DST, newlines too. Without it, the terminal is asked
     #[arg(long, alias = "new-keyfile", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub dst_key_file: Option<PathBuf>,
+    /// How many bytes at the beginning of that file are left out
+    #[arg(long, value_name = "BYTES", value_parser = parse_size, requires = "dst_key_file")]
+    pub dst_keyfile_offset: Option<u64>,
+    /// How many bytes of that file are taken
+    #[arg(long, value_name = "BYTES", value_parser = parse_size, requires = "dst_key_file")]
+    pub dst_keyfile_size: Option<u64>,
+    /// The systemd credential of this name has the passphrase of DST
+    #[arg(long, value_name = "NAME", conflicts_with = "dst_key_file")]
+    pub dst_key_credential: Option<String>,
+}
+
+/// The LUKS volume that a conversion makes.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "New volume")]
+pub struct VolumeArgs {
+    /// The version of the header
+    #[arg(short = 'M', long = "type", value_name = "TYPE", default_value = "luks2")]
+    pub version: LuksType,
+    /// The cipher, with its mode and IV mode
+    #[arg(short, long, default_value = "aes-xts-plain64")]
+    pub cipher: String,
+    /// The bits of the volume key [default: 512 for xts, 256 else]
+    #[arg(short = 's', long, value_name = "BITS", value_parser = parse_bits)]
+    pub key_size: Option<usize>,
+    /// The bytes that share one IV [default: 4096 where the data are whole sectors of it, else 512]
+    #[arg(long, value_name = "BYTES")]
+    pub sector_size: Option<u32>,
+    /// A label
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub label: String,
+    /// The UUID [default: a new one]
+    #[arg(long)]
+    pub uuid: Option<String>,
+}
+
+impl DestinationArgs {
+    /// Where the passphrase of the destination comes from.
+    pub(crate) fn passphrase(&self) -> Passphrase {
+        match (&self.dst_key_file, &self.dst_key_credential) {
+            (Some(path), _) => Passphrase::File {
+                path: path.clone(),
+                offset: self.dst_keyfile_offset.unwrap_or(0),
+                size: self.dst_keyfile_size.and_then(|size| usize::try_from(size).ok()),
+            },
+            (None, Some(name)) => Passphrase::Credential(name.clone()),
+            (None, None) => Passphrase::Ask,
+        }
+    }
+}
+
+impl ConvertArgs {
+    /// How a new volume is to be.
+    pub(crate) fn format_options(&self) -> FormatOptions {
+        let (volume, version) = (&self.volume, Version::from(self.volume.version));
+        FormatOptions {
+            version,
+            encryption: volume.cipher.clone(),
+            key_size: volume.key_size.unwrap_or_else(|| default_key_size(&volume.cipher)),
+            hash: self.slot.hash,
+            slot: SlotOptions { cipher: self.slot.cipher(), ..SlotOptions::new(self.slot.kdf(version)) },
+            sector_size: volume.sector_size,
+            label: volume.label.clone(),
+            uuid: volume.uuid.clone(),
+            ..FormatOptions::luks2()
+        }
+    }
 }
 
 /// What `convert --help` says besides.

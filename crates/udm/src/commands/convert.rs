@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::cli::{ConvertArgs, Failure, TableArgs, human, print};
 use crate::convert::{ConvertError, Existing, Interrupted, Job, Name, NewVolume, Outcome, convert};
-use crate::luks::{Passphrase, Unlocking};
+use crate::luks::{Unlocking, check_cipher};
 
 pub(crate) fn run(args: &ConvertArgs, json: bool) -> Result<(), Failure> {
     let job = job(args, json)?;
@@ -19,11 +19,9 @@ pub(crate) fn run(args: &ConvertArgs, json: bool) -> Result<(), Failure> {
 /// What the arguments ask for.
 fn job(args: &ConvertArgs, json: bool) -> Result<Job, Failure> {
     let (source, destination) = names(args)?;
-    let dst = &args.target;
-    let passphrase = match &dst.dst_key_file {
-        Some(path) => Passphrase::File { path: path.clone(), offset: 0, size: None },
-        None => Passphrase::Ask,
-    };
+    let volume = args.format_options();
+    check_cipher(&volume.encryption, volume.key_size, volume.sector_size.unwrap_or(512))
+        .map_err(|fault| Failure::request(format!("--cipher: {fault}")))?;
     if !args.sparse_size.is_multiple_of(SECTOR_SIZE as u64) {
         let why = format!("--sparse-size {} is no multiple of {SECTOR_SIZE}; 4K would do", args.sparse_size);
         return Err(Failure::request(why));
@@ -33,8 +31,8 @@ fn job(args: &ConvertArgs, json: bool) -> Result<Job, Failure> {
         destination,
         options: args.open.options(false),
         source_unlocking: args.unlock.unlocking(),
-        destination_unlocking: Unlocking { passphrase, ..Unlocking::default() },
-        volume: NewVolume::new(udm_luks::FormatOptions::luks2()).map_err(Failure::request)?,
+        destination_unlocking: Unlocking { passphrase: args.target.passphrase(), ..Unlocking::default() },
+        volume: NewVolume::new(volume).map_err(Failure::request)?,
         existing: match (args.no_create, args.force) {
             (true, _) => Existing::Keep,
             (_, true) => Existing::Replace,

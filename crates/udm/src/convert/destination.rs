@@ -134,7 +134,7 @@ impl Destination {
 
 /// The passphrase of a volume that is made at `path`.
 fn new_passphrase(how: &Opening<'_>, path: &Path) -> Result<Arc<Secret>, ConvertError> {
-    let passphrase = how.unlocking.passphrase.get(path).map_err(LuksError::from);
+    let passphrase = how.unlocking.passphrase.get_new(path).map_err(LuksError::from);
     passphrase.map_err(|error| DeviceError::from(error).into())
 }
 
