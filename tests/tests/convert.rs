@@ -305,7 +305,10 @@ fn killed(words: &[&str], journal_path: &str, random: &mut SplitMix64) -> bool {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(ended.is_none_or(|status| status.success()), "{words:?}: {ended:?}");
-    ended.is_none()
+    // It may have been done, and about to end.
+    let to = journal_path.strip_suffix(".udm-convert").unwrap();
+    let is_done = Path::new(to).exists() && !Path::new(journal_path).exists();
+    ended.is_none() && !is_done
 }
 
 /// Kills it at random times, and goes on until it is done. The oracle is the source.
@@ -352,7 +355,8 @@ fn a_journal_that_lies_is_found_by_verify_and_one_of_another_source_is_refused()
     let (journal_path, part) = (files.path("out.udm-convert"), files.path("out.udm-part"));
     let mut random = SplitMix64::new(1);
     let words = [&*raw, &*out, "--resume", "--checkpoint", "1M"];
-    while !killed(&words, &journal_path, &mut random) || !Path::new(&part).exists() {
+    let there = |path: &str| Path::new(path).exists();
+    while !killed(&words, &journal_path, &mut random) || !there(&part) || !there(&journal_path) {
         let _ = fs::remove_file(files.path("out"));
         let _ = fs::remove_file(&journal_path);
     }

@@ -7,6 +7,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use rustix::io::Errno;
@@ -25,6 +26,8 @@ use crate::luks::{LuksError, Unlocking};
 
 /// Behind the name of a file that is not whole yet.
 const PART: &str = ".udm-part";
+/// How long a killed conversion may take to let go of its file.
+const PATIENCE_MS: u64 = 5000;
 
 /// Where the bytes go.
 pub(super) struct Destination {
@@ -89,22 +92,18 @@ impl Destination {
         how: &Opening<'_>,
     ) -> Result<Self, ConvertError> {
         let size = source.size();
-        match name {
-            Name::Luks(path) => {
-                let size = how.volume.size(size)?;
-                // Asked for before anything is made: a person may think better of it.
-                let passphrase = new_passphrase(how, Path::new(path))?;
-                let file = made.make(size, 0o600)?;
-                made.reserve(&file, size)
-                    .and_then(|()| how.volume.make_in(file, &made.part, &passphrase))
-                    .and_then(|table| Self::of_volume(&table, &made.part, how))
-                    .inspect_err(|_| made.forget())
-            }
-            _ => {
-                made.make(size, if source.is_secret { 0o600 } else { 0o666 })?;
-                Self::unfinished(made, name, how)
-            }
-        }
+        let Name::Luks(path) = name else {
+            made.make(size, if source.is_secret { 0o600 } else { 0o666 })?;
+            return Self::unfinished(made, name, how);
+        };
+        let size = how.volume.size(size)?;
+        // Asked for before anything is made: a person may think better of it.
+        let passphrase = new_passphrase(how, Path::new(path))?;
+        let file = made.make(size, 0o600)?;
+        made.reserve(&file, size)
+            .and_then(|()| how.volume.make_in(file, &made.part, &passphrase))
+            .and_then(|table| Self::of_volume(&table, &made.part, how))
+            .inspect_err(|_| made.forget())
     }
 
     /// Opens a file that was made by a conversion that was interrupted.
@@ -129,6 +128,18 @@ impl Destination {
         let (device, mut identity, _) = open_table(&Files::new(how.options), table, "luks")?;
         add_file(&mut identity, path, false)?;
         Ok(Self { device, identity, zeros: Zeros::Write })
+    }
+}
+
+/// Waits a little while until nobody has a lock on a file: the kernel lets go of what a killed process had only when the
+/// I/O of that has ended, a moment after the process has. Who opens it then says whether it is in use.
+pub(super) fn wait_until_free(path: &Path) {
+    let Ok(file) = File::open(path) else { return };
+    for _ in 0..PATIENCE_MS / 10 {
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -173,6 +184,7 @@ impl Made {
     /// Removes what an earlier conversion left, unless it is still at work.
     fn remove_unused(&self) -> Result<(), ConvertError> {
         let failed = || ConvertError::file(&self.part, "cannot be replaced");
+        wait_until_free(&self.part);
         match File::open(&self.part) {
             Ok(file) => {
                 let in_use = "another conversion is writing it";
