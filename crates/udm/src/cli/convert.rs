@@ -20,11 +20,11 @@ use crate::luks::Passphrase;
     after_help = "More with --help."
 )]
 pub struct ConvertArgs {
-    /// What is converted: an image with a LUKS header, or raw:PATH for bytes as they are
+    /// What is converted: an image with a LUKS header, or raw:PATH for bytes as they are, or an NBD URI
     #[arg(value_name = "SRC", value_hint = ValueHint::FilePath)]
     pub source: Option<String>,
     /// What it becomes: an image with a LUKS header, or raw:PATH for bytes as they are. It is made, unless --no-create says
-    /// otherwise
+    /// otherwise; an NBD URI must be there
     #[arg(value_name = "DST", value_hint = ValueHint::FilePath)]
     pub destination: Option<String>,
     /// Write into what is at DST, and keep it as it is otherwise: its size, its header and its keys
@@ -158,4 +158,14 @@ shows where there are no data.
 Interruptions: a DST that is made is called DST.udm-part until it is whole, so what is at DST is a whole conversion or \
 none. DST.udm-convert remembers what is converted into what and up to where that is durable; it has no key. The same \
 command with --resume goes on from there after SIGINT, kill -9, a full disk or a power cut, if both sides are what they were. \
-Into a DST that is there already (--no-create) the bytes go at once: until it is done, it is a mixture.";
+Into a DST that is there already (--no-create) the bytes go at once: until it is done, it is a mixture.
+
+Other formats: whatever qemu-nbd serves.
+  qemu-nbd --read-only --shared 4 --format qcow2 --socket $PWD/disk.sock disk.qcow2 &
+  udm convert \"nbd+unix:///?socket=$PWD/disk.sock\" disk.img
+
+Examples:
+  udm convert raw:plain.img disk.img --verify
+  udm convert disk.img raw:plain.img --key-file key
+  udm convert old.img new.img --key-file old-key --dst-key-file new-key --sector-size 4096
+  udm convert --force disk.img disk.img             (another passphrase, and a new volume key)";

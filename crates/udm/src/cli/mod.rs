@@ -12,7 +12,7 @@ mod luks;
 pub use args::*;
 pub use convert::*;
 pub use device::*;
-pub(crate) use device::{read_secret, read_table};
+pub(crate) use device::{is_plain, read_secret, read_table};
 pub use dm::*;
 pub use failure::Failure;
 pub use luks::*;

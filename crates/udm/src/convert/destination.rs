@@ -65,6 +65,9 @@ impl Destination {
                 let device = files.open_image(&format!("raw:{path}"), how.unlocking)?;
                 (device, json!({ "kind": "raw" }), false)
             }
+            Name::Nbd(uri) => {
+                (files.open_image(uri, how.unlocking)?, json!({ "kind": "nbd", "uri": uri }), false)
+            }
             Name::Luks(path) => {
                 let (device, identity, _) = open_table(&files, &luks_table(path, how.unlocking)?, "luks")?;
                 (device, identity, true)

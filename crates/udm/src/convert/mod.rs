@@ -177,13 +177,16 @@ impl Job {
     /// Whether the destination is to be made: nothing is touched yet.
     fn place(&self, found: Option<&Found>) -> Result<Place, ConvertError> {
         let refuse = |why: &str, hint: &str| {
-            let name = self.destination.path().map_or("a table".into(), |path| path.display().to_string());
+            let name = match &self.destination {
+                Name::Raw(name) | Name::Luks(name) | Name::Nbd(name) => name,
+                Name::Table(_) => "a table",
+            };
             Err(ConvertError::Request(format!("{name} {why}; {hint}")))
         };
         let into = "--no-create writes into it";
         let Some(path) = self.destination.path() else {
             return match self.existing {
-                Existing::Refuse => refuse("describes what is there", into),
+                Existing::Refuse => refuse("is there already", into),
                 _ => Ok(Place::Existing),
             };
         };

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::error::ConvertError;
 use crate::compare::hex;
-use crate::device::{DeviceError, DeviceOptions, Files, luks_table};
+use crate::device::{DeviceError, DeviceOptions, Files, is_nbd, luks_table};
 use crate::luks::Unlocking;
 
 /// What names a device.
@@ -22,6 +22,8 @@ pub(crate) enum Name {
     Raw(String),
     /// A LUKS image.
     Luks(String),
+    /// An export of an NBD server.
+    Nbd(String),
     /// A table's text.
     Table(Zeroizing<String>),
 }
@@ -42,6 +44,7 @@ impl Name {
     pub(crate) fn of(word: &str) -> Self {
         match word.strip_prefix("raw:") {
             Some(path) => Self::Raw(path.into()),
+            None if is_nbd(word) => Self::Nbd(word.into()),
             None => Self::Luks(word.into()),
         }
     }
@@ -50,7 +53,7 @@ impl Name {
     pub(super) fn path(&self) -> Option<&Path> {
         match self {
             Self::Raw(path) | Self::Luks(path) => Some(Path::new(path)),
-            Self::Table(_) => None,
+            Self::Nbd(_) | Self::Table(_) => None,
         }
     }
 }
@@ -74,12 +77,14 @@ impl Source {
                 let holes = if holes { File::open(path).ok() } else { None };
                 (device, json!({ "kind": "raw" }), holes)
             }
+            Name::Nbd(uri) => (files.open_image(uri, unlocking)?, json!({ "kind": "nbd", "uri": uri }), None),
             Name::Luks(path) => open_table(&files, &luks_table(path, unlocking)?, "luks")?,
             Name::Table(text) => {
                 open_table(&files, &Table::parse(text).map_err(DeviceError::from)?, "table")?
             }
         };
-        let mut source = Self { device, identity, holes, is_secret: !matches!(name, Name::Raw(_)) };
+        let mut source =
+            Self { device, identity, holes, is_secret: !matches!(name, Name::Raw(_) | Name::Nbd(_)) };
         if let Some(path) = name.path() {
             add_file(&mut source.identity, path, true)?;
         }
