@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use udm_backend::locate::parse_size;
 use udm_export::nbd::address::Address;
 
-use super::{DeviceArgs, DmArgs, LuksArgs, OpenArgs, TableArgs, UnlockArgs};
+use super::{ConvertArgs, DeviceArgs, DmArgs, LuksArgs, OpenArgs, TableArgs, UnlockArgs};
 
 /// The device mapper in userspace: encrypted volumes without root, kernel module or device-mapper.
 #[derive(Parser, Debug)]
@@ -47,6 +47,8 @@ pub enum Command {
     Read(ReadArgs),
     /// Write to a device without serving it
     Write(WriteArgs),
+    /// Copy a device or image into another one: encrypted, decrypted, or under another key
+    Convert(Box<ConvertArgs>),
     /// Check or print a table
     Table(TableCommandArgs),
     /// Suspend, resume, reload and look at the devices of a server that runs, and change their keys

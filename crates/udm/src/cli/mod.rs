@@ -3,14 +3,16 @@
 //! Exit status: 0 done, 1 the work failed, 2 the request was wrong. Data goes to stdout, messages to stderr.
 
 mod args;
+mod convert;
 mod device;
 mod dm;
 mod failure;
 mod luks;
 
 pub use args::*;
+pub use convert::*;
 pub use device::*;
-pub(crate) use device::{read_secret, read_table};
+pub(crate) use device::{is_plain, read_secret, read_table};
 pub use dm::*;
 pub use failure::Failure;
 pub use luks::*;
@@ -42,6 +44,7 @@ fn run(command: Command, json: bool, quiet: bool) -> Result<(), Failure> {
         Command::Serve(args) => commands::serve::run(&args, json),
         Command::Read(args) => commands::read::run(&args),
         Command::Write(args) => commands::write::run(&args, json),
+        Command::Convert(args) => commands::convert::run(&args, json),
         Command::Table(args) => commands::table::run(&args, json),
         Command::Dm(args) => commands::dm::run(&args, json),
         Command::Luks(args) => commands::luks::run(&args, json, quiet),
