@@ -308,7 +308,7 @@ fn what_a_cut_leaves_can_be_repaired() {
     assert!(repaired > 30);
     // As another program may write it: then the copy that is whole changes, too, more than its first sector.
     let image = torn.unwrap();
-    let mut image = with_metadata(&image, format!(" {}", metadata(&image)).as_bytes());
+    let mut image = with_metadata(&image, metadata(&image).replacen('{', "{ ", 1).as_bytes());
     image[4100] ^= 1;
     let row: Row = ("repair", |volume| volume.repair().map(drop), &["ab2"]);
     let (wrong, cuts) = cuts_of(&image, &row, Fault::None, &mut seed);
