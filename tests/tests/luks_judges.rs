@@ -209,6 +209,8 @@ fn labels_tokens_backups_and_repairs_are_as_cryptsetup_has_them() {
     bytes[5000] ^= 1;
     fs::write(image.path("disk"), bytes).unwrap();
     image.refused(&["config", "@disk", "--label", "third"], "udm luks repair");
+    image.refused(&["header-backup", "@disk", "--header-backup-file", "@half"], "udm luks repair");
+    assert!(!std::path::Path::new(&image.path("half")).exists(), "half a backup is there");
     assert!(image.luks(&["repair", "@disk"]).contains("the same now"));
     assert!(image.luks(&["repair", "@disk"]).contains("nothing to repair"));
     image.assert_whole();

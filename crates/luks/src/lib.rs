@@ -1,4 +1,4 @@
-//! LUKS1 and LUKS2 volumes: what their headers say, and the volume key for a passphrase.
+//! LUKS1 and LUKS2 volumes: what their headers say, the volume key for a passphrase, and how both are made and changed.
 //!
 //! A [`Volume`] is a header that was read and checked. [`Volume::unlock`] gives what a dm-crypt target needs: where the
 //! data are, under what cipher, and the key in memory that is locked, in no core dump, and wiped.
@@ -10,6 +10,22 @@
 //! let volume = Volume::open(File::open("disk.img")?, Place::Attached)?;
 //! let unlocked = volume.unlock(b"correct horse", &UnlockOptions::default())?;
 //! println!("{} from byte {} on", unlocked.segment.encryption, unlocked.segment.offset);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A volume is made by [`format()`](format::format), and changed through whatever has [`Storage`]; a file is [`Locked`]
+//! meanwhile. At any power cut the old or the new header opens.
+//!
+//! ```no_run
+//! use udm_luks::{FormatOptions, Locked, Place, SlotOptions, UnlockOptions, Volume, format};
+//!
+//! let mut image = Locked::open("disk.img".as_ref())?;
+//! let options = FormatOptions::luks2();
+//! format(&mut image, &options, b"correct horse")?;
+//!
+//! let mut volume = Volume::open(image, Place::Attached)?;
+//! let key = volume.find_key(b"correct horse", &UnlockOptions::default())?;
+//! volume.add_key(&key, b"battery staple", &SlotOptions::new(options.slot.kdf))?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock, major, minor};
+use rustix::fs::{FlockOperation, OFlags, flock, major, minor};
 
 use crate::source::{ReadAt, Storage};
 
@@ -30,7 +30,23 @@ impl Locked {
     /// # Errors
     /// Where it cannot be opened or locked.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::options().read(true).write(true).open(path)?;
+        Self::lock(File::options().read(true).write(true).open(path)?)
+    }
+
+    /// The same of what nobody uses: a device that is mounted, or has another one on it, is busy.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn open_unused(path: &Path) -> io::Result<Self> {
+        let mut options = File::options();
+        options.read(true).write(true);
+        if std::fs::metadata(path)?.file_type().is_block_device() {
+            options.custom_flags(OFlags::EXCL.bits() as i32);
+        }
+        Self::lock(options.open(path)?)
+    }
+
+    fn lock(file: File) -> io::Result<Self> {
         let told = file.metadata()?;
         let number = if told.file_type().is_block_device() { lock_number(told.rdev()) } else { None };
         flock(&file, FlockOperation::LockExclusive)?;
@@ -41,6 +57,17 @@ impl Locked {
     pub fn file(&self) -> &File {
         &self.file
     }
+}
+
+/// Opens `path` for reading, and waits until nobody changes it; until the file is closed, nobody does. For whoever reads
+/// more than a header, of which one copy is whole at any time.
+///
+/// # Errors
+/// Where it cannot be opened or locked.
+pub fn open_shared(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    flock(&file, FlockOperation::LockShared)?;
+    Ok(file)
 }
 
 /// Locks a device by its number. Who has no right to does without: cryptsetup, which needs root for a device, has.
@@ -90,8 +117,11 @@ mod tests {
         let named = tempfile::NamedTempFile::new().unwrap();
         let locked = Locked::open(named.path()).unwrap();
         let other = named.reopen().unwrap();
-        assert!(flock(&other, FlockOperation::NonBlockingLockExclusive).is_err());
+        assert!(flock(&other, FlockOperation::NonBlockingLockShared).is_err());
         drop(locked);
+        let shared = (open_shared(named.path()).unwrap(), open_shared(named.path()).unwrap());
+        assert!(flock(&other, FlockOperation::NonBlockingLockExclusive).is_err());
+        drop(shared);
         flock(&other, FlockOperation::NonBlockingLockExclusive).unwrap();
     }
 }

@@ -5,7 +5,7 @@ use crate::error::{Error, Finding, shown};
 use crate::keyslot::{KeySlot, Priority};
 use crate::limits::Limits;
 use crate::luks1;
-use crate::luks2::{self, binary::MAGIC};
+use crate::luks2::{self, binary::MAGIC, keyslots::Slot};
 use crate::secret::Secret;
 use crate::segment::{ActivationFlags, Segment, Unlocked};
 use crate::source::ReadAt;
@@ -241,6 +241,7 @@ pub(crate) fn luks2_candidates(
 ) -> Result<(Vec<Candidate<'_>>, LeftOut), Error> {
     let metadata = &header.metadata;
     let (mut candidates, mut left_out) = (Vec::<Candidate<'_>>::new(), LeftOut::new());
+    let mut unsupported = None;
     for (id, slot) in &metadata.slots {
         if wanted.is_some_and(|wanted| wanted != *id) {
             continue;
@@ -251,7 +252,11 @@ pub(crate) fn luks2_candidates(
             Bound::Data => !digest.segments.is_empty(),
             Bound::Any => true,
         };
+        if let Slot::Unsupported(finding) = slot {
+            unsupported = unsupported.or(Some(finding));
+        }
         let reason = match (slot.key(), digest) {
+            (None, _) if matches!(slot, Slot::Unsupported(_)) => "it needs what udm does not have",
             (None, _) => "it is none that a passphrase opens",
             (_, None) => "no digest tells whether its key is right",
             (_, Some(digest)) if !is_bound(digest) => "its key is not that of the data",
@@ -267,6 +272,10 @@ pub(crate) fn luks2_candidates(
             },
         };
         left_out.push((*id, reason));
+    }
+    // It is worth a reason of its own where nothing else could open.
+    if let (Some(finding), true) = (unsupported, candidates.is_empty()) {
+        return Err(Error::Unsupported(finding.clone()));
     }
     if let (Some(wanted), true) = (wanted, candidates.is_empty()) {
         let why = left_out.first().map_or("it is not in use", |(_, why)| why);

@@ -77,7 +77,7 @@ const ARGON2: &[Row] = &[
     ("'type':'crypt'", "'flags':['in-reencryption'],'type':'crypt'", "segments.0.flags", UNSUPPORTED),
     ("'type':'crypt'", "'integrity':{'type':'aead'},'type':'crypt'", "segments.0.integrity.type", UNSUPPORTED),
     ("'offset':'524288'", "'offset':'0'", "segments.0.offset", Fault::Request),
-    ("'offset':'524288'", "'offset':'290816'", "segments.0.offset", Fault::Request),
+    ("'offset':'524288'", "'offset':'290816'", "segments.0.offset", HEADER),
     ("'offset':'524288'", "'offset':'524289'", "segments.0.offset", HEADER),
     ("'offset':'524288'", "'offset':'9223372036854775296'", "segments.0.offset", HEADER),
     ("aes-xts-plain64','key_size':64},'kdf'", "aes-xts-plain46','key_size':64},'kdf'", "keyslots.0.area.encryption", UNSUPPORTED),
@@ -199,6 +199,32 @@ fn a_key_slot_that_costs_too_much_does_not_keep_another_from_opening() {
     assert_field("bomb", try_it(&image, b"wrong"), "keyslots.1.kdf.memory", Fault::Hostile);
 }
 
+/// As cryptsetup's own test images have it, whose key slots are of a derivation that there never was a release with.
+#[test]
+fn a_key_slot_that_is_not_supported_does_not_keep_another_from_opening() {
+    let (image, passphrase, json) = good();
+    let begin = json.find(r#""0":{"#).unwrap() + 4;
+    let end = begin + json[begin..].find("}}").unwrap() + 2;
+    let slot = &json[begin..end];
+    let other = slot
+        .replace(r#""offset":"32768""#, r#""offset":"290816""#)
+        .replace(r#""stripes":4000"#, r#""stripes":60"#)
+        .replace(r#""258048""#, r#""4096""#)
+        .replace(r#""type":"argon2id""#, r#""type":"argon2""#);
+    let both = json.replacen(slot, &format!(r#"{slot},"1":{other}"#), 1);
+    let both = both.replace(r#""keyslots":["0"]"#, r#""keyslots":["0","1"]"#);
+    let image = with_metadata(&image, both.as_bytes());
+    try_it(&image, &passphrase).unwrap();
+    let error = try_it(&image, b"wrong").unwrap_err();
+    assert!(
+        error.to_string().contains("key slot 1 was not tried: it needs what udm does not have"),
+        "{error}"
+    );
+    let volume = Volume::open(image, Place::Attached).unwrap();
+    let named = UnlockOptions { key_slot: Some(1), ..UnlockOptions::default() };
+    assert_field("named", volume.unlock(&passphrase, &named).map(drop), "keyslots.1.kdf.type", UNSUPPORTED);
+}
+
 #[test]
 fn what_the_error_says_would_do_does() {
     let (image, passphrase, _) = good();
@@ -235,6 +261,9 @@ fn each_malformed_binary_header_is_refused_by_its_field() {
         (4096, b"[", false, "csum"),
         (4096, b"[", true, "JSON area"),
         (4096, b"\0", true, "JSON area"),
+        (4096, b" ", true, "JSON area"),
+        (16383, b"x", true, "JSON area"),
+        (16000, b"x", true, "JSON area"),
     ];
     for (at, bytes, right, field) in rows {
         let mut image = image.clone();

@@ -20,10 +20,7 @@ const MANAGED: Build = Build::Tests { package: "udm-dm", target: "--test=managed
 const BEHAVIOUR: Build = Build::Tests { package: "udm-dm", target: "--test=behaviour" };
 const KEY_MEMORY: Build = Build::Tests { package: "udm-dm", target: "--test=key_memory" };
 
-const LUKS_COMMIT: &str = "crates/luks/src/luks2/commit.rs";
-const LUKS_POWER: Build = Build::Tests { package: "udm-luks", target: "--test=power_cuts" };
-
-/// Every mutant. A new one for another crate is a row with [`Build::Tests`].
+/// Every mutant but those of LUKS. A new one for another crate is a row with [`Build::Tests`].
 pub const ALL: &[Mutant] = &[
     // Twins of decisions that were made otherwise elsewhere.
     Mutant {
@@ -433,44 +430,5 @@ pub const ALL: &[Mutant] = &[
         build: KEY_MEMORY,
         test: "no_byte_of_a_key_outlives_a_wipe_or_a_remove",
         says: "the key is at",
-    },
-    // LUKS headers.
-    Mutant {
-        name: "both copies of a LUKS2 header are written at once",
-        file: LUKS_COMMIT,
-        find: "storage.sync().map_err(Error::writing(&what))?;",
-        replace: "",
-        build: LUKS_POWER,
-        test: "the_old_or_the_new_volume_opens_at_every_power_cut",
-        says: "the LUKS header is damaged",
-    },
-    Mutant {
-        name: "a repair begins with the copy that is whole",
-        file: LUKS_COMMIT,
-        find: "order.reverse();",
-        replace: "",
-        build: LUKS_POWER,
-        test: "what_a_cut_leaves_can_be_repaired",
-        says: "the LUKS header is damaged",
-    },
-    Mutant {
-        name: "a header refers to a key slot that is not durable yet",
-        file: "crates/luks/src/keys/add.rs",
-        find: "storage.sync().map_err(Error::writing(\"the key slot\"))",
-        replace: "Ok(())",
-        build: LUKS_POWER,
-        // The area of a new key slot is free, so before the header is whole nothing is lost; but the old passphrase goes
-        // with its material, and the header that knows the new one may come before that one's.
-        test: "the_old_or_the_new_volume_opens_at_every_power_cut",
-        says: "change-key",
-    },
-    Mutant {
-        name: "a header forgets a key slot before its material is gone",
-        file: "crates/luks/src/keys/remove.rs",
-        find: "storage.sync().map_err(Error::writing(\"over key material\"))",
-        replace: "Ok(())",
-        build: LUKS_POWER,
-        test: "material_is_gone_before_the_header_forgets_it",
-        says: "sectors of the material are left",
     },
 ];

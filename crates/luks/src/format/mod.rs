@@ -43,7 +43,7 @@ pub fn format(
     Ok(Unlocked { key_slot, key, segment: plan.segment, flags: ActivationFlags::default() })
 }
 
-/// How many bytes a header in a file of its own has, which must be there for [`format`].
+/// How many bytes a header in a file of its own has, which must be there for [`format()`].
 ///
 /// # Errors
 /// Where what was asked for cannot be.

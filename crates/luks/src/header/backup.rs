@@ -16,8 +16,12 @@ impl<S: ReadAt> Volume<S> {
     /// old passphrase opens the volume, also after that one's key slot was killed.
     ///
     /// # Errors
-    /// Where it cannot be read or written.
+    /// Where its copies are not both whole and the same, or it cannot be read or written.
     pub fn back_up(&self, mut file: impl Write) -> Result<(), Error> {
+        if let Some(notice) = self.notice() {
+            let hint = "a backup of it could not be restored";
+            return Err(Error::request("the header", "of two different copies", notice, hint));
+        }
         let (end, mut at) = (self.header.end(), 0);
         let mut buffer = vec![0; PIECE];
         while at < end {

@@ -94,7 +94,7 @@ fn area(header: &luks2::Header, id: u32) -> Result<Option<Range<u64>>, Error> {
     match header.metadata.slots.iter().find(|(slot, _)| *slot == id) {
         None => Err(not_in_use(id)),
         Some((_, Slot::Key(slot))) => Ok(Some(KeySlot::area_range(slot))),
-        Some((_, Slot::Reencrypt | Slot::Other(_))) => {
+        Some((_, Slot::Unsupported(_) | Slot::Reencrypt | Slot::Other(_))) => {
             let object = header.metadata.json.get("keyslots").and_then(|slots| slots.get(&id.to_string()));
             Ok(object.and_then(keyslots::area_of))
         }

@@ -97,6 +97,9 @@ impl Binary {
         let end = json.iter().position(|byte| *byte == 0).ok_or_else(|| {
             damaged("JSON area", format!("{} bytes of text", json.len()), "a zero byte must end it")
         })?;
+        if json[end..].iter().any(|byte| *byte != 0) {
+            return Err(damaged("JSON area", format!("{end} bytes of text"), "zeros alone must follow it"));
+        }
         Ok((header, json[..end].to_vec()))
     }
 }

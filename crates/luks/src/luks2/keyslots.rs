@@ -6,7 +6,7 @@ use base64ct::{Base64, Encoding};
 
 use super::field::Field;
 use super::json::Json;
-use crate::error::Error;
+use crate::error::{Error, Finding};
 use crate::kdf::{Argon2Kind, KIB_A_LANE, Kdf, SALT_SIZES};
 use crate::keyslot::{Area, KeySlot, MAX_KEY_SIZE, MAX_MATERIAL, MAX_STRIPES, Priority};
 
@@ -22,6 +22,8 @@ pub const AREA_ALIGNMENT: u64 = 4096;
 pub enum Slot {
     /// One that a passphrase opens.
     Key(KeySlot),
+    /// One that a passphrase opens, by what is not done here. It stays as it is, and others open all the same.
+    Unsupported(Box<Finding>),
     /// What a reencryption that is under way keeps its state in.
     Reencrypt,
     /// One of a type that is not known here. It stays as it is.
@@ -47,7 +49,11 @@ pub fn read(object: &Field<'_>, place: &Range<u64>) -> Result<Vec<(u32, Slot)>, 
     let mut areas: Vec<(Range<u64>, u32)> = Vec::new();
     for (id, field) in object.numbered(MAX_SLOTS)? {
         let slot = match field.need("type")?.word()? {
-            "luks2" => Slot::Key(key_slot(id, &field)?),
+            "luks2" => match key_slot(id, &field) {
+                Ok(slot) => Slot::Key(slot),
+                Err(Error::Unsupported(finding)) => Slot::Unsupported(finding),
+                Err(error) => return Err(error),
+            },
             "reencrypt" => Slot::Reencrypt,
             other => Slot::Other(other.to_owned()),
         };

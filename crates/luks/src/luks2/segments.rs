@@ -37,12 +37,23 @@ impl Entry {
     }
 }
 
-/// Reads the object.
+/// Reads the object. The areas of key slots end at byte `end`, before the data, unless these begin at 0: then they are on
+/// another device.
 ///
 /// # Errors
 /// At the first that is not as the specification has it.
-pub fn read(object: &Field<'_>) -> Result<Vec<Entry>, Error> {
-    object.numbered(MAX_SEGMENTS)?.iter().map(|(id, field)| entry(*id, field)).collect()
+pub fn read(object: &Field<'_>, end: u64) -> Result<Vec<Entry>, Error> {
+    let mut entries = Vec::new();
+    for (id, field) in object.numbered(MAX_SEGMENTS)? {
+        let entry = entry(id, &field)?;
+        let data = entry.segment.as_ref().filter(|_| entry.is_active());
+        if data.is_some_and(|data| data.offset != 0 && data.offset < end) {
+            let why = format!("the areas of key slots end only at byte {end}, and would be written over it");
+            return Err(field.need("offset")?.damaged(why));
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
 }
 
 /// The object of a crypt segment.

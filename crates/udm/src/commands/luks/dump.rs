@@ -149,6 +149,7 @@ fn write_luks2(out: &mut String, header: &luks2::Header) -> std::fmt::Result {
 fn write_slot(out: &mut String, id: u32, slot: &Slot, metadata: &Metadata) -> std::fmt::Result {
     let slot = match slot {
         Slot::Key(slot) => slot,
+        Slot::Unsupported(finding) => return writeln!(out, "  {id}: luks2 (not supported: {finding})"),
         Slot::Reencrypt => return writeln!(out, "  {id}: reencrypt (unbound)"),
         Slot::Other(kind) => return writeln!(out, "  {id}: {} (not known here)", printable(kind)),
     };

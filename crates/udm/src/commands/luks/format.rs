@@ -6,17 +6,24 @@ use std::path::Path;
 use serde_json::json;
 use udm_luks::{FormatOptions, Place, ReadAt, SlotOptions, Version, format as format_volume};
 
-use super::{Manner, ask, failed, lock, read_key};
+use super::{Manner, ask, failed, lock_unused, read_key};
 use crate::cli::{Failure, LuksFormatArgs, default_key_size};
 use crate::luks::{Passphrase, check_cipher};
 
 /// How much of the beginning is looked at to tell whether there is something to be lost, in bytes.
 const LOOKED_AT: usize = 1 << 20;
 
+/// The largest sector, which is the default where it can be.
+const LARGEST_SECTOR: u32 = 4096;
+
 pub(super) fn format(args: &LuksFormatArgs, manner: Manner) -> Result<(), Failure> {
     let mut options = options(args)?;
-    check_cipher(&options.encryption, options.key_size, options.sector_size.unwrap_or(512))
+    let check = |sector_size| check_cipher(&options.encryption, options.key_size, sector_size);
+    check(options.sector_size.unwrap_or(512))
         .map_err(|fault| Failure::request(format!("--cipher: {fault}")))?;
+    if options.sector_size.is_none() && check(LARGEST_SECTOR).is_err() {
+        options.sector_size = Some(512);
+    }
     let path = args.header.as_deref().unwrap_or(&args.image);
     if !args.batch_mode && !manner.quiet && has_something(path) {
         ask::confirm(&format!("What is on {} is going to be lost", path.display()))?;
@@ -28,7 +35,7 @@ pub(super) fn format(args: &LuksFormatArgs, manner: Manner) -> Result<(), Failur
     };
     let passphrase = source.get_new(&args.image)?;
     make_files(args, &mut options)?;
-    let mut storage = lock(path)?;
+    let mut storage = lock_unused(path)?;
     let made = format_volume(&mut storage, &options, &passphrase).map_err(|error| {
         if args.size.is_some() {
             // It was made for this, and is of no use.

@@ -6,9 +6,10 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use serde_json::json;
 use udm_luks::header::backup;
-use udm_luks::{Header, Volume};
+use udm_luks::locked::open_shared;
+use udm_luks::{Header, Place, Volume};
 
-use super::{Manner, ask, failed, lock, open, open_locked};
+use super::{Manner, ask, failed, lock, no_file, open, open_locked};
 use crate::cli::{
     Failure, LuksBackupArgs, LuksConfigArgs, LuksImageArgs, LuksRestoreArgs, LuksUuidArgs, print,
 };
@@ -49,8 +50,10 @@ pub(super) fn uuid(args: &LuksUuidArgs, manner: Manner) -> Result<(), Failure> {
 }
 
 pub(super) fn back_up(args: &LuksBackupArgs, manner: Manner) -> Result<(), Failure> {
-    let volume = open(&args.image)?;
-    let path = &args.header_backup_file;
+    let (from, path) = (args.image.path(), &args.header_backup_file);
+    // A key that is being changed would be neither in it.
+    let source = open_shared(from).map_err(no_file(from))?;
+    let volume = Volume::open(source, Place::Detached).map_err(failed(from))?;
     // Who may read it can try old passphrases on it: nobody but its owner, who may not overwrite it by mistake.
     let file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(path);
     let mut file = file.map_err(|error| Failure::request(format!("{}: {error}", path.display())))?;
@@ -59,7 +62,7 @@ pub(super) fn back_up(args: &LuksBackupArgs, manner: Manner) -> Result<(), Failu
         // Half a backup is none.
         let _ = std::fs::remove_file(path);
     }
-    written.map_err(failed(args.image.path()))?;
+    written.map_err(failed(from))?;
     let told = json!({ "header_backup_file": path, "bytes": volume.header().end() });
     manner.done(&format!("{}: the header with all its key slots.", path.display()), &told)
 }

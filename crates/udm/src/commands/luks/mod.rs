@@ -87,8 +87,16 @@ fn open_locked(image: &LuksImageArgs) -> Result<Volume<Locked>, Failure> {
 }
 
 fn lock(path: &Path) -> Result<Locked, Failure> {
-    Locked::open(path)
-        .map_err(|source| DeviceError::from(LuksError::File { path: path.into(), source }).into())
+    Locked::open(path).map_err(no_file(path))
+}
+
+/// The same of what nobody uses.
+fn lock_unused(path: &Path) -> Result<Locked, Failure> {
+    Locked::open_unused(path).map_err(no_file(path))
+}
+
+fn no_file(path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
+    move |source| DeviceError::from(LuksError::File { path: path.into(), source }).into()
 }
 
 /// A volume key from a file.

@@ -1,0 +1,92 @@
+//! Changes to LUKS headers of any kind: whatever the bytes are, a change is refused with an error that can be shown, or what
+//! it writes is a header that opens, says what it should, and is whole. The checksums of LUKS2 are set right first.
+//!
+//! The first byte of an input says what is changed.
+#![no_main]
+
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use udm_luks::hash::Hash;
+use udm_luks::header::{backup, keyring_token};
+use udm_luks::keyslot::Priority;
+use udm_luks::{
+    ActivationFlags, Error, Header, KdfKind, KdfOptions, LastKey, Limits, Place, SlotOptions, UnlockOptions, Volume,
+};
+
+/// How much an input is filled up to, so that areas are there to be written.
+const SIZE: usize = 320 << 10;
+/// What an unlocking may cost here: the seeds have 2000 iterations.
+const LIMITS: Limits = Limits { memory_kib: 64, iterations: 2000, filled_kib: 128, lanes: 2 };
+
+fuzz_target!(|data: &[u8]| {
+    let Some((what, data)) = data.split_first() else { return };
+    let mut image = data.to_vec();
+    image.resize(SIZE.max(data.len()), 0);
+    for at in [0, 16 << 10] {
+        set_checksum(&mut image, at);
+    }
+    let Ok(mut volume) = Volume::open(image.clone(), Place::Detached) else { return };
+    match change(&mut volume, *what) {
+        Err(error) => assert!(error.to_string().len() < 4000, "{error}"),
+        Ok(()) => {
+            let header = volume.header().clone();
+            let image = volume.into_source();
+            let again = Volume::open(image, Place::Detached).expect("what was written is read");
+            assert!(again.notice().is_none(), "it is not whole");
+            if let (Header::Luks2(written), Header::Luks2(read)) = (&header, again.header()) {
+                assert_eq!(written.metadata, read.metadata, "it is another header");
+            }
+        }
+    }
+});
+
+fn change(volume: &mut Volume<Vec<u8>>, what: u8) -> Result<(), Error> {
+    let slot = u32::from(what >> 4);
+    match what & 15 {
+        0 => volume.set_label(Some("label"), Some("subsystem")),
+        1 => volume.set_uuid(None).map(drop),
+        2 => volume.set_priority(slot, Priority::Ignore),
+        3 => volume.set_flags(ActivationFlags { allow_discards: true, ..ActivationFlags::default() }),
+        4 => volume.add_token(keyring_token("key", &[slot]), None, false).map(drop),
+        5 => volume.remove_token(slot),
+        6 => volume.kill_slot(slot, LastKey::MayGo),
+        7 => volume.erase(),
+        8 => volume.repair().map(drop),
+        9 => volume.add_unbound_key(&[7; 16], b"x", &slot_options(slot)).map(drop),
+        10 => {
+            let mut kept = Vec::new();
+            volume.back_up(&mut kept)?;
+            let mut disk = vec![0xff; kept.len() + SIZE];
+            backup::restore(&mut disk, &kept)?;
+            assert!(disk.starts_with(&kept), "what is restored is what was kept");
+            Ok(())
+        }
+        _ => {
+            let options = UnlockOptions { key_slot: None, limits: LIMITS };
+            let key = volume.find_key(b"x", &options)?;
+            volume.change_key(&key, b"y", &slot_options(slot)).map(drop)
+        }
+    }
+}
+
+fn slot_options(id: u32) -> SlotOptions {
+    let kind = KdfKind::Pbkdf2(Hash::Sha256);
+    let kdf = KdfOptions { kind, iterations: Some(1000), memory_kib: 32, lanes: 1, time: Duration::ZERO };
+    SlotOptions { id: Some(id), ..SlotOptions::new(kdf) }
+}
+
+/// Makes the checksum of the copy at `at` one of SHA-256 that is right, where the copy has a size.
+fn set_checksum(image: &mut [u8], at: usize) {
+    let Some(size) = image.get(at + 8..at + 16) else { return };
+    let size = u64::from_be_bytes(size.try_into().expect("8 bytes"));
+    let end = usize::try_from(size).ok().and_then(|size| at.checked_add(size));
+    let Some(copy) = end.and_then(|end| image.get_mut(at..end)).filter(|copy| copy.len() >= 4096) else {
+        return;
+    };
+    copy[72..80].copy_from_slice(b"sha256\0\0");
+    copy[448..512].fill(0);
+    let mut sum = [0; 32];
+    Hash::Sha256.digest(&[copy], &mut sum);
+    copy[448..480].copy_from_slice(&sum);
+}
