@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_named_with_its_package_once() {
         let lacking = missing(JUDGES, |program| !program.starts_with("qemu") && program != "fio");
-        assert_eq!(lacking.programs, ["fio", "qemu-img", "qemu-io"]);
+        assert_eq!(lacking.programs, ["fio", "qemu-img", "qemu-io", "qemu-nbd"]);
         assert_eq!(lacking.packages, ["fio", "qemu-utils"]);
         assert!(install_line(&lacking.packages).ends_with("--no-install-recommends fio qemu-utils'"));
     }
