@@ -92,6 +92,21 @@ fn a_qcow2_image_becomes_a_volume_and_comes_back() {
     assert_eq!(twin.status.code(), Some(1), "{twin:?}");
 }
 
+/// A server that takes no more than 64 KiB at once. The oracle is nbdcopy.
+#[test]
+fn requests_are_no_longer_than_the_server_takes() {
+    let folder = TempDir::with_prefix("udm-attached-").unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let limits = ["blocksize-minimum=512", "blocksize-preferred=4096", "blocksize-maximum=64K"];
+    let filter =
+        ["-f", "-U", "SOCKET", "--filter=blocksize-policy", "pattern", "5M", "blocksize-error-policy=error"];
+    let server = Server::start("nbdkit", &[&filter[..], &limits].concat());
+    let out = format!("raw:{}", path("out"));
+    succeeded(&convert(&[&server.uri(), &out, "--verify"]));
+    judge("nbdcopy", ["--request-size=65536", &*server.uri(), &*path("copy")]);
+    assert!(fs::read(path("out")).unwrap() == fs::read(path("copy")).unwrap());
+}
+
 /// A crypt row over an export: what another server keeps is ciphertext, and the same that a file would hold.
 #[test]
 fn a_table_names_an_export_and_writes_there_what_a_file_would_hold() {

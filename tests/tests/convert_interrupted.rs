@@ -112,6 +112,30 @@ fn a_journal_that_lies_is_found_by_verify_and_one_of_another_source_is_refused()
     assert!(!Path::new(&journal_path).exists() && !Path::new(&part).exists());
 }
 
+/// Killed when the file had its name, and the journal was still there: nothing is left to do.
+#[test]
+fn a_kill_between_the_last_two_steps_is_no_matter() {
+    let files = Files::new(64 * MIB, 0xC0_4E4C);
+    let (raw, out, journal_path) = (files.raw("plain"), files.raw("out"), files.path("out.udm-convert"));
+    let mut random = SplitMix64::new(2);
+    let words = [&*raw, &*out, "--resume", "--checkpoint", "1M"];
+    while !killed(&words, &journal_path, &mut random) || !Path::new(&journal_path).exists() {
+        let _ = fs::remove_file(files.path("out"));
+    }
+    let text = fs::read(&journal_path).unwrap();
+    converted(&words);
+    fs::write(&journal_path, &text).unwrap();
+    converted(&words);
+    assert!(!Path::new(&journal_path).exists());
+    assert!(fs::read(files.path("out")).unwrap() == files.plain);
+    // The bad twin: another file at its name is not taken for it.
+    fs::write(&journal_path, &text).unwrap();
+    fs::write(files.path("another"), b"another").unwrap();
+    fs::rename(files.path("another"), files.path("out")).unwrap();
+    assert_refused(&convert(&words), 2, &["out.udm-part is gone", "--force begins anew"]);
+    assert_eq!(fs::read(files.path("out")).unwrap(), b"another");
+}
+
 #[test]
 fn an_interrupt_stops_it_and_it_goes_on() {
     let files = Files::new(256 * MIB, 0xC0_4E47);

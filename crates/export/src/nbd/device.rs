@@ -109,7 +109,7 @@ fn geometry(client: &Client, block_size: u32, read_only: bool) -> Result<Geometr
     }
     Ok(Geometry {
         logical_block: block,
-        max_transfer: blocks.max.min(BlockSizes::DEFAULT.max).max(block),
+        max_transfer: (blocks.max.min(BlockSizes::DEFAULT.max) / block).max(1) * block,
         read_only: read_only || flags.contains(TransmissionFlags::READ_ONLY),
         discard: flags.contains(TransmissionFlags::SEND_TRIM),
         write_zeroes: flags.contains(TransmissionFlags::SEND_WRITE_ZEROES),

@@ -43,7 +43,7 @@ pub struct ConvertArgs {
     #[arg(long, value_name = "BYTES", default_value = "4K", value_parser = parse_size)]
     pub sparse_size: u64,
     /// How much is copied at most until it is durable and remembered, for --resume
-    #[arg(long, value_name = "BYTES", default_value = "256M", value_parser = parse_size)]
+    #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = parse_size)]
     pub checkpoint: u64,
     /// The file that remembers how far it is [default: DST.udm-convert, where DST is a file]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

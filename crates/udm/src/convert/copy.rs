@@ -19,8 +19,8 @@ use super::error::{ConvertError, Doing};
 use super::plan::Plan;
 use super::runs::{Run, Runs};
 
-/// How much one bio moves, in bytes.
-pub(super) const PIECE: u64 = 1 << 20;
+/// How much one bio moves at most, in bytes.
+const PIECE: u64 = 1 << 20;
 /// How many pieces are under way at once.
 pub(super) const DEPTH: usize = 16;
 /// The longest range that is zeroed at once, in bytes.
@@ -103,6 +103,8 @@ pub(super) struct Copy<'a> {
     queue: Queue,
     source: &'a DeviceRef,
     destination: &'a DeviceRef,
+    /// How much a piece has, in bytes.
+    piece: u64,
     zeros: Zeros,
     set: BioSet<Role>,
     /// Their bios are apart: a piece has its own whatever they take.
@@ -137,6 +139,7 @@ impl<'a> Copy<'a> {
             queue: Queue::enter()?,
             source,
             destination,
+            piece: piece_between(source, destination),
             zeros,
             set: BioSet::new(&bios, &memory, ())?,
             zeroing: BioSet::new(&named("convert zeros"), &memory, ())?,
@@ -199,11 +202,11 @@ impl<'a> Copy<'a> {
     fn begin(&mut self, plan: &mut Plan<'_>) -> bool {
         let Some(slot) = self.slots.iter().position(Option::is_none) else { return false };
         let longest_hole = match self.zeros {
-            Zeros::Write => PIECE,
+            Zeros::Write => self.piece,
             Zeros::Leave(_) => u64::MAX,
             Zeros::Zero(_) => LONGEST_ZEROS,
         };
-        let Some(piece) = plan.next(PIECE, longest_hole) else { return false };
+        let Some(piece) = plan.next(self.piece, longest_hole) else { return false };
         let (at, len) = (piece.at, piece.len);
         match self.zeros {
             Zeros::Leave(_) if piece.is_hole => {
@@ -382,6 +385,12 @@ impl<'a> Copy<'a> {
             self.failed.get_or_insert(error);
         }
     }
+}
+
+/// How much one bio moves between two devices, in bytes: a power of two that both take.
+pub(super) fn piece_between(one: &DeviceRef, other: &DeviceRef) -> u64 {
+    let most = one.geometry().max_transfer.min(other.geometry().max_transfer).max(1);
+    PIECE.min(1 << most.ilog2())
 }
 
 /// Buffers for `pieces` pieces.

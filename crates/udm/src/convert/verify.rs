@@ -9,7 +9,7 @@ use udm_block::{
     Alloc, BioSet, BioSetOptions, Bytes, DeviceRef, Flags, Op, Pad, PadBio, PagePool, SECTOR_SIZE,
 };
 
-use super::copy::{DEPTH, PIECE, page_options, sector_of};
+use super::copy::{DEPTH, page_options, piece_between, sector_of};
 use super::error::{ConvertError, Doing};
 use crate::compare::hex;
 
@@ -32,6 +32,8 @@ impl Pad for Side {
 struct Comparison<'a> {
     queue: Queue,
     devices: [&'a DeviceRef; 2],
+    /// How much one bio reads, in bytes.
+    piece: u64,
     /// How many bytes are compared.
     size: u64,
     /// What has been read and waits for its other side, or for the pairs before it. It goes before its pools.
@@ -63,6 +65,7 @@ pub(super) fn verify(
     let mut comparison = Comparison {
         queue: Queue::enter()?,
         devices: [source, destination],
+        piece: piece_between(source, destination),
         size,
         set: BioSet::new(&bios, &memory, ())?,
         pages: PagePool::new(page_options(2 * DEPTH), &memory)?,
@@ -91,18 +94,18 @@ pub(super) fn verify(
     result.map(|()| hex(&comparison.digest.finalize()))
 }
 
-/// Which pair begins at byte `at`.
-fn slot_of(at: u64) -> usize {
-    (at / PIECE) as usize % DEPTH
-}
-
 impl Comparison<'_> {
+    /// Which pair begins at byte `at`.
+    fn slot_of(&self, at: u64) -> usize {
+        (at / self.piece) as usize % DEPTH
+    }
+
     /// Has as many pairs read as there is room for.
     fn read(&mut self) {
-        while self.asked < self.size && self.asked < self.done + DEPTH as u64 * PIECE {
-            let len = Bytes(PIECE.min(self.size - self.asked));
+        while self.asked < self.size && self.asked < self.done + DEPTH as u64 * self.piece {
+            let len = Bytes(self.piece.min(self.size - self.asked));
             for (side, device) in self.devices.into_iter().enumerate() {
-                let pad = Side { slot: slot_of(self.asked), side };
+                let pad = Side { slot: self.slot_of(self.asked), side };
                 let pages = self.pages.alloc(len, Alloc::NoWait).expect("there are pages for each pair");
                 let mut bio = self.set.alloc(pad, Alloc::NoWait).ok().expect("there are bios for each pair");
                 bio.prepare(Op::Read, Flags::NONE, sector_of(self.asked));
@@ -134,8 +137,8 @@ impl Comparison<'_> {
 
     /// Compares the pairs that are next and whole.
     fn compare(&mut self) -> Result<(), ConvertError> {
-        while self.done < self.asked && self.pairs[slot_of(self.done)].iter().all(Option::is_some) {
-            let pair = std::mem::take(&mut self.pairs[slot_of(self.done)]);
+        while self.done < self.asked && self.pairs[self.slot_of(self.done)].iter().all(Option::is_some) {
+            let pair = std::mem::take(&mut self.pairs[self.slot_of(self.done)]);
             for (bio, bytes) in pair.iter().flatten().zip(&mut self.scratch) {
                 bytes.resize(bio.len().0 as usize, 0);
                 bio.data().read(bytes);
