@@ -1,4 +1,5 @@
-//! The served path takes nothing from the heap once a connection runs: counted by the process's own allocator.
+//! The served path takes nothing from the heap once a connection runs, and no lock: counted by the process's own
+//! allocator, and by the block layer.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -7,11 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use udm::block::bio::Piece;
 use udm::block::memory::{Heap, Source};
+use udm::block::{BioSet, BioSetOptions, locks_taken};
 use udm::device::{DeviceOptions, open_table};
 use udm::export::nbd::address::Address;
 use udm::export::nbd::client::Client;
-use udm::export::nbd::server::{Export, Server};
+use udm::export::nbd::server::{Export, MEMORY_PER_CONNECTION, Server};
 use udm_tests::volume::{Volume, noise};
 
 /// Counts what every thread but the client's takes.
@@ -69,7 +72,7 @@ fn load(client: &mut Client, rounds: u64, data: &[u8]) -> u64 {
 }
 
 #[test]
-fn a_request_of_a_running_connection_allocates_nothing() {
+fn a_request_of_a_running_connection_allocates_nothing_and_takes_no_lock() {
     IS_CLIENT.set(true);
     for table in ["aes-xts-plain64", "aes-cbc-essiv:sha256"] {
         let volume = Volume::new(64 << 20, table, if table.contains("xts") { 64 } else { 32 }, "", 21);
@@ -87,23 +90,33 @@ fn a_request_of_a_running_connection_allocates_nothing() {
             // What is taken is kept, so only a new high-water mark of what is under way takes more: a fixed number a
             // connection, however many requests there are.
             let before = TAKEN.load(Ordering::Relaxed);
-            let (mut requests, mut settled) = (0, false);
+            let (mut requests, mut settled, mut fewest_locks) = (0, false, u64::MAX);
             for _ in 0..ROUNDS {
-                let warm = TAKEN.load(Ordering::Relaxed);
+                let (warm, locks) = (TAKEN.load(Ordering::Relaxed), locks_taken());
                 requests += load(&mut client, 64, &data);
                 settled |= TAKEN.load(Ordering::Relaxed) == warm;
+                fewest_locks = fewest_locks.min(locks_taken() - locks);
             }
             let taken = TAKEN.load(Ordering::Relaxed) - before;
-            println!("{table}, {len} bytes: {taken} allocations in {requests} requests; {}", {
-                if settled { "none in at least 1088 of them, one after another" } else { "never none" }
-            });
+            println!(
+                "{table}, {len} bytes: {taken} allocations in {requests} requests, {fewest_locks} locks in the round with the fewest; {}",
+                { if settled { "none in at least 1088 of them, one after another" } else { "never none" } }
+            );
             assert!(settled, "the served path allocates all the time");
+            // Requests that do not fit into a connection's memory together wait for one another, by the reserve's lock.
+            if 16 * len <= MEMORY_PER_CONNECTION {
+                assert_eq!(fewest_locks, 0, "the served path takes locks all the time");
+            }
             assert!(taken <= FIXED, "{taken} allocations, more than the {FIXED} that a connection may take");
         }
         // The bad twin: what allocates on a server's thread is counted.
         let before = TAKEN.load(Ordering::Relaxed);
+        let locks = locks_taken();
         thread::spawn(|| drop(std::hint::black_box(vec![0u8; 100]))).join().unwrap();
         assert!(TAKEN.load(Ordering::Relaxed) > before, "the allocator does not count");
+        // And so is a lock: a set of bios takes one when it comes and goes.
+        drop(BioSet::<Piece>::new(&BioSetOptions::named("twin"), &source, ()).unwrap());
+        assert!(!cfg!(debug_assertions) || locks_taken() > locks, "locks are not counted");
         stopper.stop();
         server.join().unwrap().unwrap();
     }

@@ -17,12 +17,16 @@ const JUDGES: &[(&str, &str)] = &[
     ("fio", "fio"),
     ("qemu-img", "qemu-utils"),
     ("qemu-io", "qemu-utils"),
+    ("qemu-nbd", "qemu-utils"),
+    ("nbdkit", "nbdkit"),
     ("nbdcopy", "libnbd-bin"),
     ("nbdinfo", "libnbd-bin"),
     ("mke2fs", "e2fsprogs"),
     ("e2fsck", "e2fsprogs"),
     ("cryptsetup", "cryptsetup-bin"),
     ("xz", "xz-utils"),
+    #[cfg(target_arch = "x86_64")]
+    ("qemu-x86_64", "qemu-user"),
     // Not judges, but what the checks themselves run: the list of files, unprivileged tests, bounded ones, and libFuzzer's C++.
     ("git", "git"),
     ("setpriv", "util-linux"),
@@ -122,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_with_its_package_once() {
-        let lacking = missing(JUDGES, |program| !program.starts_with("qemu") && program != "fio");
+        let lacking = missing(JUDGES, |program| !program.starts_with("qemu-i") && program != "fio");
         assert_eq!(lacking.programs, ["fio", "qemu-img", "qemu-io"]);
         assert_eq!(lacking.packages, ["fio", "qemu-utils"]);
         assert!(install_line(&lacking.packages).ends_with("--no-install-recommends fio qemu-utils'"));

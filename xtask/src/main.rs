@@ -1,6 +1,7 @@
 //! `cargo xtask`: the project's own chores. `cargo xtask --help` lists them; CONTRIBUTING.md says when to use which.
 
 mod bench;
+mod cpus;
 mod fuzz;
 mod judges;
 mod miri;
@@ -30,8 +31,13 @@ const MODEL_SCHEDULES: u64 = 500;
 /// How many schedules of each kind `nightly` runs each model under.
 const MODEL_SCHEDULES_NIGHTLY: u64 = 100_000;
 
-const SHORT: Effort = Effort { fuzz_seconds: FUZZ_SECONDS, model_schedules: MODEL_SCHEDULES };
-const LONG: Effort = Effort { fuzz_seconds: FUZZ_SECONDS_NIGHTLY, model_schedules: MODEL_SCHEDULES_NIGHTLY };
+const SHORT: Effort =
+    Effort { fuzz_seconds: FUZZ_SECONDS, model_schedules: MODEL_SCHEDULES, emulated_vectors: false };
+const LONG: Effort = Effort {
+    fuzz_seconds: FUZZ_SECONDS_NIGHTLY,
+    model_schedules: MODEL_SCHEDULES_NIGHTLY,
+    emulated_vectors: true,
+};
 
 /// The project's own chores.
 #[derive(Parser)]
@@ -67,6 +73,12 @@ enum Chore {
         /// Only models whose names hold this
         only: Option<String>,
     },
+    /// On emulated processors with fewer features, check which cipher drivers are chosen
+    Cpus {
+        /// And run the kernel's vectors there, which takes minutes
+        #[arg(long)]
+        vectors: bool,
+    },
     /// Run what the block layer promises from ever new seeds
     Soak {
         /// For how long
@@ -90,6 +102,9 @@ enum Chore {
         /// Fail where a figure falls short
         #[arg(long)]
         check: bool,
+        /// Write the figures, tables and pictures into docs/performance.md
+        #[arg(long, conflicts_with = "only")]
+        write: bool,
         /// Only figures whose names hold this
         only: Option<String>,
     },
@@ -127,11 +142,14 @@ fn main() -> ExitCode {
         Chore::Model { schedules, seed, replay, only } => {
             model::run(schedules, seed, only.as_deref(), replay.as_deref()).map(|()| true)
         }
+        Chore::Cpus { vectors } => cpus::run(vectors).map(|()| true),
         Chore::Soak { minutes, seed } => soak::run(minutes, seed.unwrap_or_else(soak::clock)).map(|()| true),
         Chore::Mutants { only } => mutants::run(only.as_deref()).map(|()| true),
         Chore::Sanitize => sanitize::run().map(|()| true),
         Chore::Miri => miri::run().map(|()| true),
-        Chore::Bench { check, only } => bench::run(check, only.as_deref()).map(|()| true),
+        Chore::Bench { check, write, only } => {
+            bench::run(bench::Use { check, write }, only.as_deref()).map(|()| true)
+        }
         Chore::Fuzz { seconds, seed, target } => fuzz::run(seconds, seed, target.as_deref()).map(|()| true),
     };
     match done {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{fuzz, judges, miri, model, mutants, program, run, sanitize, tidy, vm};
+use crate::{cpus, fuzz, judges, miri, model, mutants, program, run, sanitize, tidy, vm};
 
 /// How long the quickstart may take: a newcomer waits for it.
 const QUICKSTART_LIMIT: Duration = Duration::from_mins(1);
@@ -16,6 +16,8 @@ pub struct Effort {
     pub fuzz_seconds: u32,
     /// How many schedules of each kind each model runs.
     pub model_schedules: u64,
+    /// Whether the kernel's vectors run on emulated processors too.
+    pub emulated_vectors: bool,
 }
 
 /// One thing that CI checks.
@@ -45,6 +47,11 @@ const STEPS: &[Step] = &[
         check: |_| sanitize::run(),
     },
     Step { name: "miri", what: "the block layer's unit tests under Miri", check: |_| miri::step() },
+    Step {
+        name: "cpus",
+        what: "the best driver is chosen on processors with fewer features",
+        check: |effort| cpus::run(effort.emulated_vectors),
+    },
     Step { name: "program", what: "whole-program tests, unprivileged", check: |_| program::run() },
     Step { name: "vm-swap", what: "an emulated machine swaps on a served volume", check: |_| vm::step() },
     Step {
@@ -188,6 +195,8 @@ mod tests {
     #[test]
     fn a_failing_step_counts_as_failed() {
         let step = Step { name: "fmt", what: "always fails", check: |_| bail!("no") };
-        assert!(!check(&step, &Effort { fuzz_seconds: 1, model_schedules: 1 }).passed);
+        assert!(
+            !check(&step, &Effort { fuzz_seconds: 1, model_schedules: 1, emulated_vectors: false }).passed
+        );
     }
 }

@@ -60,9 +60,9 @@ pub fn open(name: &str, options: &FileOptions) -> Result<Named, OpenError> {
             let size = device_size(rest, block).map_err(fail)?;
             Ok(Named::Null(Null::new(size).offering(block, options.read_only)))
         }
-        "nbd" | "nbds" | "nbd+unix" | "nbds+unix" if rest.starts_with("//") => {
-            Err(fail("udm does not attach to an NBD server yet".to_owned()))
-        }
+        "nbd" | "nbds" | "nbd+unix" | "nbds+unix" if rest.starts_with("//") => Err(fail(
+            "an NBD server is for the library above, which opens it with udm::device::Files".to_owned(),
+        )),
         _ => Ok(Named::File(file::open(name, options)?)),
     }
 }
@@ -149,7 +149,7 @@ mod tests {
         assert!(error_of("null:0").contains("positive"));
         assert!(error_of("").contains("a path"));
         for name in ["nbd://localhost", "nbd+unix:///?socket=/s"] {
-            assert!(error_of(name).contains("does not attach to an NBD server yet"));
+            assert!(error_of(name).contains("is for the library above"));
         }
         assert!(error_of("nbd:file").contains("cannot be opened"));
         assert!(error_of("no:such/file").contains("truncate -s SIZE"));

@@ -23,6 +23,9 @@ pub trait Device: Send + Sync {
     fn prepare_thread(&self) {}
 }
 
+/// What every device takes at once (the kernel's limits are never below a page either).
+pub const LEAST_TRANSFER: Bytes = Bytes(4096);
+
 /// Size, limits and abilities of a device (the kernel's `struct queue_limits`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent abilities")]
@@ -31,7 +34,7 @@ pub struct Geometry {
     pub size: Sectors,
     /// The smallest unit that it can transfer, in bytes: a power of two from 512 to 4096.
     pub logical_block: u32,
-    /// The longest read or write that it takes at once, in bytes.
+    /// The longest read or write that it takes at once, in bytes: [`LEAST_TRANSFER`] or more.
     pub max_transfer: u32,
     /// What the address of each run of memory should be a multiple of for the fastest way.
     pub memory_alignment: u32,

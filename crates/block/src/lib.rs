@@ -32,11 +32,13 @@ pub mod units;
 pub mod zeroes;
 
 pub use bio::{Bio, BioList, BioSet, BioSetOptions, Pad, PadBio};
-pub use device::{Device, DeviceRef, Geometry};
+pub use device::{Device, DeviceRef, Geometry, LEAST_TRANSFER};
 pub use mempool::{Alloc, Mempool};
 pub use op::{Flags, Op};
 pub use pages::{PagePool, PagePoolOptions, Pages};
 pub use span::{Span, SpanIter};
 pub use status::Status;
 pub use submit::submit;
+#[cfg(not(shuttle))]
+pub use sync::locks_taken;
 pub use units::{Bytes, SECTOR_SHIFT, SECTOR_SIZE, Sector, Sectors};

@@ -88,6 +88,17 @@ impl<'a> Span<'a> {
         unsafe { ptr::copy(from.as_ptr(), self.addr.as_ptr(), self.len) }
     }
 
+    /// Whether every byte of the run is zero. Where somebody changes it meanwhile, the answer is of some moment.
+    pub fn is_zero(&self) -> bool {
+        const PIECE: usize = 256;
+        let zeros = [0u8; PIECE];
+        (0..self.len).step_by(PIECE).all(|at| {
+            let (mut piece, len) = ([0u8; PIECE], PIECE.min(self.len - at));
+            self.slice(at, len).read(&mut piece[..len]);
+            piece == zeros
+        })
+    }
+
     /// Sets every byte of the run to `byte`.
     pub fn fill(&self, byte: u8) {
         // SAFETY: the run is valid for `len` bytes.
@@ -254,6 +265,17 @@ mod tests {
         iter.write(&[7, 8, 9]);
         assert_eq!(iter.next().map(|s| s.len()), None);
         assert_eq!((a, c), ([1, 7, 8], [9, 5]));
+    }
+
+    #[test]
+    fn one_byte_anywhere_makes_a_run_no_zeros() {
+        let mut bytes = [0u8; 700];
+        assert!(Span::new(&mut bytes).is_zero() && Span::EMPTY.is_zero());
+        for at in 0..bytes.len() {
+            bytes[at] = 1;
+            assert!(!Span::new(&mut bytes).is_zero(), "byte {at}");
+            bytes[at] = 0;
+        }
     }
 
     #[test]

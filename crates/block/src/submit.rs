@@ -62,9 +62,9 @@ pub fn again(mut bio: Bio) {
 
 /// Dispatches what the driver calls of this thread submit, depth first, until nothing is left.
 fn run_list(mut dev: *const ()) {
-    while let Some(bio) = next(dev) {
-        // A reference of the call's own: the bio's goes when the driver sends it elsewhere or ends it.
-        let Some(to) = bio.device().cloned() else { return bio.complete(Status::IoErr) };
+    while let Some(mut bio) = next(dev) {
+        // The bio's reference becomes the call's, which may outlive the bio.
+        let Some(to) = bio.take_device() else { return bio.complete(Status::IoErr) };
         dev = Arc::as_ptr(&to).cast();
         call(&to, bio);
     }
@@ -148,10 +148,9 @@ pub fn stay_at_called_device(bio: &mut Bio) {
 /// Hands a bio that was parked, or held back by [`stay_at_called_device`], to the device where it was going, on the
 /// queue thread that it belongs to.
 pub fn resubmit(bio: Bio) {
-    match (bio.home(), bio.device().cloned()) {
-        (Some(home), _) if !home.is_here() => queue::mail_to_submit(home, bio),
-        (_, Some(dev)) => submit(&dev, bio),
-        (_, None) => bio.complete(Status::IoErr),
+    match bio.home() {
+        Some(home) if !home.is_here() => queue::mail_to_submit(home, bio),
+        _ => dispatch_here(bio),
     }
 }
 
@@ -165,8 +164,8 @@ pub(crate) fn take_of_set(set: usize) -> BioList {
 }
 
 /// Hands a bio that was on another thread's list to the device where it was going, on this thread.
-pub(crate) fn dispatch_here(bio: Bio) {
-    match bio.device().cloned() {
+pub(crate) fn dispatch_here(mut bio: Bio) {
+    match bio.take_device() {
         Some(dev) => submit(&dev, bio),
         None => bio.complete(Status::IoErr),
     }
@@ -181,8 +180,9 @@ fn check(geometry: &Geometry, bio: &Bio) -> Result<(), Status> {
     if bio.end().is_none_or(|end| end.0 > geometry.size.0) {
         return Err(Status::IoErr);
     }
-    let block = u64::from(geometry.logical_block);
-    if !bio.len().0.is_multiple_of(block) || !(bio.sector().0 * 512).is_multiple_of(block) {
+    // A block is a power of two of bytes.
+    let within_block = u64::from(geometry.logical_block) - 1;
+    if (bio.len().0 | (bio.sector().0 * 512)) & within_block != 0 {
         return Err(Status::Invalid);
     }
     if op.has_data() && bio.len().0 > u64::from(geometry.max_transfer) {

@@ -6,10 +6,46 @@
 #[cfg(not(shuttle))]
 mod kind {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence};
-    pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
+    pub(crate) use std::sync::{Condvar, MutexGuard};
     pub(crate) use std::thread;
     pub(crate) use std::thread_local as local;
+
+    pub(crate) use super::counted::Mutex;
 }
+
+/// The standard library's lock; a debug build counts how often it is taken.
+#[cfg(not(shuttle))]
+mod counted {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{LockResult, MutexGuard};
+
+    static TAKEN: AtomicU64 = AtomicU64::new(0);
+
+    /// How many locks of the block layer all threads have taken, in a debug build; else 0. For tests of what the common
+    /// way of an I/O needs.
+    pub fn locks_taken() -> u64 {
+        TAKEN.load(Ordering::Relaxed)
+    }
+
+    pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            Self(std::sync::Mutex::new(value))
+        }
+
+        #[inline]
+        pub(crate) fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
+            if cfg!(debug_assertions) {
+                TAKEN.fetch_add(1, Ordering::Relaxed);
+            }
+            self.0.lock()
+        }
+    }
+}
+
+#[cfg(not(shuttle))]
+pub use counted::locks_taken;
 
 #[cfg(shuttle)]
 mod kind {

@@ -87,13 +87,22 @@ pub enum IvRule<'a> {
     WideVector(&'a [WideIv]),
 }
 
+/// How many whole units there are in `len` bytes. Units are powers of two but in tests, and a division takes as long as
+/// some blocks.
+///
+/// # Panics
+/// Where `unit` is 0.
+pub(crate) const fn units_in(len: usize, unit: usize) -> usize {
+    if unit.is_power_of_two() { len >> unit.trailing_zeros() } else { len / unit }
+}
+
 impl Request<'_> {
     /// How many units it has. Of use where it is valid.
     ///
     /// # Panics
     /// Where `unit_size` is 0.
     pub const fn units(&self) -> usize {
-        self.src.len() / self.unit_size
+        units_in(self.src.len(), self.unit_size)
     }
 
     /// The request of its `units` units from unit `first` on.
@@ -122,8 +131,8 @@ impl Request<'_> {
             && unit.is_multiple_of(algorithm.cipher.block_size())
             && len > 0
             && len == self.dst.len()
-            && len.is_multiple_of(unit)
-            && self.iv.reaches(len / unit);
+            && units_in(len, unit) * unit == len
+            && self.iv.reaches(units_in(len, unit));
         if sound { Ok(()) } else { Err(CryptError::InvalidRequest) }
     }
 }
@@ -228,6 +237,12 @@ impl IvRule<'_> {
             (None, Self::WideVector(vector)) => vector.len(),
             (None, _) => usize::MAX,
         }
+    }
+
+    /// How many of its first `units` units it has IVs for: see [`units_until_wrap`](Self::units_until_wrap), whose
+    /// division this spares where it is all of them.
+    pub fn units_before_wrap(&self, units: usize) -> usize {
+        if self.reaches(units) { units } else { units.min(self.units_until_wrap()) }
     }
 
     /// Whether it has an IV for each of `units` units, and a vector none to spare. It says for counters what

@@ -1,7 +1,7 @@
 //! Walks a request in runs of whole units that are contiguous in memory, which is all that a kernel for a cipher wants.
 
 use crate::error::CryptError;
-use crate::request::{MAX_UNIT_SIZE, Request};
+use crate::request::{MAX_UNIT_SIZE, Request, units_in};
 use udm_block::{Span, SpanIter};
 
 /// Whole units one after the other in memory.
@@ -44,24 +44,10 @@ pub fn runs(
     request: &Request<'_>,
     mut each: impl FnMut(&Run<'_>) -> Result<(), CryptError>,
 ) -> Result<(), CryptError> {
-    let unit = request.unit_size;
-    let (mut src, mut dst) = (request.src, request.dst);
-    let mut first = 0;
-    while !src.is_empty() {
-        let (from, to) = (src.peek(), dst.peek());
-        let units = from.len().min(to.len()) / unit;
-        if units == 0 {
-            bounce(unit, first, &mut src, &mut dst, &mut each)?;
-            first += 1;
-        } else {
-            let len = units * unit;
-            each(&Run { first, units, src: from.slice(0, len), dst: to.slice(0, len) })?;
-            src.advance(len);
-            dst.advance(len);
-            first += units;
-        }
-    }
-    Ok(())
+    pieces(request, |piece| match piece {
+        Piece::Run(run) => each(&run),
+        Piece::Straddling { unit, src, dst } => bounce(request.unit_size, unit, src, dst, &mut each),
+    })
 }
 
 /// Gives `each` all units of a valid request in order, as [`runs`] does, but a unit that straddles spans on either side
@@ -78,18 +64,46 @@ pub fn parts(
     block: usize,
     mut each: impl FnMut(&Part<'_>) -> Result<(), CryptError>,
 ) -> Result<(), CryptError> {
-    let unit = request.unit_size;
+    pieces(request, |piece| match piece {
+        Piece::Run(Run { first, units, src, dst }) => each(&Part { first, units, at: 0, src, dst }),
+        Piece::Straddling { unit, src, dst } => {
+            straddling(request.unit_size, block, unit, src, dst, &mut each)
+        }
+    })
+}
+
+/// What the spans of a request cut it into.
+enum Piece<'a, 'b> {
+    Run(Run<'b>),
+    /// A unit, by its number, that is not in one piece; the cursors are to be behind it.
+    Straddling {
+        unit: usize,
+        src: &'a mut SpanIter<'b>,
+        dst: &'a mut SpanIter<'b>,
+    },
+}
+
+/// Gives `each` the pieces of a valid request in order.
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "a small request has one piece, and a call that is worth several blocks"
+)]
+fn pieces<'b>(
+    request: &Request<'b>,
+    mut each: impl FnMut(Piece<'_, 'b>) -> Result<(), CryptError>,
+) -> Result<(), CryptError> {
     let (mut src, mut dst) = (request.src, request.dst);
     let mut first = 0;
     while !src.is_empty() {
         let (from, to) = (src.peek(), dst.peek());
-        let units = from.len().min(to.len()) / unit;
+        let units = units_in(from.len().min(to.len()), request.unit_size);
         if units == 0 {
-            straddling(unit, block, first, &mut src, &mut dst, &mut each)?;
+            each(Piece::Straddling { unit: first, src: &mut src, dst: &mut dst })?;
             first += 1;
         } else {
-            let len = units * unit;
-            each(&Part { first, units, at: 0, src: from.slice(0, len), dst: to.slice(0, len) })?;
+            let len = units * request.unit_size;
+            each(Piece::Run(Run { first, units, src: from.slice(0, len), dst: to.slice(0, len) }))?;
             src.advance(len);
             dst.advance(len);
             first += units;

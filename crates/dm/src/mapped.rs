@@ -8,8 +8,8 @@ use udm_block::memory::Source;
 use udm_block::mempool::NoReserve;
 use udm_block::submit::{again, resubmit, stay_at_called_device};
 use udm_block::{
-    Alloc, Bio, BioSet, BioSetOptions, Bytes, Device, Flags, Geometry, Op, Pad, PadBio, Sector, Sectors,
-    Status,
+    Alloc, Bio, BioSet, BioSetOptions, Bytes, Device, Flags, Geometry, LEAST_TRANSFER, Op, Pad, PadBio,
+    Sector, Sectors, Status,
 };
 
 use crate::targets::{Reserves, Target};
@@ -58,7 +58,10 @@ impl MappedDevice {
 
     /// The row that `sector` is in. The caller's bio is within the device, which has no gap, and has at least a sector.
     fn row(&self, sector: Sector) -> &MappedRow {
-        &self.rows[self.rows.partition_point(|row| row.end <= sector)]
+        match &*self.rows {
+            [row] => row,
+            rows => &rows[rows.partition_point(|row| row.end <= sector)],
+        }
     }
 
     /// Sends a flush to every row that has something to flush, one after the other, and then the bio that wanted it.
@@ -117,7 +120,7 @@ impl Device for MappedDevice {
             _ => {}
         }
         let row = self.row(bio.sector());
-        let room = (row.end - bio.sector()).bytes().min(self.longest(row, bio.op()));
+        let room = (row.end - bio.sector()).bytes().min(self.longest(row, &bio));
         if bio.len() <= room {
             let sector = Sector(bio.sector().0 - row.start.0);
             return row.target.map(bio, sector);
@@ -149,8 +152,12 @@ impl MappedDevice {
         }
     }
 
-    /// The longest bio that a row takes, as whole blocks of this device.
-    fn longest(&self, row: &MappedRow, op: Op) -> Bytes {
+    /// The longest bio of the operation of `bio` that a row takes, as whole blocks of this device; or more than `bio`.
+    fn longest(&self, row: &MappedRow, bio: &Bio) -> Bytes {
+        if bio.len() <= LEAST_TRANSFER {
+            return LEAST_TRANSFER;
+        }
+        let op = bio.op();
         let block = u64::from(self.geometry.logical_block);
         let limit = if op.has_data() { u64::from(row.target.geometry().max_transfer) } else { u64::MAX };
         Bytes((row.target.longest(op).0.min(limit) / block * block).max(block))

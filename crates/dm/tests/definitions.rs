@@ -284,25 +284,7 @@ fn random_volumes_under_random_io_agree_with_the_definitions() {
 /// The bad twin: a model with a mistake in it disagrees on some volume of the grid, and agrees again without.
 #[test]
 fn every_mistake_in_the_definitions_is_found_by_the_grid() {
-    use Mistake::{
-        BenbiFromZero, BigEndianFirst, EboivOfBlock, EboivOfOwnKey, KeyByUnit, SaltOfHalf, SectorKeyLast,
-        StepOfOne, WhiteningFirst, WideLmk, WidePlain, WideSector,
-    };
-    let mistakes = [
-        WidePlain,
-        WideSector,
-        StepOfOne,
-        BenbiFromZero,
-        BigEndianFirst,
-        KeyByUnit,
-        SaltOfHalf,
-        EboivOfBlock,
-        EboivOfOwnKey,
-        WhiteningFirst,
-        WideLmk,
-        SectorKeyLast,
-    ];
-    let mut found = mistakes.map(|_| 0);
+    let mut found = Mistake::ALL.map(|_| 0);
     for_each_volume(|volume| {
         if !found.contains(&0) {
             return;
@@ -312,7 +294,7 @@ fn every_mistake_in_the_definitions_is_found_by_the_grid() {
         let converter =
             converter(&spec, "portable", Requests::WholeBio).expect("the portable driver takes all");
         let encrypted = convert(&converter, Direction::Encrypt, 0, plain.clone());
-        for (mistake, found) in mistakes.into_iter().zip(&mut found) {
+        for (mistake, found) in Mistake::ALL.into_iter().zip(&mut found) {
             // One volume that shows a mistake is enough.
             if *found == 0 {
                 let wrong = Volume { mistake, ..volume.clone() };
@@ -320,5 +302,5 @@ fn every_mistake_in_the_definitions_is_found_by_the_grid() {
             }
         }
     });
-    assert_eq!(found, mistakes.map(|_| 1), "found, of {mistakes:?}");
+    assert_eq!(found, Mistake::ALL.map(|_| 1), "found, of {:?}", Mistake::ALL);
 }

@@ -70,6 +70,24 @@ pub enum Mistake {
     SectorKeyLast,
 }
 
+impl Mistake {
+    /// Every mistake.
+    pub const ALL: [Self; 12] = [
+        Self::WidePlain,
+        Self::WideSector,
+        Self::StepOfOne,
+        Self::BenbiFromZero,
+        Self::BigEndianFirst,
+        Self::KeyByUnit,
+        Self::SaltOfHalf,
+        Self::EboivOfBlock,
+        Self::EboivOfOwnKey,
+        Self::WhiteningFirst,
+        Self::WideLmk,
+        Self::SectorKeyLast,
+    ];
+}
+
 /// What a volume is.
 #[derive(Clone, Debug)]
 pub struct Volume {

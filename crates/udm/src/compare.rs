@@ -157,7 +157,8 @@ fn first_difference(one: &[u8], other: &[u8]) -> Option<u64> {
     one.iter().zip(other).position(|(one, other)| one != other).map(|at| at as u64)
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

@@ -15,6 +15,8 @@ use udm_dm::managed::{ManageError, ManagedDevice, ManagedOptions};
 use udm_dm::table::{Table, TableError};
 use udm_dm::targets::Reserves;
 use udm_dm::targets::crypt::{CipherChoice, Requests};
+use udm_export::nbd::address::{NbdUri, UriError};
+use udm_export::nbd::device::NbdDevice;
 
 /// How devices are opened.
 #[derive(Clone, Debug, Default)]
@@ -81,7 +83,7 @@ impl From<LoadError> for DeviceError {
     }
 }
 
-/// Finds what tables name among files, block devices, `ram:` and `null:`. A file that several tables name is opened
+/// Finds what tables name among files, block devices, exports of NBD servers, `ram:` and `null:`. A file that several tables name is opened
 /// once: it is locked against others, and they are none.
 pub struct Files {
     options: DeviceOptions,
@@ -146,6 +148,7 @@ impl Files {
     pub fn open_image(&self, name: &str, unlocking: &Unlocking) -> Result<DeviceRef, DeviceError> {
         match name.strip_prefix("raw:") {
             Some(path) => Ok(self.open(path, 512)?),
+            None if is_nbd(name) => Ok(self.open(name, 512)?),
             None => self.load(&luks_table(name, unlocking)?),
         }
     }
@@ -161,6 +164,11 @@ impl Files {
     }
 
     fn open(&self, name: &str, block_size: u32) -> Result<DeviceRef, OpenError> {
+        if is_nbd(name) {
+            let device = attach(name, block_size, self.options.read_only)?;
+            self.opened.borrow_mut().insert(name.to_owned(), DeviceRef::clone(&device));
+            return Ok(device);
+        }
         let named = locate::open(name, &self.options.file_options(block_size))?;
         if let Named::File(file) = &named
             && !file.is_direct()
@@ -171,6 +179,19 @@ impl Files {
         self.opened.borrow_mut().insert(name.to_owned(), DeviceRef::clone(&device));
         Ok(device)
     }
+}
+
+/// Whether `name` is of an export of an NBD server: its bytes are taken as they are.
+pub fn is_nbd(name: &str) -> bool {
+    ["nbd://", "nbd+unix://", "nbds://", "nbds+unix://"].iter().any(|scheme| name.starts_with(scheme))
+}
+
+/// Attaches to an export of an NBD server.
+fn attach(name: &str, block_size: u32, read_only: bool) -> Result<DeviceRef, OpenError> {
+    let failed = |why: String| OpenError::Name { name: name.to_owned(), why };
+    let uri: NbdUri = name.parse().map_err(|error: UriError| failed(error.to_string()))?;
+    let device = NbdDevice::attach(&uri, block_size, read_only).map_err(|error| failed(error.to_string()))?;
+    Ok(Arc::new(device))
 }
 
 impl Lookup for Files {
@@ -210,7 +231,7 @@ pub fn open_table(text: &str, options: &DeviceOptions) -> Result<DeviceRef, Devi
     Files::new(options).open_table(text)
 }
 
-/// The device that `name` is: `raw:PATH` for the bytes of a file or block device, else an image with a LUKS header, which
+/// The device that `name` is: `raw:PATH` for the bytes of a file or block device, an NBD URI for those of an export, else an image with a LUKS header, which
 /// is unlocked as `unlocking` says.
 ///
 /// # Errors

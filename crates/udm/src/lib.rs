@@ -28,6 +28,7 @@ pub mod cli;
 mod commands;
 pub mod compare;
 mod control;
+mod convert;
 pub mod device;
 mod locked;
 pub mod luks;

@@ -1,9 +1,8 @@
 //! Planting faults in a copy of the source, to show that the tests find them.
 //!
-//! The product holds no hook for this: a mutant is a text that is replaced in one file (`table.rs`, `luks.rs`). A text that is not
+//! The product holds no hook for this: a mutant is a text that is replaced in one file (`table.rs`). A text that is not
 //! found exactly once is an error, so that a mutant cannot outlive the code that it was made for.
 
-mod luks;
 mod table;
 
 use std::collections::HashSet;
@@ -23,11 +22,6 @@ const LIMIT: Duration = Duration::from_mins(2);
 const TAIL: usize = 30;
 /// Data that tests read and no mutant touches: linked, not copied.
 const DATA: &str = "vectors/";
-
-/// All of them.
-fn all() -> impl Iterator<Item = &'static Mutant> {
-    table::ALL.iter().chain(luks::ALL)
-}
 
 /// One fault.
 struct Mutant {
@@ -77,7 +71,8 @@ impl Build {
 /// A text is not found exactly once, a mutant does not build, a test fails without the fault, or does not fail as the
 /// table says with it.
 pub fn run(only: Option<&str>) -> Result<()> {
-    let chosen: Vec<_> = all().filter(|mutant| only.is_none_or(|only| mutant.name.contains(only))).collect();
+    let chosen: Vec<_> =
+        table::all().filter(|mutant| only.is_none_or(|only| mutant.name.contains(only))).collect();
     ensure!(!chosen.is_empty(), "no mutant's name holds {:?}", only.unwrap_or_default());
     for mutant in &chosen {
         mutant.mutated(&fs::read_to_string(run::root().join(mutant.file))?)?;
@@ -110,7 +105,7 @@ impl Mutant {
         ensure!(
             count == 1,
             "the mutant \"{}\" replaces a text that {} holds {count} times; bring the row in \
-             xtask/src/mutants/table.rs up to date:\n{}",
+             xtask/src/mutants/table up to date:\n{}",
             self.name,
             self.file,
             self.find
@@ -157,7 +152,9 @@ fn copy_source(from: &Path, to: &Path) -> Result<()> {
     let files = list.output().context("cannot ask git for the files")?;
     run::judge(files.status.code(), &list)?;
     let files = String::from_utf8(files.stdout).context("a file's name is not text")?;
-    for file in files.split_terminator('\0').filter(|file| !file.starts_with(DATA)) {
+    let files: HashSet<&str> = files.split_terminator('\0').filter(|file| !file.starts_with(DATA)).collect();
+    remove_others(to, to, &|file| files.contains(file) && from.join(file).is_file())?;
+    for file in files {
         let (from, to) = (from.join(file), to.join(file));
         // A file that was removed, but not from the index yet, is none.
         if from.is_file() {
@@ -171,6 +168,20 @@ fn copy_source(from: &Path, to: &Path) -> Result<()> {
     }
     let link = to.join(DATA.trim_end_matches('/'));
     if link.exists() { Ok(()) } else { Ok(symlink(from.join(DATA), link)?) }
+}
+
+/// Removes the files below `folder` that are not to be in the copy at `root`: a module that was moved would be there twice.
+fn remove_others(folder: &Path, root: &Path, stays: &impl Fn(&str) -> bool) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let (kind, path) = (entry.file_type()?, entry.path());
+        if kind.is_dir() {
+            remove_others(&path, root, stays)?;
+        } else if kind.is_file() && !stays(&path.strip_prefix(root)?.to_string_lossy()) {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 fn tail(output: &str) -> String {
@@ -207,7 +218,7 @@ mod tests {
 
     #[test]
     fn every_row_names_code_that_is_there() {
-        for mutant in all() {
+        for mutant in table::all() {
             mutant.mutated(&fs::read_to_string(run::root().join(mutant.file)).unwrap()).unwrap();
         }
     }

@@ -290,6 +290,13 @@ impl Bio {
         unsafe { (*self.head().dev.get()).as_ref() }
     }
 
+    /// Takes the reference to the device that it was submitted to last.
+    #[inline]
+    pub(crate) fn take_device(&mut self) -> Option<DeviceRef> {
+        // SAFETY: as in `device`, and this borrow is exclusive.
+        unsafe { (*self.head().dev.get()).take() }
+    }
+
     /// Remembers where it is submitted to. Going to the same device as before counts no reference.
     #[inline]
     pub(crate) fn set_device(&mut self, dev: &DeviceRef) {

@@ -34,7 +34,8 @@ pub trait Target: Send + Sync {
     /// comes here again. The target submits it below, completes it, or parks it.
     fn map(&self, bio: Bio, sector: Sector);
 
-    /// The longest bio of this operation that it takes at once; longer ones are split.
+    /// The longest bio of this operation that it takes at once, [`udm_block::LEAST_TRANSFER`] or more; longer ones are
+    /// split.
     fn longest(&self, _op: Op) -> Bytes {
         Bytes(u64::MAX)
     }

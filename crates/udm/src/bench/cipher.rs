@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::chart::Chart;
 use super::memory::Buffers;
 use super::race::{Effort, Kind, Way};
-use super::{BenchError, Subject};
+use super::{BenchError, Subject, openssl};
 
 /// The sizes of units that are tried, in bytes.
 const UNITS: [usize; 4] = [512, 1024, 2048, 4096];
@@ -27,6 +27,7 @@ pub(crate) fn chart(subject: &Subject, effort: Effort) -> Result<Chart, BenchErr
     let algorithm = CipherSpec::parse(&subject.cipher).map_err(BenchError::of)?.algorithm;
     let key = subject.key(algorithm)?;
     let ciphers = Ciphers::new(algorithm, &key, subject.driver.as_deref())?;
+    let openssl = subject.openssl.then(|| openssl::name(algorithm, key.len())).flatten();
     let (run, direction) = (subject.run, subject.direction);
     let place = if subject.in_place { "in place" } else { "out of place" };
     let title = format!(
@@ -40,10 +41,17 @@ pub(crate) fn chart(subject: &Subject, effort: Effort) -> Result<Chart, BenchErr
     let [from, to] = memory.spans().map(|span| [span]);
     let src = SpanIter::new(&from);
     let dst = if subject.in_place { src } else { SpanIter::new(&to) };
-    for unit_size in UNITS.into_iter().filter(|unit| run.is_multiple_of(*unit)) {
+    for unit_size in subject.sizes(&UNITS).filter(|unit| run.is_multiple_of(*unit)) {
         let iv = IvRule::CounterLe64 { first: [0; 16], stride: 1 };
         let request = Request { direction, src, dst, unit_size, iv };
-        chart.measure(unit_size as u64, run as u64, &mut ciphers.ways(&request), effort)?;
+        let mut ways = ciphers.ways(&request);
+        ways.extend(openssl.as_ref().map(|name| {
+            let measure = move || {
+                openssl::seconds_a_byte(name, direction, unit_size).map(|seconds| seconds * run as f64)
+            };
+            Way::telling("OpenSSL, a call a unit", Kind::Peer, measure)
+        }));
+        chart.measure(unit_size as u64, run as u64, &mut ways, effort)?;
     }
     chart.compare_ours();
     Ok(chart)

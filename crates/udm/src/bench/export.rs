@@ -12,8 +12,6 @@ use super::race::Times;
 use super::server::Server;
 use crate::pipeline;
 
-/// The size of each served device in bytes: it stays in the page cache.
-pub(crate) const SIZE: u64 = 512 << 20;
 /// How much a long request moves, and how many there are at once on each of so many connections.
 const LONG: u64 = 1 << 20;
 const CONNECTIONS: u64 = 4;
@@ -34,8 +32,9 @@ enum Pass {
 impl Pass {
     const ALL: [Self; 3] = [Self::Write, Self::Read, Self::Random];
 
-    fn bytes(self) -> u64 {
-        if self == Self::Random { SHORT * SHORT_COUNT } else { SIZE }
+    /// How many bytes it moves of a device of `size` bytes.
+    fn bytes(self, size: u64) -> u64 {
+        if self == Self::Random { SHORT * SHORT_COUNT } else { size }
     }
 
     /// A word, and what it is about.
@@ -85,7 +84,7 @@ fn chart(servers: &[Server], pass: Pass, of: &str, measure: Measure, times: Time
     chart.measure = measure;
     chart.series = servers.iter().map(|server| (server.name.clone(), server.kind)).collect();
     let size = if pass == Pass::Random { SHORT } else { LONG };
-    chart.add(size, pass.bytes(), times);
+    chart.add(size, pass.bytes(servers[0].size), times);
     chart.compare_ours();
     chart
 }
@@ -97,12 +96,12 @@ fn run(server: &Server, pass: Pass) -> Result<[f64; 2], BenchError> {
     let begin = Instant::now();
     if pass == Pass::Random {
         // An odd factor visits all places of a power of two before it comes back to one: a cookie is in flight once.
-        let places = (0..SHORT_COUNT).map(|count| count * 0x9E37_79B1 % (SIZE / SHORT) * SHORT);
+        let places = (0..SHORT_COUNT).map(|count| count * 0x9E37_79B1 % (server.size / SHORT) * SHORT);
         let send = |client: &mut Client, at| client.send_read(at, at, SHORT as u32);
         pipeline::run(&mut connect()?, places, SHORT_DEPTH, send, |_, _| true).map_err(BenchError::of)?;
     } else {
         thread::scope(|scope| {
-            let part = SIZE / CONNECTIONS;
+            let part = server.size / CONNECTIONS;
             let of_connection = |number: u64| {
                 scope.spawn(move || {
                     let places = (number * part..(number + 1) * part).step_by(LONG as usize);

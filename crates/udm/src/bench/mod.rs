@@ -2,7 +2,8 @@
 //!
 //! * `race`: ways to do the same work, timed in turns.
 //! * `chart`: what was measured, as a table, as JSON and as a picture.
-//! * `cipher`, `stack`, `export`: what is measured; `server`: the programs that export.
+//! * `cipher`, `stack`, `scale`, `export`: what is measured; `sender`: a client of a device; `openssl` and `server`: what
+//!   is measured besides.
 //! * `machine`: where it was measured.
 
 pub(crate) mod chart;
@@ -10,15 +11,23 @@ pub(crate) mod cipher;
 pub(crate) mod export;
 pub(crate) mod machine;
 mod memory;
+mod openssl;
 mod plot;
 mod race;
+pub(crate) mod scale;
+mod sender;
 pub(crate) mod server;
 pub(crate) mod stack;
 mod table;
 
-use udm_crypto::Direction;
+use std::fmt::Write;
 
-pub(crate) use race::Effort;
+use udm_block::Op;
+use udm_crypto::Direction;
+use udm_dm::targets::crypt::params::CipherSpec;
+use zeroize::Zeroizing;
+
+pub(crate) use race::{Clock, Effort};
 
 /// What is measured.
 #[derive(Clone, Debug)]
@@ -37,9 +46,36 @@ pub struct Subject {
     pub run: usize,
     /// A cipher driver; the best where it is not said.
     pub driver: Option<String>,
+    /// Whether OpenSSL's own program is a peer.
+    pub openssl: bool,
+    /// The one size of units and bios that is of interest, in bytes; all where it is not said.
+    pub size: Option<usize>,
 }
 
 impl Subject {
+    /// The table of a volume of `sectors` sectors on `device`.
+    fn table(&self, sectors: u64, device: &str) -> Result<Zeroizing<String>, BenchError> {
+        let Self { cipher, sector_size, .. } = self;
+        let algorithm = CipherSpec::parse(cipher).map_err(BenchError::of)?.algorithm;
+        let mut key = Zeroizing::new(String::new());
+        for byte in self.key(algorithm)?.iter() {
+            let _ = write!(key, "{byte:02x}");
+        }
+        let options =
+            if *sector_size == 512 { String::new() } else { format!(" 1 sector_size:{sector_size}") };
+        Ok(Zeroizing::new(format!("0 {sectors} crypt {cipher} {} 0 {device} 0{options}", *key)))
+    }
+
+    /// What is done to a device.
+    fn op(&self) -> Op {
+        if self.direction == Direction::Encrypt { Op::Write } else { Op::Read }
+    }
+
+    /// Those of `sizes` that are of interest.
+    fn sizes(&self, sizes: &'static [usize]) -> impl Iterator<Item = usize> {
+        sizes.iter().copied().filter(|size| self.size.is_none_or(|only| only == *size))
+    }
+
     /// What is done.
     fn verb(&self) -> &'static str {
         match self.direction {

@@ -37,7 +37,14 @@ pub struct Way<'a> {
     pub name: String,
     /// What it is to the reader.
     pub kind: Kind,
-    work: Box<dyn FnMut() -> Result<(), BenchError> + 'a>,
+    work: Work<'a>,
+}
+
+enum Work<'a> {
+    /// Does it once.
+    Timed(Box<dyn FnMut() -> Result<(), BenchError> + 'a>),
+    /// Does it for a while, and says how many seconds it took once.
+    Telling(Box<dyn FnMut() -> Result<f64, BenchError> + 'a>),
 }
 
 impl<'a> Way<'a> {
@@ -47,18 +54,32 @@ impl<'a> Way<'a> {
         kind: Kind,
         work: impl FnMut() -> Result<(), BenchError> + 'a,
     ) -> Self {
-        Self { name: name.into(), kind, work: Box::new(work) }
+        Self { name: name.into(), kind, work: Work::Timed(Box::new(work)) }
+    }
+
+    /// `work` is another program's, which says for itself how many seconds it took once.
+    pub fn telling(
+        name: impl Into<String>,
+        kind: Kind,
+        work: impl FnMut() -> Result<f64, BenchError> + 'a,
+    ) -> Self {
+        Self { name: name.into(), kind, work: Work::Telling(Box::new(work)) }
     }
 
     /// The seconds that the work takes once, over a round.
-    fn round(&mut self, round: Duration) -> Result<f64, BenchError> {
-        let (begin, mut times, mut batch) = (CpuTime::now(), 0_u32, 1_u32);
+    fn round(&mut self, effort: Effort) -> Result<f64, BenchError> {
+        let Effort { round, clock, .. } = effort;
+        let work = match &mut self.work {
+            Work::Timed(work) => work,
+            Work::Telling(work) => return work(),
+        };
+        let (begin, mut times, mut batch) = (clock.now(), 0_u32, 1_u32);
         loop {
             for _ in 0..batch {
-                (self.work)()?;
+                work()?;
             }
             times += batch;
-            let passed = begin.elapsed();
+            let passed = clock.now().saturating_sub(begin);
             if passed >= round {
                 return Ok(passed.as_secs_f64() / f64::from(times));
             }
@@ -68,18 +89,23 @@ impl<'a> Way<'a> {
     }
 }
 
-/// A time at which this thread was at work. When others have the core it stands still.
-#[derive(Clone, Copy)]
-pub(super) struct CpuTime(Duration);
+/// What time is taken by.
+#[derive(Clone, Copy, Debug)]
+pub enum Clock {
+    /// The time in which this thread is at work. When others have the core it stands still.
+    Thread,
+    /// The time that passes: for what several threads do.
+    Wall,
+}
 
-impl CpuTime {
-    pub(super) fn now() -> Self {
-        let now = clock_gettime(ClockId::ThreadCPUTime);
-        Self(Duration::new(now.tv_sec.cast_unsigned(), now.tv_nsec as u32))
-    }
-
-    pub(super) fn elapsed(self) -> Duration {
-        Self::now().0.saturating_sub(self.0)
+impl Clock {
+    /// Since some moment.
+    pub(super) fn now(self) -> Duration {
+        let now = clock_gettime(match self {
+            Self::Thread => ClockId::ThreadCPUTime,
+            Self::Wall => ClockId::Monotonic,
+        });
+        Duration::new(now.tv_sec.cast_unsigned(), now.tv_nsec as u32)
     }
 }
 
@@ -90,6 +116,8 @@ pub struct Effort {
     pub rounds: usize,
     /// How long a turn is about.
     pub round: Duration,
+    /// What the turns are timed by.
+    pub clock: Clock,
 }
 
 /// What came of a race: for each way, the seconds that the work took once, round by round.
@@ -103,12 +131,12 @@ pub struct Times(Vec<Vec<f64>>);
 pub fn race(ways: &mut [Way<'_>], effort: Effort) -> Result<Times, BenchError> {
     // A turn that does not count makes memory and caches warm.
     for way in &mut *ways {
-        way.round(effort.round / 4)?;
+        way.round(Effort { round: effort.round / 4, ..effort })?;
     }
     let mut times = vec![Vec::with_capacity(effort.rounds); ways.len()];
     for _ in 0..effort.rounds {
         for (way, times) in ways.iter_mut().zip(&mut times) {
-            times.push(way.round(effort.round)?);
+            times.push(way.round(effort)?);
         }
     }
     Ok(Times(times))
@@ -167,7 +195,7 @@ mod tests {
                 if fails.get() { Err(BenchError("no more".into())) } else { Ok(()) }
             }),
         ];
-        let effort = Effort { rounds: 3, round: Duration::from_micros(50) };
+        let effort = Effort { rounds: 3, round: Duration::from_micros(50), clock: Clock::Thread };
         let times = race(&mut ways, effort);
         assert!(times.is_ok_and(|times| times.0.iter().all(|times| times.len() == 3)));
         fails.set(true);

@@ -11,11 +11,17 @@ use udm_export::nbd::address::Address;
 use udm_export::nbd::client::Client;
 
 use super::BenchError;
-use super::export::SIZE;
 use super::race::Kind;
 
 /// How long a server may take until it serves.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where the servers' files are, and how long each served device is in bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Site<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) size: u64,
+}
 
 /// A server at work, which ends when this is dropped.
 pub(crate) struct Server {
@@ -23,6 +29,8 @@ pub(crate) struct Server {
     pub(super) kind: Kind,
     pub(super) address: Address,
     pub(super) export: String,
+    /// How long the served device is, in bytes.
+    pub(super) size: u64,
     child: Child,
 }
 
@@ -43,23 +51,23 @@ struct Plan {
     command: Command,
 }
 
-/// All servers that can be had, over files in `folder`, ours with `cipher_driver`; and the names of those that cannot.
+/// All servers that can be had at a site, ours with `cipher_driver`; and the names of those that cannot.
 ///
 /// # Errors
 /// When files cannot be made, or a server that is installed does not serve.
 pub(crate) fn start_all(
-    folder: &Path,
+    site: Site<'_>,
     cipher_driver: Option<&str>,
 ) -> Result<(Vec<Server>, Vec<String>), BenchError> {
-    let mut servers = vec![ours(folder, cipher_driver)?.start(folder)?, raw(folder)?.start(folder)?];
+    let mut servers = vec![ours(site, cipher_driver)?.start(site)?, raw(site)?.start(site)?];
     let mut lacking = Vec::new();
     for (tools, plan) in [
-        (["qemu-img", "qemu-nbd"], qemu as fn(&Path) -> Result<Plan, BenchError>),
+        (["qemu-img", "qemu-nbd"], qemu as fn(Site<'_>) -> Result<Plan, BenchError>),
         (["qemu-img", "nbdkit"], nbdkit),
     ] {
         match tools.into_iter().find(|tool| !is_installed(tool)) {
             Some(tool) => lacking.push(format!("{} is not measured: {tool} is not installed", tools[1])),
-            None => servers.push(plan(folder)?.start(folder)?),
+            None => servers.push(plan(site)?.start(site)?),
         }
     }
     Ok((servers, lacking))
@@ -73,15 +81,15 @@ fn is_installed(tool: &str) -> bool {
 }
 
 /// This program, with an encrypted volume.
-fn ours(folder: &Path, cipher_driver: Option<&str>) -> Result<Plan, BenchError> {
-    let (image, table) = (folder.join("crypt.img"), folder.join("crypt.table"));
-    make(&image, SIZE)?;
+fn ours(site: Site<'_>, cipher_driver: Option<&str>) -> Result<Plan, BenchError> {
+    let (image, table) = (site.folder.join("crypt.img"), site.folder.join("crypt.table"));
+    make(&image, site.size)?;
     let key: String = ["07", "0b"].map(|byte| byte.repeat(32)).concat();
-    let text = format!("0 {} crypt aes-xts-plain64 {key} 0 {} 0\n", SIZE / 512, image.display());
+    let text = format!("0 {} crypt aes-xts-plain64 {key} 0 {} 0\n", site.size / 512, image.display());
     fs::write(&table, text).map_err(BenchError::of)?;
     let mut command = this_program()?;
     command.arg("serve").arg("--table-file").arg(table).args(["--cache", "writeback"]);
-    command.arg("--nbd").arg(folder.join("crypt.sock"));
+    command.arg("--nbd").arg(site.folder.join("crypt.sock"));
     command.args(cipher_driver.iter().flat_map(|name| ["--driver", name]));
     Ok(Plan {
         name: "udm, aes-xts-plain64",
@@ -93,31 +101,31 @@ fn ours(folder: &Path, cipher_driver: Option<&str>) -> Result<Plan, BenchError> 
 }
 
 /// This program, without encryption.
-fn raw(folder: &Path) -> Result<Plan, BenchError> {
-    let image = folder.join("raw.img");
-    make(&image, SIZE)?;
+fn raw(site: Site<'_>) -> Result<Plan, BenchError> {
+    let image = site.folder.join("raw.img");
+    make(&image, site.size)?;
     let mut command = this_program()?;
     command.arg("serve").arg(format!("raw=raw:{}", image.display())).args(["--cache", "writeback"]);
-    command.arg("--nbd").arg(folder.join("raw.sock"));
+    command.arg("--nbd").arg(site.folder.join("raw.sock"));
     Ok(Plan { name: "udm, raw", kind: Kind::Bound, socket: "raw.sock", export: "raw", command })
 }
 
 /// qemu-nbd with LUKS1, of the same cipher.
-fn qemu(folder: &Path) -> Result<Plan, BenchError> {
-    let (image, secret) = (luks1(folder, "qemu.img")?, folder.join("passphrase"));
+fn qemu(site: Site<'_>) -> Result<Plan, BenchError> {
+    let (image, secret) = (luks1(site, "qemu.img")?, site.folder.join("passphrase"));
     let mut command = Command::new("qemu-nbd");
     command.args(["--persistent", "--shared=8", "--cache=writeback"]);
-    command.arg("--socket").arg(folder.join("qemu.sock"));
+    command.arg("--socket").arg(site.folder.join("qemu.sock"));
     command.arg("--object").arg(format!("secret,id=s,file={}", secret.display())).arg("--image-opts");
     command.arg(format!("driver=luks,key-secret=s,file.driver=file,file.filename={}", image.display()));
     Ok(Plan { name: "qemu-nbd, LUKS1", kind: Kind::Peer, socket: "qemu.sock", export: "", command })
 }
 
 /// nbdkit with its luks filter.
-fn nbdkit(folder: &Path) -> Result<Plan, BenchError> {
-    let (image, secret) = (luks1(folder, "nbdkit.img")?, folder.join("passphrase"));
+fn nbdkit(site: Site<'_>) -> Result<Plan, BenchError> {
+    let (image, secret) = (luks1(site, "nbdkit.img")?, site.folder.join("passphrase"));
     let mut command = Command::new("nbdkit");
-    command.args(["--foreground", "--exit-with-parent", "--unix"]).arg(folder.join("nbdkit.sock"));
+    command.args(["--foreground", "--exit-with-parent", "--unix"]).arg(site.folder.join("nbdkit.sock"));
     command.args(["--filter=luks", "file"]).arg(&image).arg(format!("passphrase=+{}", secret.display()));
     Ok(Plan { name: "nbdkit, luks filter", kind: Kind::Peer, socket: "nbdkit.sock", export: "", command })
 }
@@ -133,8 +141,8 @@ fn make(path: &Path, size: u64) -> Result<(), BenchError> {
 }
 
 /// A LUKS1 image of AES-256-XTS with plain64, by qemu-img, whose key derivation costs nothing.
-fn luks1(folder: &Path, name: &str) -> Result<std::path::PathBuf, BenchError> {
-    let (image, secret) = (folder.join(name), folder.join("passphrase"));
+fn luks1(site: Site<'_>, name: &str) -> Result<std::path::PathBuf, BenchError> {
+    let (image, secret) = (site.folder.join(name), site.folder.join("passphrase"));
     fs::write(&secret, "bench").map_err(BenchError::of)?;
     let options =
         "key-secret=s,cipher-alg=aes-256,cipher-mode=xts,ivgen-alg=plain64,hash-alg=sha512,iter-time=10";
@@ -143,7 +151,7 @@ fn luks1(folder: &Path, name: &str) -> Result<std::path::PathBuf, BenchError> {
         .arg(format!("secret,id=s,file={}", secret.display()))
         .args(["-o", options])
         .arg(&image)
-        .arg(SIZE.to_string())
+        .arg(site.size.to_string())
         .output()
         .map_err(BenchError::of)?;
     if made.status.success() {
@@ -154,12 +162,12 @@ fn luks1(folder: &Path, name: &str) -> Result<std::path::PathBuf, BenchError> {
 
 impl Plan {
     /// Starts the server and waits until it serves.
-    fn start(mut self, folder: &Path) -> Result<Server, BenchError> {
-        let address = Address::unix(folder.join(self.socket)).map_err(BenchError::of)?;
+    fn start(mut self, site: Site<'_>) -> Result<Server, BenchError> {
+        let address = Address::unix(site.folder.join(self.socket)).map_err(BenchError::of)?;
         let child = self.command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         let child = child.map_err(|error| BenchError(format!("{}: {error}", self.name)))?;
         let (name, kind, export) = (self.name.into(), self.kind, self.export.into());
-        let server = Server { name, kind, address, export, child };
+        let server = Server { name, kind, address, export, size: site.size, child };
         let begin = Instant::now();
         loop {
             match Client::connect(&server.address, &server.export) {

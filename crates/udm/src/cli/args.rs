@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use udm_backend::locate::parse_size;
 use udm_export::nbd::address::Address;
 
-use super::{DeviceArgs, DmArgs, LuksArgs, OpenArgs, TableArgs, UnlockArgs};
+use super::{ConvertArgs, DeviceArgs, DmArgs, LuksArgs, OpenArgs, TableArgs, UnlockArgs};
 
 /// The device mapper in userspace: encrypted volumes without root, kernel module or device-mapper.
 #[derive(Parser, Debug)]
@@ -47,6 +47,8 @@ pub enum Command {
     Read(ReadArgs),
     /// Write to a device without serving it
     Write(WriteArgs),
+    /// Copy a device or image into another one: encrypted, decrypted, or under another key
+    Convert(Box<ConvertArgs>),
     /// Check or print a table
     Table(TableCommandArgs),
     /// Suspend, resume, reload and look at the devices of a server that runs, and change their keys
@@ -270,6 +272,16 @@ pub struct BenchArgs {
     /// The cipher driver, by its name in `udm ciphers`
     #[arg(long, value_name = "NAME")]
     pub driver: Option<String>,
+    /// Measure the installed OpenSSL beside the cipher, a call a unit, by its own `openssl speed`; takes a second a round
+    /// and size
+    #[arg(long)]
+    pub openssl: bool,
+    /// Measure with units, or bios, of this size alone, one of those that are measured otherwise
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    pub size: Option<u64>,
+    /// The size of each served device, for the export: what the page cache holds four times
+    #[arg(long, value_name = "BYTES", default_value = "512M", value_parser = parse_size)]
+    pub device_size: u64,
     /// How many rounds to measure
     #[arg(long, value_name = "N", default_value = "31")]
     pub rounds: usize,
@@ -285,6 +297,8 @@ pub enum BenchWhat {
     Cipher,
     /// The layers above it, a bio at a time, on a device that does nothing
     Stack,
+    /// What a longer device costs, and what more processors bring
+    Scale,
     /// A volume over NBD, beside qemu-nbd and nbdkit where these are installed
     Export,
 }

@@ -12,7 +12,7 @@ use udm_dm::targets::crypt::CipherChoice;
 use zeroize::Zeroizing;
 
 use super::{Failure, UnlockArgs};
-use crate::device::{DeviceOptions, Files, luks_table};
+use crate::device::{DeviceOptions, Files, is_nbd, luks_table};
 use crate::luks::Unlocking;
 
 /// A table.
@@ -44,7 +44,8 @@ pub struct OpenArgs {
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Device")]
 pub struct DeviceArgs {
-    /// A file or block device with a LUKS header, or raw:PATH for its bytes as they are
+    /// A file or block device with a LUKS header, or raw:PATH for its bytes as they are, or an NBD URI for those of
+    /// a server's export
     #[arg(value_name = "DEVICE", value_hint = ValueHint::FilePath)]
     pub device: Option<String>,
     #[command(flatten)]
@@ -146,12 +147,17 @@ impl OpenArgs {
     }
 }
 
+/// Whether the bytes of `name` are taken as they are.
+pub(crate) fn is_plain(name: &str) -> bool {
+    name.starts_with("raw:") || is_nbd(name)
+}
+
 impl DeviceArgs {
     /// Opens the one device that was named.
     pub(crate) fn open(&self, read_only: bool) -> Result<DeviceRef, Failure> {
         let files = Files::new(&self.open.options(read_only));
         match &self.device {
-            Some(name) if name.starts_with("raw:") && self.table.text()?.is_none() => {
+            Some(name) if is_plain(name) && self.table.text()?.is_none() => {
                 Ok(files.open_image(name, &Unlocking::default())?)
             }
             _ => Ok(files.load(&self.to_table()?)?),

@@ -3,14 +3,16 @@
 //! Exit status: 0 done, 1 the work failed, 2 the request was wrong. Data goes to stdout, messages to stderr.
 
 mod args;
+mod convert;
 mod device;
 mod dm;
 mod failure;
 mod luks;
 
 pub use args::*;
+pub use convert::*;
 pub use device::*;
-pub(crate) use device::{read_secret, read_table};
+pub(crate) use device::{is_plain, read_secret, read_table};
 pub use dm::*;
 pub use failure::Failure;
 pub use luks::*;
@@ -26,7 +28,9 @@ use crate::commands;
 /// Runs the program that `udm` is.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_log(cli.verbose, cli.quiet);
+    // A service says what happens; what is done at a prompt says what it was asked for.
+    let level = if matches!(cli.command, Command::Serve(_)) { 2 } else { 1 };
+    start_log(if cli.quiet { 0 } else { level + usize::from(cli.verbose) });
     match run(cli.command, cli.json, cli.quiet) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -42,6 +46,7 @@ fn run(command: Command, json: bool, quiet: bool) -> Result<(), Failure> {
         Command::Serve(args) => commands::serve::run(&args, json),
         Command::Read(args) => commands::read::run(&args),
         Command::Write(args) => commands::write::run(&args, json),
+        Command::Convert(args) => commands::convert::run(&args, json),
         Command::Table(args) => commands::table::run(&args, json),
         Command::Dm(args) => commands::dm::run(&args, json),
         Command::Luks(args) => commands::luks::run(&args, json, quiet),
@@ -53,14 +58,11 @@ fn run(command: Command, json: bool, quiet: bool) -> Result<(), Failure> {
     }
 }
 
-/// Messages of the library go to stderr. `UDM_LOG` names levels for parts of it (`udm_export=debug`).
-fn start_log(verbose: u8, quiet: bool) {
-    let level = match (quiet, verbose) {
-        (true, _) => "error",
-        (false, 0) => "info",
-        (false, 1) => "debug",
-        (false, _) => "trace",
-    };
+/// Messages of the library go to stderr, from errors alone (0) to everything. `UDM_LOG` names levels for parts of it
+/// (`udm_export=debug`).
+fn start_log(level: usize) {
+    const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+    let level = LEVELS[level.min(LEVELS.len() - 1)];
     let filter = EnvFilter::try_from_env("UDM_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -10,7 +10,7 @@ use udm_crypto::Direction;
 
 use crate::bench::chart::{Chart, Measure};
 use crate::bench::machine::Machine;
-use crate::bench::{Effort, Subject, cipher, export, server, stack};
+use crate::bench::{Clock, Effort, Subject, cipher, export, scale, server, stack};
 use crate::cli::{BenchArgs, BenchWhat, Failure, print};
 
 /// How long a way has its turn in a round.
@@ -18,7 +18,7 @@ const ROUND: Duration = Duration::from_millis(4);
 
 pub(crate) fn run(args: &BenchArgs, json: bool) -> Result<(), Failure> {
     let (subject, machine) = (subject(args)?, Machine::here());
-    let effort = Effort { rounds: args.rounds, round: ROUND };
+    let effort = Effort { rounds: args.rounds, round: ROUND, clock: Clock::Thread };
     let what = if args.what.is_empty() { &[BenchWhat::Cipher, BenchWhat::Stack] } else { &*args.what };
     if !json {
         print(&machine.to_line())?;
@@ -28,8 +28,14 @@ pub(crate) fn run(args: &BenchArgs, json: bool) -> Result<(), Failure> {
         let some = match what {
             BenchWhat::Cipher => vec![cipher::chart(&subject, effort).map_err(Failure::request)?],
             BenchWhat::Export => export(args, json)?,
+            BenchWhat::Scale => scale(&subject, effort)?.into(),
             BenchWhat::Stack => stack::charts(&subject, effort).map_err(Failure::request)?.into(),
         };
+        if let (Some(chart), Some(size)) = (some.iter().find(|chart| chart.rows.is_empty()), args.size) {
+            let message =
+                format!("--size {size}: {} is not measured with it; see without --size", chart.name);
+            return Err(Failure::request(message));
+        }
         if !json {
             some.iter().try_for_each(|chart| print(&format!("\n{}", chart.to_table().trim_end())))?;
         }
@@ -50,12 +56,21 @@ const EXPORT_ROUNDS: usize = 5;
 
 fn export(args: &BenchArgs, json: bool) -> Result<Vec<Chart>, Failure> {
     let folder = TempDir::with_prefix("udm-bench-").map_err(Failure::work)?;
-    let (servers, lacking) =
-        server::start_all(folder.path(), args.driver.as_deref()).map_err(Failure::work)?;
+    let bytes = args.device_size;
+    if !(16 << 20..=1 << 40).contains(&bytes) || !bytes.is_power_of_two() {
+        return Err(Failure::request(format!("devices of {bytes} bytes: use a power of two from 16M to 1T")));
+    }
+    let place = server::Site { folder: folder.path(), size: bytes };
+    let (servers, lacking) = server::start_all(place, args.driver.as_deref()).map_err(Failure::work)?;
     if !json {
         lacking.iter().try_for_each(|line| print(line))?;
     }
     export::charts(&servers, args.rounds.min(EXPORT_ROUNDS)).map_err(Failure::work)
+}
+
+fn scale(subject: &Subject, effort: Effort) -> Result<[Chart; 2], Failure> {
+    let folder = TempDir::with_prefix("udm-bench-").map_err(Failure::work)?;
+    scale::charts(subject, folder.path(), effort).map_err(Failure::request)
 }
 
 fn subject(args: &BenchArgs) -> Result<Subject, Failure> {
@@ -74,6 +89,8 @@ fn subject(args: &BenchArgs) -> Result<Subject, Failure> {
         in_place: args.in_place,
         run,
         driver: args.driver.clone(),
+        openssl: args.openssl,
+        size: args.size.map(|size| size as usize),
     })
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod ciphers;
+pub(crate) mod convert;
 pub(crate) mod dm;
 pub(crate) mod luks;
 pub(crate) mod manual;

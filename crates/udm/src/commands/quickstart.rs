@@ -1,8 +1,7 @@
 //! `udm quickstart`: a volume from nothing to a client that reads it, with every step checked.
 
-use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,18 +10,22 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tempfile::TempDir;
-use udm_block::SECTOR_SIZE;
 use udm_block::blocking::Blocking;
 use udm_block::memory::{Heap, Source, splitmix64};
-use udm_dm::table::{Table, TargetSpec};
+use udm_block::{DeviceRef, SECTOR_SIZE};
+use udm_dm::table::TargetSpec;
 use udm_export::nbd::address::Address;
 use udm_export::nbd::client::Client;
 use udm_export::nbd::server::{Export, MAX_CONNECTIONS, Server};
-use zeroize::Zeroizing;
+use udm_luks::cost::{LEAST_MEMORY_KIB, LEAST_PASSES};
+use udm_luks::format::header_size;
+use udm_luks::kdf::Argon2Kind;
+use udm_luks::{FormatOptions, KdfKind, KdfOptions, Secret, format};
 
 use crate::cli::{Failure, QuickstartArgs, human, print};
 use crate::compare::Comparison;
-use crate::device::{DeviceOptions, open_table};
+use crate::device::{DeviceOptions, luks_table, open_image};
+use crate::luks::{Passphrase, Unlocking};
 use crate::pipeline;
 
 /// How much one request moves, in bytes.
@@ -44,7 +47,11 @@ pub(crate) fn run(args: &QuickstartArgs, json: bool) -> Result<(), Failure> {
     let story = Story { json };
     let folder = TempDir::with_prefix("udm-quickstart-").map_err(Failure::work)?;
     let volume = Volume::make(folder.path(), size)?;
-    story.say(&format!("made    {} of aes-xts-plain64 in {}", human(size), volume.image.display()))?;
+    story.say(&format!(
+        "made    {} of LUKS2, aes-xts-plain64, in {}",
+        human(size),
+        volume.image.display()
+    ))?;
 
     let (written, read) = through_socket(&volume, &story)?;
     check_ciphertext(&volume)?;
@@ -76,20 +83,21 @@ pub(crate) fn run(args: &QuickstartArgs, json: bool) -> Result<(), Failure> {
 
 /// What to try next: nothing in it puts a key on a command line.
 const NEXT: &str = "
-All is well. A volume of your own:
+All is well. A volume of your own, whose passphrase you are asked for:
 
-  truncate -s 1G volume.img
-  (umask 077; echo \"0 2097152 crypt aes-xts-plain64 $(head -c64 /dev/urandom | od -An -vtx1 | tr -d ' \\n') \\
-      0 volume.img 0\" > volume.table)
-  udm serve --table-file volume.table --nbd volume.sock
+  udm luks format volume.img --size 1G
+  udm serve volume.img --nbd ./volume.sock
 
 and, from another terminal:
 
-  nbdinfo  'nbd+unix:///volume?socket=volume.sock'
-  nbdcopy  file.img 'nbd+unix:///volume?socket=volume.sock'
-  udm read --table-file volume.table --length 512 | hexdump -C     (once the server has stopped)
-  udm verify --table-file volume.table
-  udm ciphers";
+  nbdinfo  'nbd+unix:///volume.img?socket=volume.sock'
+  nbdcopy  file.img 'nbd+unix:///volume.img?socket=volume.sock'
+  udm read volume.img --length 512 | hexdump -C     (once the server has stopped)
+
+An image that you have, encrypted, and decrypted again:
+
+  udm convert raw:plain.img disk.img --verify
+  udm convert disk.img raw:plain.img";
 
 /// Tells a person what happens; a program hears the end of it.
 struct Story {
@@ -106,34 +114,56 @@ impl Story {
 struct Volume {
     folder: PathBuf,
     image: PathBuf,
-    table: Zeroizing<String>,
+    unlocking: Unlocking,
+    /// The bytes of its data, without the header.
     size: u64,
+    /// Where the data begin on the image, in bytes.
+    offset: u64,
 }
 
 impl Volume {
-    /// An image without a byte in it, and a table with a fresh key.
+    /// A LUKS2 volume with room for `size` bytes, of a passphrase that nobody knows.
     fn make(folder: &Path, size: u64) -> Result<Self, Failure> {
         let image = folder.join("volume.img");
-        File::create_new(&image).and_then(|file| file.set_len(size)).map_err(Failure::work)?;
-        let mut key = Zeroizing::new([0; 64]);
-        File::open("/dev/urandom")
-            .and_then(|mut random| random.read_exact(&mut key[..]))
-            .map_err(Failure::work)?;
-        // Room for all of it at once: a string that grows leaves copies of the key behind.
-        let mut table = Zeroizing::new(String::with_capacity(1024 + image.as_os_str().len()));
-        let path = image.display().to_string().replace(' ', "\\ ");
-        let key_word = key.iter().try_for_each(|byte| write!(table, "{byte:02x}"));
-        key_word.and_then(|()| writeln!(table, " 0 {path} 0")).map_err(Failure::work)?;
-        table.insert_str(0, &format!("0 {} crypt aes-xts-plain64 ", size / 512));
-        let mut file = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(folder.join("volume.table"))
-            .map_err(Failure::work)?;
-        file.write_all(table.as_bytes()).map_err(Failure::work)?;
-        Ok(Self { folder: folder.into(), image, table, size })
+        let passphrase = Arc::new(random_passphrase()?);
+        let mut options = FormatOptions::luks2();
+        // Chance has made the passphrase, so a derivation that costs nobody anything is as good as any. A volume of one's own
+        // has what `udm luks format` measures.
+        options.slot.kdf = KdfOptions {
+            kind: KdfKind::Argon2(Argon2Kind::Id),
+            iterations: Some(LEAST_PASSES),
+            memory_kib: LEAST_MEMORY_KIB,
+            lanes: 1,
+            ..KdfOptions::default()
+        };
+        let offset = header_size(&options).map_err(Failure::work)?;
+        // The sectors that cost most: what is told of their speed holds for all.
+        options.sector_size = Some(SECTOR_SIZE as u32);
+        let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&image);
+        let mut file = file.map_err(Failure::work)?;
+        file.set_len(offset + size).map_err(Failure::work)?;
+        let made = format(&mut file, &options, &passphrase).map_err(Failure::work)?;
+        let unlocking = Unlocking { passphrase: Passphrase::Bytes(passphrase), ..Unlocking::default() };
+        Ok(Self { folder: folder.into(), image, unlocking, size, offset: made.segment.offset })
     }
+
+    /// The volume, unlocked by its passphrase.
+    fn open(&self, read_only: bool) -> Result<DeviceRef, Failure> {
+        let options = DeviceOptions { read_only, ..DeviceOptions::default() };
+        Ok(open_image(&self.image.to_string_lossy(), &options, &self.unlocking)?)
+    }
+
+    /// The image, from where its data begin.
+    fn ciphertext(&self) -> Result<File, Failure> {
+        let mut image = File::open(&self.image).map_err(Failure::work)?;
+        image.seek(SeekFrom::Start(self.offset)).map_err(Failure::work)?;
+        Ok(image)
+    }
+}
+
+/// 32 bytes of chance.
+fn random_passphrase() -> Result<Secret, Failure> {
+    File::open("/dev/urandom").and_then(|random| Secret::read(random, 32)).map_err(Failure::work)
 }
 
 /// The plaintext: the same noise in every chunk, with each sector's number in front, so that no two are alike.
@@ -157,7 +187,7 @@ impl Plaintext {
 /// Serves the volume on a Unix socket, writes it full and reads it back through that: bytes a second of both.
 fn through_socket(volume: &Volume, story: &Story) -> Result<(f64, f64), Failure> {
     let source: Source = Arc::new(Heap);
-    let device = open_table(&volume.table, &DeviceOptions::default())?;
+    let device = volume.open(false)?;
     let export = Export::new("volume", "quickstart", device, false, &source).map_err(Failure::work)?;
     let address = Address::unix(volume.folder.join("volume.sock")).map_err(Failure::work)?;
     let server =
@@ -200,7 +230,7 @@ fn client(address: &Address, size: u64) -> Result<(f64, f64), Failure> {
 
 /// Looks at the image itself: every sector was written, and none holds its plaintext.
 fn check_ciphertext(volume: &Volume) -> Result<(), Failure> {
-    let mut image = File::open(&volume.image).map_err(Failure::work)?;
+    let mut image = volume.ciphertext()?;
     let (mut plaintext, mut chunk) = (Plaintext::new(), vec![0; CHUNK]);
     for at in (0..volume.size).step_by(CHUNK) {
         image.read_exact(&mut chunk).map_err(Failure::work)?;
@@ -218,8 +248,7 @@ fn check_ciphertext(volume: &Volume) -> Result<(), Failure> {
 
 /// Opens the volume again and reads it without a server.
 fn check_reopened(volume: &Volume) -> Result<(), Failure> {
-    let device = open_table(&volume.table, &DeviceOptions { read_only: true, ..DeviceOptions::default() })?;
-    let device = Blocking::new(device).map_err(Failure::work)?;
+    let device = Blocking::new(volume.open(true)?).map_err(Failure::work)?;
     let (mut plaintext, mut chunk) = (Plaintext::new(), vec![0; CHUNK]);
     for at in (0..volume.size).step_by(CHUNK) {
         device.read_at(at, &mut chunk).map_err(Failure::work)?;
@@ -232,12 +261,12 @@ fn check_reopened(volume: &Volume) -> Result<(), Failure> {
 
 /// Both ways to encrypt the volume, over its first bytes.
 fn compare(volume: &Volume) -> Result<Comparison, Failure> {
-    let table = Table::parse(&volume.table)?;
+    let table = luks_table(&volume.image.to_string_lossy(), &volume.unlocking)?;
     let TargetSpec::Crypt(spec) = &table.rows[0].target else {
         return Err(Failure::work("the quickstart's table has no crypt row"));
     };
     let mut comparison = Comparison::new(spec, &DeviceOptions::default().cipher).map_err(Failure::work)?;
-    let mut image = File::open(&volume.image).map_err(Failure::work)?;
+    let mut image = volume.ciphertext()?;
     let mut chunk = vec![0; COMPARED_AT_ONCE];
     for at in (0..volume.size.min(COMPARED)).step_by(COMPARED_AT_ONCE) {
         image.read_exact(&mut chunk).map_err(Failure::work)?;

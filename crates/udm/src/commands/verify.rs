@@ -7,7 +7,7 @@ use udm_dm::table::{Row, TargetSpec};
 use udm_dm::targets::crypt::CipherChoice;
 use udm_dm::targets::crypt::params::CryptSpec;
 
-use crate::cli::{Failure, VerifyArgs, human, print};
+use crate::cli::{Failure, VerifyArgs, human, is_plain, print};
 use crate::compare::{Comparison, Outcome};
 use crate::device::Files;
 
@@ -17,7 +17,7 @@ const CHUNK: u64 = 128 << 10;
 pub(crate) fn run(args: &VerifyArgs, json: bool) -> Result<(), Failure> {
     let nothing = "there is nothing to verify: an image with a LUKS header is needed, or a table with a crypt row \
                    (--table-file FILE)";
-    if args.device.device.as_ref().is_some_and(|name| name.starts_with("raw:")) {
+    if args.device.device.as_ref().is_some_and(|name| is_plain(name)) {
         return Err(Failure::request(nothing));
     }
     let options = args.device.open.options(true);

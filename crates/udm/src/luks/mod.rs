@@ -112,7 +112,7 @@ impl Unlocking {
     }
 
     /// The one row of a table of `size` bytes.
-    fn row(&self, image: &Path, unlocked: &Unlocked, size: u64) -> Result<Table, LuksError> {
+    pub(crate) fn row(&self, image: &Path, unlocked: &Unlocked, size: u64) -> Result<Table, LuksError> {
         let (segment, flags) = (&unlocked.segment, unlocked.flags);
         let options = CryptOptions {
             allow_discards: flags.allow_discards || self.allow_discards,

@@ -1,13 +1,15 @@
 //! Masks that are made before they are needed: beside the rounds of one group, those of the group after the next.
 #![allow(unsafe_code)]
 
+use std::mem::MaybeUninit;
+
 use crate::aes::lanes::{Block, Lanes};
 use crate::aes::rounds::{Beside, Blocks, GROUP, MOST_BLOCKS};
 use crate::aes::schedule::RoundKey;
 
-/// The masks of a group.
+/// The masks of a group, once they are made.
 #[repr(align(64))]
-pub(super) struct Slot(Blocks);
+pub(super) struct Slot(MaybeUninit<Blocks>);
 
 /// How many slots there are; of a power of two the rest is an AND.
 const SLOTS: usize = 4;
@@ -51,7 +53,7 @@ impl<'a, L: Lanes> Ahead<'a, L> {
             left: 0,
             unit: 0,
             slot: 0,
-            slots: [const { Slot([[0; 16]; MOST_BLOCKS]) }; SLOTS],
+            slots: [const { Slot(MaybeUninit::uninit()) }; SLOTS],
         };
         for slot in 0..AHEAD {
             ahead.begin(lanes, slot, firsts);
@@ -84,9 +86,10 @@ impl<'a, L: Lanes> Ahead<'a, L> {
 
     #[inline(always)]
     fn make(&mut self, lanes: L, at: usize) {
-        let to = &mut self.slots[self.slot].0[at * L::BLOCKS..][..L::BLOCKS];
-        // SAFETY: the slice is as long as a register.
-        unsafe { lanes.masks(&mut self.tweak, at, self.key, to.as_mut_ptr().cast()) }
+        debug_assert!(at < GROUP, "a group has {GROUP} registers");
+        let slot = self.slots[self.slot].0.as_mut_ptr().cast::<u8>();
+        // SAFETY: a slot is as long as the widest group, of which this is register `at`.
+        unsafe { lanes.masks(&mut self.tweak, at, self.key, slot.add(at * L::WIDTH)) }
     }
 }
 

@@ -4,7 +4,7 @@
 use udm_block::{Span, SpanIter};
 use udm_crypto::{CryptError, Request};
 
-use super::convert::Converter;
+use super::convert::{Converter, after};
 
 /// How many runs of memory are put together for a request at most.
 const MOST: usize = 64;
@@ -32,7 +32,7 @@ impl Converter {
         let size = run.unit_size;
         let (mut src, mut dst) = (run.src.after(first * size), run.dst.after(first * size));
         while !src.is_empty() {
-            let begin = self.after(sector, run.src.len() - src.len());
+            let begin = after(sector, run.src.len() - src.len());
             let (key, iv) = (self.key_of(begin), self.rule_of_every(begin, apart));
             let (mut from, mut to) = (Runs::new(), Runs::new());
             while !src.is_empty() && from.fits(src.first(size)) && to.fits(dst.first(size)) {
@@ -44,11 +44,11 @@ impl Converter {
             if from.is_empty() {
                 // One sector in more runs than there is room for.
                 let (src_of_one, dst_of_one) = (src.first(size), dst.first(size));
-                self.crypt(key, Request { src: src_of_one, dst: dst_of_one, iv, ..*run })?;
+                self.crypt(key, &Request { src: src_of_one, dst: dst_of_one, iv, ..*run })?;
                 pass(&mut src, apart * size);
                 pass(&mut dst, apart * size);
             } else {
-                self.crypt(key, Request { src: from.iter(), dst: to.iter(), iv, ..*run })?;
+                self.crypt(key, &Request { src: from.iter(), dst: to.iter(), iv, ..*run })?;
             }
         }
         Ok(())

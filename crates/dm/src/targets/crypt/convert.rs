@@ -1,7 +1,7 @@
 //! Gives the sectors of a bio to the cipher: all of them in one request (the kernel's `crypt_convert`, which gives
 //! them one by one).
 
-use udm_block::SpanIter;
+use udm_block::{Sectors, SpanIter};
 use udm_crypto::{CryptError, Direction, Iv, IvRule, KeyError, Later, Request, Skcipher};
 
 use super::iv::{BATCH, IvGenerator, Numbering};
@@ -15,9 +15,14 @@ pub struct Converter {
     numbering: Numbering,
     iv: IvGenerator,
     iv_offset: u64,
-    unit_size: usize,
-    sectors_per_unit: u64,
+    /// The size of an encryption sector, as a power of two.
+    unit_shift: u32,
     requests: Requests,
+    /// See [`apart`](Self::apart).
+    apart: usize,
+    /// How many bytes are given to the cipher at once: as many as the stack has room for the IVs of, where they are made
+    /// one by one.
+    at_once: usize,
 }
 
 /// Without its keys, as [`Skcipher`]'s is.
@@ -45,6 +50,11 @@ pub(super) struct Run {
     pub(super) len: usize,
 }
 
+/// The 512-byte sector behind `len` bytes from `sector` on.
+pub(super) fn after(sector: u64, len: usize) -> u64 {
+    sector.wrapping_add(Sectors::in_bytes(len as u64).0)
+}
+
 impl Converter {
     /// The converter of a volume: sets its keys.
     ///
@@ -55,14 +65,28 @@ impl Converter {
         let wrong_size = |_| KeyError::Size { algorithm: cipher.algorithm, found: key.len() };
         let layout = cipher.key_layout(key.len()).map_err(wrong_size)?;
         let key_of = |index| choice.key(cipher.algorithm, &key[index * layout.key_size..][..layout.key_size]);
+        let sectors_per_unit = spec.options.sectors_per_unit() as usize;
+        let apart = match choice.requests {
+            // Both are powers of two.
+            Requests::WholeBio => (cipher.key_count / sectors_per_unit).max(1),
+            Requests::PerSector => 1,
+        };
+        let iv = IvGenerator::new(cipher, key, &layout, choice)?;
+        let at_once = match choice.requests {
+            _ if apart > 1 => usize::MAX,
+            Requests::WholeBio if iv.is_vector() => BATCH * spec.options.sector_size,
+            Requests::WholeBio => usize::MAX,
+            Requests::PerSector => spec.options.sector_size,
+        };
         Ok(Self {
             keys: (0..cipher.key_count).map(key_of).collect::<Result<_, KeyError>>()?,
             numbering: Numbering::new(cipher.iv.mode, cipher.algorithm, &spec.options),
-            iv: IvGenerator::new(cipher, key, &layout, choice)?,
+            iv,
             iv_offset: spec.iv_offset,
-            unit_size: spec.options.sector_size,
-            sectors_per_unit: spec.options.sectors_per_unit(),
+            unit_shift: spec.options.sector_size.trailing_zeros(),
             requests: choice.requests,
+            apart,
+            at_once,
         })
     }
 
@@ -84,35 +108,33 @@ impl Converter {
         sector: u64,
     ) -> Result<(), CryptError> {
         let mut sector = sector.wrapping_add(self.iv_offset);
-        let (apart, unit_size) = (self.apart(), self.unit_size);
         while !src.is_empty() {
-            let run = match apart {
-                1 => self.run(sector, src.len().min(self.at_once())),
-                _ => self.run_of_all_keys(sector, src.len()),
-            };
-            let (from, to) = (src.first(run.len), dst.first(run.len));
-            let request = Request { direction, src: from, dst: to, unit_size, iv: run.rule };
-            match apart {
-                1 => self.crypt(run.key, request)?,
-                _ => self.crypt_by_key(&request, sector, apart)?,
+            // The rule is made where it stays: a copy waits until its parts are written.
+            let iv = self.numbering.rule(sector, 1);
+            let mut request = Request { direction, src, dst, unit_size: self.unit_size(), iv };
+            let len = self.before_wrap(&request.iv, sector, src.len().min(self.at_once));
+            (request.src, request.dst) = (src.first(len), dst.first(len));
+            match self.apart {
+                1 => self.crypt(self.key_of(sector), &request)?,
+                apart => self.crypt_by_key(&request, sector, apart)?,
             }
-            src.advance(run.len);
-            dst.advance(run.len);
-            sector = self.after(sector, run.len);
+            src.advance(len);
+            dst.advance(len);
+            sector = after(sector, len);
         }
         Ok(())
     }
 
     /// What goes into one request of the `len` bytes from the 512-byte sector `sector` on (`iv_offset` is in it already).
     pub(super) fn run(&self, sector: u64, len: usize) -> Run {
-        let run = self.run_of_all_keys(sector, len);
-        Run { len: run.len.min(self.most_units().saturating_mul(self.unit_size)), ..run }
+        let rule = self.numbering.rule(sector, 1);
+        let most = self.most_units().saturating_mul(self.unit_size());
+        Run { key: self.key_of(sector), len: self.before_wrap(&rule, sector, len.min(most)), rule }
     }
 
-    /// The same where the sectors are not all of the first one's key.
-    fn run_of_all_keys(&self, sector: u64, len: usize) -> Run {
-        let (rule, most) = self.numbering.rule(sector, 1);
-        Run { key: self.key_of(sector), rule, len: most.min(len / self.unit_size) * self.unit_size }
+    /// For how many of the `len` bytes from `sector` on their `rule` holds before a number wraps.
+    fn before_wrap(&self, rule: &IvRule<'_>, sector: u64, len: usize) -> usize {
+        self.numbering.before_wrap(rule, sector, len >> self.unit_shift) << self.unit_shift
     }
 
     /// Which key a sector has.
@@ -122,22 +144,13 @@ impl Converter {
 
     /// The rule of every `apart`th encryption sector from `sector` on, before a number wraps.
     pub(super) fn rule_of_every(&self, sector: u64, apart: usize) -> IvRule<'static> {
-        self.numbering.rule(sector, apart as u64).0
+        self.numbering.rule(sector, apart as u64)
     }
 
     /// How far the sectors of a key are from one another where requests are of one key: 1 where they are neighbours, and
     /// where each sector has a request.
     pub(super) fn apart(&self) -> usize {
-        match self.requests {
-            // Both are powers of two.
-            Requests::WholeBio => (self.keys.len() / self.sectors_per_unit as usize).max(1),
-            Requests::PerSector => 1,
-        }
-    }
-
-    /// The sector behind `len` bytes from `sector` on.
-    pub(super) fn after(&self, sector: u64, len: usize) -> u64 {
-        sector.wrapping_add((len / self.unit_size) as u64 * self.sectors_per_unit)
+        self.apart
     }
 
     /// The table's `iv_offset`.
@@ -147,7 +160,7 @@ impl Converter {
 
     /// The size of an encryption sector in bytes.
     pub(super) fn unit_size(&self) -> usize {
-        self.unit_size
+        1 << self.unit_shift
     }
 
     /// What the cipher driver needs where it answers later.
@@ -168,21 +181,17 @@ impl Converter {
     /// How many units go into one request, apart from where a number wraps.
     pub(super) fn most_units(&self) -> usize {
         match self.requests {
-            Requests::WholeBio if self.apart() == 1 => usize::MAX,
+            Requests::WholeBio if self.apart == 1 => usize::MAX,
             _ => 1,
         }
     }
 
-    /// How many bytes go into one request: as many as the stack has room for the IVs of, where they are made one by one.
-    fn at_once(&self) -> usize {
-        if self.iv.is_vector() { BATCH * self.unit_size } else { usize::MAX }
-    }
-
     /// The sectors of a run, which its rule numbers.
-    pub(super) fn crypt(&self, key: usize, mut run: Request<'_>) -> Result<(), CryptError> {
+    pub(super) fn crypt(&self, key: usize, run: &Request<'_>) -> Result<(), CryptError> {
         if !self.iv.is_vector() {
-            return self.keys[key].crypt(&run);
+            return self.keys[key].crypt(run);
         }
+        let mut run = *run;
         if self.iv.before(&run)? {
             run.src = run.dst;
         }

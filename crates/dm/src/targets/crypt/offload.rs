@@ -19,7 +19,7 @@ use udm_block::{
 use udm_crypto::{Answer, Carrier, CryptError, Direction, Iv, IvRule, Job, Request};
 
 use super::clone::{self, Clone, Stage};
-use super::convert::Run;
+use super::convert::{Run, after};
 use super::params::CryptOptions;
 use super::{Converter, LONGEST, Volume};
 
@@ -171,7 +171,7 @@ pub(super) fn go_on(mut clone: PadBio<Clone>) {
     }
     if let Stage::Cipher(conversion) = &mut clone.pad_mut().stage {
         conversion.done += conversion.len;
-        conversion.sector = volume.converter.after(conversion.sector, conversion.len);
+        conversion.sector = after(conversion.sector, conversion.len);
         conversion.len = 0;
     }
     request_next(clone, &volume);

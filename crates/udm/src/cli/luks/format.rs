@@ -170,7 +170,7 @@ fn parse_hash(name: &str) -> Result<Hash, String> {
 }
 
 /// A number of bits, as bytes.
-pub(super) fn parse_bits(text: &str) -> Result<usize, String> {
+pub(crate) fn parse_bits(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(bits) if bits > 0 && bits.is_multiple_of(8) => Ok(bits / 8),
         _ => Err("it is a number of bits, a multiple of 8".into()),

@@ -60,23 +60,27 @@ impl Numbering {
     }
 
     /// The rule of every `apart`th encryption sector from the 512-byte sector `sector` on (`iv_offset` is in it
-    /// already), and for how many encryption sectors it holds before a number wraps, where `apart` is 1.
-    pub(super) fn rule(&self, sector: u64, apart: u64) -> (IvRule<'static>, usize) {
+    /// already).
+    pub(super) fn rule(&self, sector: u64, apart: u64) -> IvRule<'static> {
         let (s, step) =
             if self.large { (sector >> self.sector_shift, 1) } else { (sector, 1 << self.sector_shift) };
         let step = step * apart;
-        let rule = match self.mode {
+        match self.mode {
             IvMode::None | IvMode::Null => null::rule(),
             IvMode::Plain => plain::rule(s, step),
             IvMode::Plain64 | IvMode::Lmk | IvMode::Tcw => plain64::rule(s, step),
             IvMode::Plain64be => plain64be::rule(s, step),
             IvMode::Benbi => benbi::rule(s, step, self.block_size),
             IvMode::Eboiv | IvMode::Elephant => eboiv::rule(s, step, self.sector_size),
-        };
+        }
+    }
+
+    /// For how many of the `units` encryption sectors from `sector` on their `rule` holds before a number wraps.
+    pub(super) fn before_wrap(&self, rule: &IvRule<'_>, sector: u64, units: usize) -> usize {
         // The sector number is taken modulo 2^64 before anything is made of it.
         let before_wrap = (u64::MAX - sector) >> self.sector_shift;
         let before_wrap = usize::try_from(before_wrap).unwrap_or(usize::MAX).saturating_add(1);
-        (rule, rule.units_until_wrap().min(before_wrap))
+        rule.units_before_wrap(units.min(before_wrap))
     }
 }
 

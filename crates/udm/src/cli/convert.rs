@@ -1,0 +1,171 @@
+//! The arguments of `udm convert`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+use udm_backend::locate::parse_size;
+use udm_luks::{FormatOptions, SlotOptions, Version};
+
+use super::luks::parse_bits;
+use super::{LuksType, OpenArgs, SlotArgs, TableArgs, UnlockArgs, default_key_size};
+use crate::luks::Passphrase;
+
+/// Arguments of `convert`.
+#[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+#[command(
+    override_usage = "udm convert [OPTIONS] SRC DST\n       udm convert [OPTIONS] --table-file FILE DST\n       \
+                      udm convert [OPTIONS] SRC --dst-table-file FILE",
+    after_long_help = CONVERT_HELP,
+    after_help = "More with --help."
+)]
+pub struct ConvertArgs {
+    /// What is converted: an image with a LUKS header, or raw:PATH for bytes as they are, or an NBD URI
+    #[arg(value_name = "SRC", value_hint = ValueHint::FilePath)]
+    pub source: Option<String>,
+    /// What it becomes: an image with a LUKS header, or raw:PATH for bytes as they are. It is made, unless --no-create says
+    /// otherwise; an NBD URI must be there
+    #[arg(value_name = "DST", value_hint = ValueHint::FilePath)]
+    pub destination: Option<String>,
+    /// Write into what is at DST, and keep it as it is otherwise: its size, its header and its keys
+    #[arg(short = 'n', long)]
+    pub no_create: bool,
+    /// Replace what is at DST, and begin anew where a conversion was interrupted
+    #[arg(short, long)]
+    pub force: bool,
+    /// Go on with a conversion that was interrupted, from where it was durable; begin it where there is none
+    #[arg(long)]
+    pub resume: bool,
+    /// Read both sides again when all is written, and compare them
+    #[arg(long)]
+    pub verify: bool,
+    /// The fewest zeros in a row that become a hole of a DST that is not encrypted; 0 for none
+    #[arg(long, value_name = "BYTES", default_value = "4K", value_parser = parse_size)]
+    pub sparse_size: u64,
+    /// How much is copied at most until it is durable and remembered, for --resume
+    #[arg(long, value_name = "BYTES", default_value = "256M", value_parser = parse_size)]
+    pub checkpoint: u64,
+    /// The file that remembers how far it is [default: DST.udm-convert, where DST is a file]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub journal: Option<PathBuf>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
+    pub open: OpenArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
+    pub table: TableArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
+    pub unlock: UnlockArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
+    pub target: DestinationArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
+    pub volume: VolumeArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
+    pub slot: SlotArgs,
+}
+
+/// How the destination of a conversion is opened.
+#[derive(Args, Debug, Clone, Default)]
+#[command(next_help_heading = "Destination")]
+pub struct DestinationArgs {
+    /// DST as a table in dmsetup's syntax. A key in it can be seen by every user of the machine: rather use --dst-table-file
+    #[arg(long, value_name = "LINES")]
+    pub dst_table: Option<String>,
+    /// A file with a table for DST
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "dst_table")]
+    pub dst_table_file: Option<PathBuf>,
+    /// A file whose bytes are the passphrase of DST, newlines too. Without it, the terminal is asked
+    #[arg(long, alias = "new-keyfile", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub dst_key_file: Option<PathBuf>,
+    /// How many bytes at the beginning of that file are left out
+    #[arg(long, value_name = "BYTES", value_parser = parse_size, requires = "dst_key_file")]
+    pub dst_keyfile_offset: Option<u64>,
+    /// How many bytes of that file are taken
+    #[arg(long, value_name = "BYTES", value_parser = parse_size, requires = "dst_key_file")]
+    pub dst_keyfile_size: Option<u64>,
+    /// The systemd credential of this name has the passphrase of DST
+    #[arg(long, value_name = "NAME", conflicts_with = "dst_key_file")]
+    pub dst_key_credential: Option<String>,
+}
+
+/// The LUKS volume that a conversion makes.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "New volume")]
+pub struct VolumeArgs {
+    /// The version of the header
+    #[arg(short = 'M', long = "type", value_name = "TYPE", default_value = "luks2")]
+    pub version: LuksType,
+    /// The cipher, with its mode and IV mode
+    #[arg(short, long, default_value = "aes-xts-plain64")]
+    pub cipher: String,
+    /// The bits of the volume key [default: 512 for xts, 256 else]
+    #[arg(short = 's', long, value_name = "BITS", value_parser = parse_bits)]
+    pub key_size: Option<usize>,
+    /// The bytes that share one IV [default: 4096 where the data are whole sectors of it, else 512]
+    #[arg(long, value_name = "BYTES")]
+    pub sector_size: Option<u32>,
+    /// A label
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub label: String,
+    /// The UUID [default: a new one]
+    #[arg(long)]
+    pub uuid: Option<String>,
+}
+
+impl DestinationArgs {
+    /// Where the passphrase of the destination comes from.
+    pub(crate) fn passphrase(&self) -> Passphrase {
+        match (&self.dst_key_file, &self.dst_key_credential) {
+            (Some(path), _) => Passphrase::File {
+                path: path.clone(),
+                offset: self.dst_keyfile_offset.unwrap_or(0),
+                size: self.dst_keyfile_size.and_then(|size| usize::try_from(size).ok()),
+            },
+            (None, Some(name)) => Passphrase::Credential(name.clone()),
+            (None, None) => Passphrase::Ask,
+        }
+    }
+}
+
+impl ConvertArgs {
+    /// How a new volume is to be.
+    pub(crate) fn format_options(&self) -> FormatOptions {
+        let (volume, version) = (&self.volume, Version::from(self.volume.version));
+        FormatOptions {
+            version,
+            encryption: volume.cipher.clone(),
+            key_size: volume.key_size.unwrap_or_else(|| default_key_size(&volume.cipher)),
+            hash: self.slot.hash,
+            slot: SlotOptions { cipher: self.slot.cipher(), ..SlotOptions::new(self.slot.kdf(version)) },
+            sector_size: volume.sector_size,
+            label: volume.label.clone(),
+            uuid: volume.uuid.clone(),
+            ..FormatOptions::luks2()
+        }
+    }
+}
+
+/// What `convert --help` says besides.
+const CONVERT_HELP: &str = "\
+Zeros: holes of a plain file are not read. In a DST that is not encrypted they become holes, and so do the zeros of SRC \
+(--sparse-size). In one that is encrypted they are encrypted like all data: a hole in ciphertext reads as garbage, and \
+shows where there are no data.
+
+Interruptions: a DST that is made is called DST.udm-part until it is whole, so what is at DST is a whole conversion or \
+none. DST.udm-convert remembers what is converted into what and up to where that is durable; it has no key. The same \
+command with --resume goes on from there after SIGINT, kill -9, a full disk or a power cut, if both sides are what they were. \
+Into a DST that is there already (--no-create) the bytes go at once: until it is done, it is a mixture.
+
+Other formats: whatever qemu-nbd serves.
+  qemu-nbd --read-only --shared 4 --format qcow2 --socket $PWD/disk.sock disk.qcow2 &
+  udm convert \"nbd+unix:///?socket=$PWD/disk.sock\" disk.img
+
+Examples:
+  udm convert raw:plain.img disk.img --verify
+  udm convert disk.img raw:plain.img --key-file key
+  udm convert old.img new.img --key-file old-key --dst-key-file new-key --sector-size 4096
+  udm convert --force disk.img disk.img             (another passphrase, and a new volume key)";

@@ -1,0 +1,112 @@
+//! `udm convert`: a device becomes another.
+
+use std::io::IsTerminal;
+
+use serde_json::json;
+use udm_block::SECTOR_SIZE;
+use zeroize::Zeroizing;
+
+use crate::cli::{ConvertArgs, Failure, TableArgs, human, print};
+use crate::convert::{ConvertError, Existing, Interrupted, Job, Name, NewVolume, Outcome, convert};
+use crate::luks::{Unlocking, check_cipher};
+
+pub(crate) fn run(args: &ConvertArgs, json: bool) -> Result<(), Failure> {
+    let job = job(args, json)?;
+    let outcome = convert(&job).map_err(|error| failure(&error, &job))?;
+    tell(&outcome, json)
+}
+
+/// What the arguments ask for.
+fn job(args: &ConvertArgs, json: bool) -> Result<Job, Failure> {
+    let (source, destination) = names(args)?;
+    let volume = args.format_options();
+    check_cipher(&volume.encryption, volume.key_size, volume.sector_size.unwrap_or(512))
+        .map_err(|fault| Failure::request(format!("--cipher: {fault}")))?;
+    if !args.sparse_size.is_multiple_of(SECTOR_SIZE as u64) {
+        let why = format!("--sparse-size {} is no multiple of {SECTOR_SIZE}; 4K would do", args.sparse_size);
+        return Err(Failure::request(why));
+    }
+    Ok(Job {
+        source,
+        destination,
+        options: args.open.options(false),
+        source_unlocking: args.unlock.unlocking(),
+        destination_unlocking: Unlocking { passphrase: args.target.passphrase(), ..Unlocking::default() },
+        volume: NewVolume::new(volume).map_err(Failure::request)?,
+        existing: match (args.no_create, args.force) {
+            (true, _) => Existing::Keep,
+            (_, true) => Existing::Replace,
+            _ => Existing::Refuse,
+        },
+        interrupted: match (args.resume, args.force) {
+            (true, _) => Interrupted::GoOn,
+            (_, true) => Interrupted::Forget,
+            _ => Interrupted::Refuse,
+        },
+        verify: args.verify,
+        sparse: usize::try_from(args.sparse_size).unwrap_or(usize::MAX),
+        interval: args.checkpoint.max(1),
+        journal: args.journal.clone(),
+        shows_progress: !json && tracing::enabled!(tracing::Level::INFO) && std::io::stderr().is_terminal(),
+    })
+}
+
+/// The two sides: of the words, those that no table stands for.
+fn names(args: &ConvertArgs) -> Result<(Name, Name), Failure> {
+    let to =
+        TableArgs { table: args.target.dst_table.clone(), table_file: args.target.dst_table_file.clone() };
+    let mut words = [&args.source, &args.destination].into_iter().flatten();
+    let mut name = |table: Option<Zeroizing<String>>, missing: &str| match table {
+        Some(text) => Ok(Name::Table(text)),
+        None => words.next().map(|word| Name::of(word)).ok_or_else(|| Failure::request(missing)),
+    };
+    let source =
+        name(args.table.text()?, "no source was given: name an image with a LUKS header, or raw:PATH")?;
+    let destination = name(to.text()?, "no destination was given: name the file to be made, or raw:PATH")?;
+    match words.next() {
+        None => Ok((source, destination)),
+        Some(word) => {
+            Err(Failure::request(format!("\"{word}\" is one name too many: a table stands for SRC or DST")))
+        }
+    }
+}
+
+/// An error, and what would do.
+fn failure(error: &ConvertError, job: &Job) -> Failure {
+    let goes_on = "; the same command with --resume goes on";
+    match error {
+        ConvertError::Request(_) => Failure::request(error),
+        ConvertError::Device(error) if error.is_request() => Failure::request(error),
+        ConvertError::Io { .. } | ConvertError::Stopped { .. } if job.can_resume() => {
+            Failure::work(format!("{error}{goes_on}"))
+        }
+        error => Failure::work(error),
+    }
+}
+
+fn tell(outcome: &Outcome, json: bool) -> Result<(), Failure> {
+    let Outcome { size, begin, read, written, zeros, time, sha256 } = outcome;
+    let rate = (size - begin) as f64 / time.as_secs_f64().max(1e-9);
+    if json {
+        return print(
+            &json!({
+                "bytes": size, "resumed_at": begin, "read": read, "written": written, "zeros": zeros,
+                "seconds": time.as_secs_f64(), "verified": sha256.is_some(), "sha256": sha256,
+            })
+            .to_string(),
+        );
+    }
+    let resumed = if *begin > 0 { format!(", from byte {begin} on") } else { String::new() };
+    tracing::info!(
+        "converted {} in {:.1} s, {:.2} GB/s{resumed}: {} written, {} of zeros left out",
+        human(*size),
+        time.as_secs_f64(),
+        rate / 1e9,
+        human(*written),
+        human(*zeros)
+    );
+    match sha256 {
+        Some(digest) => print(&format!("{digest}  both sides, byte for byte")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,112 @@
+//! Why a conversion fails or stops: where, what was found, what would do.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use udm_block::Status;
+use udm_block::mempool::NoReserve;
+
+use crate::device::DeviceError;
+
+/// What was being done to a piece.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Doing {
+    Read,
+    Write,
+    Zero,
+    Flush,
+    ReadBack,
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "reading from the source",
+            Self::Write => "writing to the destination",
+            Self::Zero => "zeroing on the destination",
+            Self::Flush => "flushing the destination",
+            Self::ReadBack => "reading back from the destination",
+        })
+    }
+}
+
+/// Why a conversion fails or stops.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConvertError {
+    /// An I/O of a piece failed.
+    #[error("{doing}, {len} bytes at byte {at}: {status}{}", hint(*status))]
+    Io {
+        /// What was being done.
+        doing: Doing,
+        /// Where the piece begins.
+        at: u64,
+        /// Its length in bytes.
+        len: u64,
+        /// What the device says.
+        status: Status,
+    },
+    /// Somebody stopped it.
+    #[error("stopped at byte {position}")]
+    Stopped {
+        /// All before this byte is copied.
+        position: u64,
+    },
+    /// The copy is not what the source is.
+    #[error(
+        "the destination differs from the source at byte {at}: it was changed meanwhile, or a device does not keep what it takes"
+    )]
+    Differs {
+        /// The first byte that differs.
+        at: u64,
+    },
+    /// A file beside the destination.
+    #[error("{}: {what}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file system has no room for all of a file.
+    #[error("{}: {size} bytes are needed, and nothing was written: {source}", path.display())]
+    NoRoom {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        size: u64,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// What was asked for cannot be done, in words.
+    #[error("{0}")]
+    Request(String),
+    /// A device that is not opened.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// There is no memory.
+    #[error(transparent)]
+    NoReserve(#[from] NoReserve),
+    /// This thread cannot drive I/O.
+    #[error("this thread cannot drive I/O: {0}")]
+    Queue(#[from] io::Error),
+}
+
+/// What would do.
+fn hint(status: Status) -> &'static str {
+    match status {
+        Status::NoSpace => "; make room there",
+        Status::Offline => "; is the file being changed by somebody else?",
+        _ => "",
+    }
+}
+
+impl ConvertError {
+    /// A file beside the destination on which something failed.
+    pub(crate) fn file(path: impl Into<PathBuf>, what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, what, source }
+    }
+}

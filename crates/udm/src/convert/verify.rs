@@ -1,0 +1,153 @@
+//! Reads source and destination again, and compares them.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use udm_block::memory::{Heap, Source};
+use udm_block::queue::{self, Queue};
+use udm_block::{
+    Alloc, BioSet, BioSetOptions, Bytes, DeviceRef, Flags, Op, Pad, PadBio, PagePool, SECTOR_SIZE,
+};
+
+use super::copy::{DEPTH, PIECE, page_options, sector_of};
+use super::error::{ConvertError, Doing};
+use crate::compare::hex;
+
+/// The pad: of which pair it is, and which side of it: 0 is the source's, 1 the destination's.
+#[derive(Clone, Copy)]
+struct Side {
+    slot: usize,
+    side: usize,
+}
+
+impl Pad for Side {
+    type Context = ();
+
+    fn end_io(bio: PadBio<Self>) {
+        queue::deliver(bio);
+    }
+}
+
+/// A comparison of two devices, by the thread that made it.
+struct Comparison<'a> {
+    queue: Queue,
+    devices: [&'a DeviceRef; 2],
+    /// How many bytes are compared.
+    size: u64,
+    /// What has been read and waits for its other side, or for the pairs before it. It goes before its pools.
+    pairs: [[Option<PadBio<Side>>; 2]; DEPTH],
+    set: BioSet<Side>,
+    pages: PagePool,
+    scratch: [Vec<u8>; 2],
+    digest: Sha256,
+    /// All before this byte is compared.
+    done: u64,
+    /// All before this byte is being read.
+    asked: u64,
+    under_way: usize,
+}
+
+/// The SHA-256 of the first `size` bytes of both, in hexadecimal, where they are the same. `goes_on` hears how far it is, and
+/// says whether it goes on.
+///
+/// # Errors
+/// Where they differ or cannot be read, or the comparison was stopped.
+pub(super) fn verify(
+    source: &DeviceRef,
+    destination: &DeviceRef,
+    size: u64,
+    mut goes_on: impl FnMut(u64) -> bool,
+) -> Result<String, ConvertError> {
+    let memory: Source = Arc::new(Heap);
+    let bios = BioSetOptions { reserve: 2 * DEPTH, limit: 0, magazine: 0, ..BioSetOptions::named("verify") };
+    let mut comparison = Comparison {
+        queue: Queue::enter()?,
+        devices: [source, destination],
+        size,
+        set: BioSet::new(&bios, &memory, ())?,
+        pages: PagePool::new(page_options(2 * DEPTH), &memory)?,
+        pairs: std::array::from_fn(|_| [None, None]),
+        scratch: [Vec::new(), Vec::new()],
+        digest: Sha256::new(),
+        done: 0,
+        asked: 0,
+        under_way: 0,
+    };
+    let mut result = Ok(());
+    loop {
+        if result.is_ok() {
+            comparison.read();
+        }
+        // What has been read is compared at once, so with nothing under way there is nothing left.
+        if comparison.under_way == 0 {
+            break;
+        }
+        comparison.queue.wait(&mut [], None)?;
+        result = result.and(comparison.take().and_then(|()| comparison.compare()));
+        if !goes_on(comparison.done) {
+            result = result.and(Err(ConvertError::Stopped { position: comparison.done }));
+        }
+    }
+    result.map(|()| hex(&comparison.digest.finalize()))
+}
+
+/// Which pair begins at byte `at`.
+fn slot_of(at: u64) -> usize {
+    (at / PIECE) as usize % DEPTH
+}
+
+impl Comparison<'_> {
+    /// Has as many pairs read as there is room for.
+    fn read(&mut self) {
+        while self.asked < self.size && self.asked < self.done + DEPTH as u64 * PIECE {
+            let len = Bytes(PIECE.min(self.size - self.asked));
+            for (side, device) in self.devices.into_iter().enumerate() {
+                let pad = Side { slot: slot_of(self.asked), side };
+                let pages = self.pages.alloc(len, Alloc::NoWait).expect("there are pages for each pair");
+                let mut bio = self.set.alloc(pad, Alloc::NoWait).ok().expect("there are bios for each pair");
+                bio.prepare(Op::Read, Flags::NONE, sector_of(self.asked));
+                bio.set_pages(pages, len);
+                bio.set_home(self.queue.home());
+                self.under_way += 1;
+                bio.submit(device);
+            }
+            self.asked += len.0;
+        }
+    }
+
+    /// Takes what was read.
+    fn take(&mut self) -> Result<(), ConvertError> {
+        let mut result = Ok(());
+        while let Some(bio) = self.queue.take_ended() {
+            self.under_way -= 1;
+            let bio = self.set.claim(bio).expect("this thread has no bios of another set");
+            let Side { slot, side } = *bio.pad();
+            if !bio.status().is_ok() {
+                let doing = [Doing::Read, Doing::ReadBack][side];
+                let (at, len, status) = (bio.sector().0 * SECTOR_SIZE as u64, bio.len().0, bio.status());
+                result = result.and(Err(ConvertError::Io { doing, at, len, status }));
+            }
+            self.pairs[slot][side] = Some(bio);
+        }
+        result
+    }
+
+    /// Compares the pairs that are next and whole.
+    fn compare(&mut self) -> Result<(), ConvertError> {
+        while self.done < self.asked && self.pairs[slot_of(self.done)].iter().all(Option::is_some) {
+            let pair = std::mem::take(&mut self.pairs[slot_of(self.done)]);
+            for (bio, bytes) in pair.iter().flatten().zip(&mut self.scratch) {
+                bytes.resize(bio.len().0 as usize, 0);
+                bio.data().read(bytes);
+            }
+            let [source, destination] = &self.scratch;
+            if source != destination {
+                let same = source.iter().zip(destination).take_while(|(one, other)| one == other).count();
+                return Err(ConvertError::Differs { at: self.done + same as u64 });
+            }
+            self.digest.update(destination);
+            self.done += destination.len() as u64;
+        }
+        Ok(())
+    }
+}

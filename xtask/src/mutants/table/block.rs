@@ -1,0 +1,212 @@
+//! Faults of the block layer.
+
+use crate::mutants::{Build, Mutant};
+
+const RESCUE: &str = "crates/block/src/rescue.rs";
+const SUBMIT: &str = "crates/block/src/submit.rs";
+const MEMPOOL: &str = "crates/block/src/mempool.rs";
+const PENDING: &str = "crates/block/src/bio/pending.rs";
+const RAW: &str = "crates/block/src/bio/raw.rs";
+const SET: &str = "crates/block/src/bio/set.rs";
+pub const ALL: &[Mutant] = &[
+    // Twins of decisions that were made otherwise elsewhere.
+    Mutant {
+        name: "the bios of every set are punted",
+        file: SUBMIT,
+        find: "let of_set = |bio: &Bio| bio.set_id() == set;",
+        replace: "let _ = set; let of_set = |_: &Bio| true;",
+        build: Build::Model,
+        // The rescuer of the lower set comes to dispatch a bio of the upper one to the lower driver, which sleeps for
+        // the lower set: what would come home to it waits behind that, with the one thread that would dispatch it.
+        test: "progress::two_clients_finish_with_three_by_three_pieces",
+        says: "deadlock!",
+    },
+    Mutant {
+        name: "bios are dispatched first in, first out, as before Linux 4.11",
+        file: SUBMIT,
+        find: "let Some(first) = FRESH.with_borrow_mut(BioList::pop) else {",
+        replace: "OLDER.with_borrow_mut(|older| FRESH.with_borrow_mut(|fresh| older.append(fresh)));\n    \
+                  let Some(first): Option<Bio> = None else {",
+        build: Build::Model,
+        // The rest waits at the barrier that was raised meanwhile; what is under way waits on the list behind the rest.
+        test: "depth_first::a_lower_bio_goes_before_the_rest_that_waits_for_it",
+        says: "deadlock!",
+    },
+    // The rescuer.
+    Mutant {
+        name: "the rescuer dispatches in reverse",
+        file: RESCUE,
+        find: "self.shared.lock().bios.append(&mut bios);",
+        replace: "while let Some(bio) = bios.pop() { let mut one = BioList::new(); one.push(bio); \
+                  self.shared.lock().bios.prepend(&mut one); }",
+        build: Build::Model,
+        test: "rescue::the_sets_own_bios_are_punted_and_those_of_others_stay_each_in_order",
+        says: "left == right",
+    },
+    Mutant {
+        name: "the bios of the wrong sets are punted",
+        file: SUBMIT,
+        find: "bio.set_id() == set",
+        replace: "bio.set_id() != set",
+        build: Build::Model,
+        test: "progress::two_clients_finish_with_three_by_three_pieces",
+        says: "deadlock!",
+    },
+    Mutant {
+        name: "the thread's list is not emptied: all but the first bio stay",
+        file: SUBMIT,
+        find: "let of_set = |bio: &Bio| bio.set_id() == set;",
+        replace: "let first = Cell::new(true); let of_set = |bio: &Bio| bio.set_id() == set && first.replace(false);",
+        build: Build::Model,
+        test: "rescue::the_sets_own_bios_are_punted_and_those_of_others_stay_each_in_order",
+        says: "left == right",
+    },
+    Mutant {
+        name: "the older bios of the set are not punted",
+        file: SUBMIT,
+        find: "taken.append(&mut OLDER.with_borrow_mut(|older| older.take_if(of_set)));",
+        replace: "taken.append(&mut BioList::new());",
+        build: Build::Model,
+        test: "rescue::older_bios_of_the_set_are_punted_behind_those_of_the_running_call",
+        says: "the set did not go to the rescuer",
+    },
+    Mutant {
+        name: "the rescuer holds its lock while it dispatches",
+        file: RESCUE,
+        find: "drop(work);\n                submit::dispatch_here(bio);\n                work = self.lock();",
+        replace: "submit::dispatch_here(bio);",
+        build: Build::Model,
+        test: "rescue::a_rescuer_takes_bios_while_the_one_that_it_dispatches_sleeps",
+        says: "deadlock!",
+    },
+    Mutant {
+        name: "the rescuer waits for itself when it drops its set",
+        file: RESCUE,
+        find: "thread.thread().id() != thread::current().id()",
+        replace: "true",
+        build: Build::Model,
+        test: "rescue::a_set_can_be_dropped_on_its_rescuers_thread",
+        says: "deadlock!",
+    },
+    Mutant {
+        name: "it sleeps before it punts",
+        file: SET,
+        find: "if let Some(rescuer) = &self.rescuer {",
+        replace: "let memory = alloc(Alloc::Wait); if memory.is_some() { return memory; }\n        \
+                  if let Some(rescuer) = &self.rescuer {",
+        build: Build::Model,
+        test: "progress::two_clients_finish_with_three_by_three_pieces_on_a_disk",
+        says: "deadlock!",
+    },
+    // Wake-ups, and the count of pieces.
+    Mutant {
+        name: "a free wakes no sleeper",
+        file: MEMPOOL,
+        find: "Some(Next::Sleeper) => break self.turn.notify_all(),",
+        replace: "Some(Next::Sleeper) => break,",
+        build: Build::Model,
+        test: "pools::sleepers_are_woken_by_frees_on_other_threads",
+        says: "deadlock!",
+    },
+    Mutant {
+        name: "a sleeper that is served does not see to those behind it",
+        file: MEMPOOL,
+        find: "self.serve(reserve);\n        element",
+        replace: "drop(reserve);\n        element",
+        build: Build::Model,
+        test: "pools::two_sleepers_have_the_reserve_of_two_at_once",
+        says: "deadlock!",
+    },
+    Mutant {
+        name: "a bio is parked though an element has become free",
+        file: MEMPOOL,
+        find: "if !reserve.has_for_new() {\n            return reserve.park(bio);",
+        replace: "if true {\n            return reserve.park(bio);",
+        build: Build::Model,
+        test: "pools::parked_bios_are_woken_by_frees_on_another_thread",
+        says: "deadlock!",
+    },
+    Mutant {
+        name: "a promise that is not used is lost",
+        file: "crates/block/src/promise.rs",
+        find: "unsafe { self.0.as_ref().take_back() }",
+        replace: "let _ = unsafe { self.0.as_ref() };",
+        build: Build::Model,
+        test: "pools::what_a_woken_bio_does_not_use_goes_to_the_next_and_nobody_overtakes",
+        says: "deadlock!",
+    },
+    Mutant {
+        name: "who comes late overtakes those who wait",
+        file: "crates/block/src/reserve.rs",
+        find: "self.has() && self.serving == self.next_ticket",
+        replace: "!self.elements.is_empty()",
+        build: Build::Tests { package: "udm-block", target: "--test=fairness" },
+        test: "sleepers_and_parked_bios_are_served_in_the_order_in_which_they_came",
+        says: "somebody overtook",
+    },
+    Mutant {
+        name: "an allocation that sleeps for a table does not punt",
+        file: SET,
+        find: "Alloc::Wait => self.alloc_wait(|how| tables.alloc(len, how)),",
+        replace: "Alloc::Wait => tables.alloc(len, Alloc::Wait),",
+        build: Build::Model,
+        test: "tables::two_clients_finish_with_one_table",
+        says: "deadlock!",
+    },
+    Mutant {
+        name: "the count of pieces is read and written in two steps",
+        file: PENDING,
+        find: "if self.0.fetch_sub(1, Ordering::Release) != 1 {",
+        replace: "let count = self.0.load(Ordering::Acquire); self.0.store(count - 1, Ordering::Release);\n            \
+                  if count != 1 {",
+        build: Build::Model,
+        test: "chains::a_bio_whose_pieces_end_on_three_threads_ends_once",
+        says: "deadlock!",
+    },
+    Mutant {
+        name: "the last piece does not wait to see what the others did",
+        file: PENDING,
+        find: "fence(Ordering::Acquire);",
+        replace: "let _ = fence;",
+        build: Build::Orders,
+        test: "the_last_to_arrive_sees_what_the_others_did",
+        says: "Causality violation",
+    },
+    Mutant {
+        name: "a piece ends before what it did can be seen",
+        file: PENDING,
+        find: "fetch_sub(1, Ordering::Release)",
+        replace: "fetch_sub(1, Ordering::Relaxed)",
+        build: Build::Orders,
+        test: "the_last_to_arrive_sees_what_the_others_did",
+        says: "Causality violation",
+    },
+    Mutant {
+        name: "success overwrites an error",
+        file: RAW,
+        find: "if !status.is_ok() {\n            // The first error sticks, and success never overwrites one.",
+        replace: "self.head().status.store(status as u8, Ordering::Relaxed);\n        if !status.is_ok() {",
+        build: Build::Model,
+        test: "chains::success_on_another_thread_overwrites_no_error",
+        says: "ended with the wrong status",
+    },
+    Mutant {
+        name: "a later error overwrites the first",
+        file: RAW,
+        find: "Status::Ok as u8,\n                status as u8,",
+        replace: "self.head().status.load(Ordering::Relaxed),\n                status as u8,",
+        build: Build::Model,
+        test: "chains::the_first_error_sticks",
+        says: "ended with the wrong status",
+    },
+    // A list, by the ordinary tests.
+    Mutant {
+        name: "what is put before a list comes in reverse",
+        file: "crates/block/src/bio/list.rs",
+        find: "reversed.push_front(bio);",
+        replace: "reversed.push(bio);",
+        build: Build::Tests { package: "udm-block", target: "--lib" },
+        test: "bio::tests::a_list_keeps_its_order",
+        says: "left == right",
+    },
+];

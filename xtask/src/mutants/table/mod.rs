@@ -1,0 +1,13 @@
+//! The faults that are planted, each with the test that must find it. A new one is a row; for another crate, with
+//! [`Build::Tests`](super::Build::Tests).
+
+mod block;
+mod dm;
+mod luks;
+
+use super::Mutant;
+
+/// Every mutant.
+pub fn all() -> impl Iterator<Item = &'static Mutant> {
+    [block::ALL, dm::ALL, luks::ALL].into_iter().flatten()
+}
