@@ -11,7 +11,8 @@ use udm_luks::hash::Hash;
 use udm_luks::header::{backup, keyring_token};
 use udm_luks::keyslot::Priority;
 use udm_luks::{
-    ActivationFlags, Error, Header, KdfKind, KdfOptions, LastKey, Limits, Place, SlotOptions, UnlockOptions, Volume,
+    ActivationFlags, Error, Header, KdfKind, KdfOptions, LastKey, Limits, Place, SlotOptions, UnlockOptions,
+    Volume,
 };
 
 /// How much an input is filled up to, so that areas are there to be written.

@@ -2,25 +2,25 @@
 
 use crate::mutants::{Build, Mutant};
 
-const COMMIT: &str = "crates/luks/src/luks2/commit.rs";
-const POWER: Build = Build::Tests { package: "udm-luks", target: "--test=power_cuts" };
+const LUKS_COMMIT: &str = "crates/luks/src/luks2/commit.rs";
+const LUKS_POWER: Build = Build::Tests { package: "udm-luks", target: "--test=power_cuts" };
 
 pub const ALL: &[Mutant] = &[
     Mutant {
         name: "both copies of a LUKS2 header are written at once",
-        file: COMMIT,
+        file: LUKS_COMMIT,
         find: "storage.sync().map_err(Error::writing(&what))?;",
         replace: "",
-        build: POWER,
+        build: LUKS_POWER,
         test: "the_old_or_the_new_volume_opens_at_every_power_cut",
         says: "the LUKS header is damaged",
     },
     Mutant {
         name: "a repair begins with the copy that is whole",
-        file: COMMIT,
+        file: LUKS_COMMIT,
         find: "order.reverse();",
         replace: "",
-        build: POWER,
+        build: LUKS_POWER,
         test: "what_a_cut_leaves_can_be_repaired",
         says: "the LUKS header is damaged",
     },
@@ -29,7 +29,7 @@ pub const ALL: &[Mutant] = &[
         file: "crates/luks/src/keys/add.rs",
         find: "storage.sync().map_err(Error::writing(\"the key slot\"))",
         replace: "Ok(())",
-        build: POWER,
+        build: LUKS_POWER,
         // Nothing is lost by it, but the new header would know a key slot that nothing opens.
         test: "the_old_or_the_new_volume_opens_at_every_power_cut",
         says: "ab3",
@@ -39,7 +39,7 @@ pub const ALL: &[Mutant] = &[
         file: "crates/luks/src/keys/remove.rs",
         find: "storage.sync().map_err(Error::writing(\"over key material\"))",
         replace: "Ok(())",
-        build: POWER,
+        build: LUKS_POWER,
         test: "material_is_gone_before_the_header_forgets_it",
         says: "sectors of the material are left",
     },
