@@ -1,8 +1,9 @@
 //! Planting faults in a copy of the source, to show that the tests find them.
 //!
-//! The product holds no hook for this: a mutant is a text that is replaced in one file (`table.rs`). A text that is not
+//! The product holds no hook for this: a mutant is a text that is replaced in one file (`table.rs`, `backend.rs`). A text that is not
 //! found exactly once is an error, so that a mutant cannot outlive the code that it was made for.
 
+mod backend;
 mod table;
 
 use std::collections::HashSet;
@@ -22,6 +23,11 @@ const LIMIT: Duration = Duration::from_mins(2);
 const TAIL: usize = 30;
 /// Data that tests read and no mutant touches: linked, not copied.
 const DATA: &str = "vectors/";
+
+/// Every mutant.
+fn all() -> impl Iterator<Item = &'static Mutant> {
+    table::ALL.iter().chain(backend::ALL)
+}
 
 /// One fault.
 struct Mutant {
@@ -71,8 +77,7 @@ impl Build {
 /// A text is not found exactly once, a mutant does not build, a test fails without the fault, or does not fail as the
 /// table says with it.
 pub fn run(only: Option<&str>) -> Result<()> {
-    let chosen: Vec<_> =
-        table::ALL.iter().filter(|mutant| only.is_none_or(|only| mutant.name.contains(only))).collect();
+    let chosen: Vec<_> = all().filter(|mutant| only.is_none_or(|only| mutant.name.contains(only))).collect();
     ensure!(!chosen.is_empty(), "no mutant's name holds {:?}", only.unwrap_or_default());
     for mutant in &chosen {
         mutant.mutated(&fs::read_to_string(run::root().join(mutant.file))?)?;
@@ -202,7 +207,7 @@ mod tests {
 
     #[test]
     fn every_row_names_code_that_is_there() {
-        for mutant in table::ALL {
+        for mutant in all() {
             mutant.mutated(&fs::read_to_string(run::root().join(mutant.file)).unwrap()).unwrap();
         }
     }

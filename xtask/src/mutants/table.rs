@@ -20,7 +20,7 @@ const MANAGED: Build = Build::Tests { package: "udm-dm", target: "--test=managed
 const BEHAVIOUR: Build = Build::Tests { package: "udm-dm", target: "--test=behaviour" };
 const KEY_MEMORY: Build = Build::Tests { package: "udm-dm", target: "--test=key_memory" };
 
-/// Every mutant. A new one for another crate is a row with [`Build::Tests`].
+/// Every mutant but those of the back ends (`backend.rs`). A new one for another crate is a row with [`Build::Tests`].
 pub const ALL: &[Mutant] = &[
     // Twins of decisions that were made otherwise elsewhere.
     Mutant {
