@@ -4,53 +4,14 @@
 mod support;
 
 use std::fs::{self, File, OpenOptions};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use support::engines::{Engine, SIZE, URING, engines, folder, image, open};
 use support::{Buffer, Client, Dice};
 use tempfile::TempDir;
-use udm_backend::file::{self, Cache, EngineChoice, FileDevice, FileOptions};
+use udm_backend::file::{self, Cache, FileDevice, FileOptions};
 use udm_block::{Device, Flags, Op, Status};
-
-const SIZE: usize = 1 << 20;
-
-/// An engine: the choice, and whether the thread is a queue thread.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Engine(EngineChoice, bool);
-
-const URING: Engine = Engine(EngineChoice::Uring, true);
-const THREADS: Engine = Engine(EngineChoice::Threads, true);
-const INLINE: Engine = Engine(EngineChoice::Auto, false);
-
-/// The engines that there are here: without a ring, its tests cannot be run.
-fn engines() -> Vec<Engine> {
-    let dir = folder();
-    let probe = image(&dir, 512);
-    let options = FileOptions { engine: EngineChoice::Uring, ..FileOptions::default() };
-    match file::open(&probe, &options) {
-        Ok(_) => vec![URING, THREADS, INLINE],
-        Err(error) => {
-            eprintln!("without io_uring: {error}");
-            vec![THREADS, INLINE]
-        }
-    }
-}
-
-/// A folder on a disk, where there is `O_DIRECT`, as `/tmp` may not be.
-fn folder() -> TempDir {
-    TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
-}
-
-fn image(dir: &TempDir, size: usize) -> PathBuf {
-    let path = dir.path().join("image");
-    File::create(&path).unwrap().set_len(size as u64).unwrap();
-    path
-}
-
-fn open(path: &Path, engine: Engine, cache: Cache) -> Arc<FileDevice> {
-    let options = FileOptions { engine: engine.0, cache, ..FileOptions::default() };
-    Arc::new(file::open(path, &options).unwrap())
-}
 
 /// A bio of a round, within its own part of the device.
 struct Job {

@@ -133,6 +133,7 @@ impl Backlog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::file::uring::Registrations;
     use std::fs::File;
     use std::sync::atomic::AtomicBool;
     use udm_block::memory::{Heap, Source};
@@ -153,6 +154,7 @@ mod tests {
             direct: None,
             can_shrink_below: None,
             gone: AtomicBool::new(false),
+            registrations: Registrations::default(),
         })
     }
 

@@ -8,6 +8,7 @@ use rustix::fs::{FlockOperation, flock, fstat};
 use udm_block::{Bio, Op, Status};
 
 use super::transfer::{Transfer, Way};
+use super::uring::Registrations;
 
 /// An open file. Engines keep it for as long as they have bios of it.
 pub(super) struct Image {
@@ -19,6 +20,8 @@ pub(super) struct Image {
     pub(super) can_shrink_below: Option<u64>,
     /// The file was seen to be shorter than the device. It stays so: what comes back has lost its bytes.
     pub(super) gone: AtomicBool,
+    /// The rings that know the descriptors by number, and let go of them with this.
+    pub(super) registrations: Registrations,
 }
 
 /// The way past the page cache.

@@ -132,7 +132,7 @@ impl Device for FileDevice {
 
     fn prepare_thread(&self) {
         match self.uring.then(uring::here).flatten() {
-            Some(ring) => ring.prepare(),
+            Some(ring) => ring.prepare(&self.image),
             None => threads::start_all(),
         }
     }

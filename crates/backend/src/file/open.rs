@@ -14,7 +14,8 @@ use rustix::io::Errno;
 use udm_block::{Geometry, Sectors};
 
 use super::image::Image;
-use super::{EngineChoice, FileDevice, FileOptions, direct, uring};
+use super::uring::{self, Registrations};
+use super::{EngineChoice, FileDevice, FileOptions, direct};
 use crate::OpenError;
 
 /// The longest read or write, in bytes: the system moves at most a page less than 2 GiB in one call.
@@ -65,6 +66,7 @@ pub fn open(path: impl AsRef<Path>, options: &FileOptions) -> Result<FileDevice,
         direct: choice.direct,
         can_shrink_below: (!is_block_device).then_some(whole),
         gone: AtomicBool::new(false),
+        registrations: Registrations::default(),
     };
     Ok(FileDevice { image: Arc::new(image), geometry, uring, cache_choice: choice.words })
 }

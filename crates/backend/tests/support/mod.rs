@@ -2,6 +2,8 @@
 #![allow(unsafe_code, dead_code)]
 #![allow(clippy::needless_pass_by_value, reason = "a buffer that is lent is lent whole")]
 
+pub mod engines;
+
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -173,12 +175,36 @@ impl Client {
 }
 
 impl Client {
+    /// Turns to another device, on the same ring.
+    pub fn turn_to(&mut self, dev: DeviceRef) {
+        self.dev = dev;
+    }
+
+    /// Lets go of the device and of all bios: the thread goes on being what it is.
+    pub fn retire(self) -> Option<Queue> {
+        self.queue
+    }
+
     /// Stops being a queue thread with `count` bios in flight, and takes them then.
     pub fn leave(mut self, count: usize) {
         drop(self.queue.take());
         self.queue = Some(Queue::enter().unwrap());
         (0..count).for_each(|_| assert_eq!(self.wait().1, Status::Ok));
     }
+}
+
+/// Whether anybody has `file`, which is open for reading alone, open for writing: the kernel gives no read lease then.
+pub fn has_writer(file: &std::fs::File) -> bool {
+    use std::os::fd::AsRawFd;
+    // SAFETY: a lease refers to no memory.
+    let lease = |kind: i32| unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) };
+    if lease(libc::F_RDLCK) == 0 {
+        assert_eq!(lease(libc::F_UNLCK), 0);
+        return false;
+    }
+    let error = std::io::Error::last_os_error();
+    assert_eq!(error.raw_os_error(), Some(libc::EAGAIN), "the file system has no leases: {error}");
+    true
 }
 
 /// Files may have up to `len` bytes from now on; what exceeds that is an error, and no signal. The limit can go up again.

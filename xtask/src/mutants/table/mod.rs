@@ -1,6 +1,7 @@
 //! The faults that are planted, each with the test that must find it. A new one is a row; for another crate, with
 //! [`Build::Tests`](super::Build::Tests).
 
+mod backend;
 mod block;
 mod dm;
 mod luks;
@@ -9,5 +10,5 @@ use super::Mutant;
 
 /// Every mutant.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    [block::ALL, dm::ALL, luks::ALL].into_iter().flatten()
+    [backend::ALL, block::ALL, dm::ALL, luks::ALL].into_iter().flatten()
 }

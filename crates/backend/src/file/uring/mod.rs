@@ -1,12 +1,21 @@
 //! The engine of queue threads: a ring (`io_uring`) for each thread, shared by all files that the thread reaches.
 //!
+//! * `probe`: whether there is a ring here, and what a new one is asked to be.
+//! * `ring`: the ring itself.
+//! * `sqe`: a call as an entry of its queue.
+//! * `registered`: the files that a ring knows by number.
+//! * `release`: whether the kernel lets go of such a file at once.
+//!
 //! The ring lives as long as its thread is a queue thread: the queue has the only lasting reference to it.
 
 mod probe;
+mod registered;
+mod release;
 mod ring;
 mod sqe;
 
 pub(super) use probe::available;
+pub(super) use registered::Registrations;
 pub(super) use ring::Ring;
 
 use std::cell::{Cell, RefCell};

@@ -44,22 +44,19 @@ fn find() -> Result<(), String> {
 
 /// A ring with room for `entries`, as modern as the kernel has it.
 pub(super) fn make(entries: u32) -> io::Result<IoUring> {
-    // One thread alone uses a ring (Linux 6.0), and need not be interrupted while it runs for what has ended: it comes
-    // by often (5.19). Not deferred until it asks (`IORING_SETUP_DEFER_TASKRUN`), though that saves a little more: what
-    // is deferred wakes a thread that waits in `io_uring_enter`, and not always one that waits for the ring in `poll`,
-    // as a queue thread does (seen on Linux 6.18: the thread slept for ever).
+    // The thread need not be interrupted while it runs for what has ended: it comes by often (5.19). Two more flags are
+    // not set. That one thread alone uses the ring (`IORING_SETUP_SINGLE_ISSUER`) brought nothing, and then another
+    // thread that drops an image could not have the ring forget its files (`registered`). To defer what has ended until
+    // the thread asks (`IORING_SETUP_DEFER_TASKRUN`) saves a little more; but it wakes a thread that waits in
+    // `io_uring_enter`, and not always one that waits for the ring in `poll`, as a queue thread does (seen on Linux 6.18:
+    // the thread slept for ever).
     let newest = IoUring::builder()
         .setup_submit_all()
-        .setup_single_issuer()
         .setup_coop_taskrun()
         .setup_taskrun_flag()
         .dontfork()
         .build(entries);
     match newest {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
-        made => return made,
-    }
-    match IoUring::builder().setup_coop_taskrun().setup_taskrun_flag().dontfork().build(entries) {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
         made => return made,
     }

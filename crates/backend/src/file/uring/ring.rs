@@ -11,6 +11,7 @@ use io_uring::IoUring;
 use udm_block::queue::Engine;
 use udm_block::{Bio, Status};
 
+use super::registered::{Numbers, Table};
 use super::{LEAVING, probe, sqe};
 use crate::file::backlog::{Backlog, Ticket};
 use crate::file::calls::{self, NO_VECTORS, Vectors};
@@ -35,6 +36,8 @@ struct State {
     /// The slots that have no bio.
     free: Vec<u16>,
     backlog: Backlog,
+    /// The files that the ring knows by number, if the kernel has it so.
+    table: Option<Arc<Table>>,
     /// Entries that the kernel has not been told of.
     unsent: usize,
 }
@@ -49,6 +52,7 @@ struct Flight {
     bio: Bio,
     transfer: Transfer,
     ticket: Ticket,
+    numbers: Option<Numbers>,
 }
 
 /// What a step came to. What it names is done without the state being borrowed: it may come back here.
@@ -67,6 +71,7 @@ impl Ring {
         let ring = probe::make(SLOTS as u32)?;
         let wakes = rustix::io::fcntl_dupfd_cloexec(fd_of(&ring), 0)?;
         let state = State {
+            table: Table::new(&ring),
             ring,
             slots: (0..SLOTS).map(|_| Slot { flight: None, vectors: NO_VECTORS }).collect(),
             free: (0..SLOTS as u16).rev().collect(),
@@ -76,10 +81,12 @@ impl Ring {
         Ok(Self { state: RefCell::new(state), wakes })
     }
 
-    /// Has the kernel make its request for each slot now: with as many no-ops, all of them under way at once. It keeps
-    /// what a ring has used, so that later not even the kernel needs memory for a request.
-    pub(in crate::file) fn prepare(&self) {
+    /// Has the ring know the files of `image` now, and the kernel make its request for each slot: with as many no-ops,
+    /// all of them under way at once. It keeps what a ring has used, so that later not even the kernel needs memory for
+    /// a request.
+    pub(in crate::file) fn prepare(&self, image: &Arc<Image>) {
         let mut state = self.state.borrow_mut();
+        let _ = state.table.as_ref().and_then(|table| table.numbers(image));
         if state.free.len() < SLOTS || state.backlog.waiting() > 0 {
             return;
         }
@@ -141,9 +148,10 @@ impl State {
             return Step::Ended(bio, Status::Offline);
         }
         let transfer = image.transfer(&bio);
+        let numbers = self.table.as_ref().and_then(|table| table.numbers(image));
         let next = transfer.begin();
         let slot = self.free.pop().expect("the caller has seen a free slot");
-        self.slots[usize::from(slot)].flight = Some(Flight { bio, transfer, ticket });
+        self.slots[usize::from(slot)].flight = Some(Flight { bio, transfer, ticket, numbers });
         self.go_on(slot, next)
     }
 
@@ -176,7 +184,7 @@ impl State {
         let Slot { flight, vectors } = &mut self.slots[usize::from(slot)];
         let flight = flight.as_ref().expect("a call is of a bio in flight");
         let image = self.backlog.image(flight.ticket);
-        let entry = sqe::entry(image, &flight.bio, call, vectors).user_data(u64::from(slot));
+        let entry = sqe::entry(image, flight.numbers, &flight.bio, call, vectors).user_data(u64::from(slot));
         // SAFETY: the bio and its memory, the vectors and the file stay in the slot and in the backlog until the answer
         // of this entry is taken; slots do not move, and `Ring::drop` waits for all answers.
         unsafe { sqe::push(&mut self.ring, &entry) };
@@ -278,6 +286,9 @@ impl Drop for Ring {
             }
             drop(state);
             self.reap();
+        }
+        if let Some(table) = &self.state.borrow().table {
+            table.close();
         }
         LEAVING.set(false);
     }

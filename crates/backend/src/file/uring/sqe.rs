@@ -6,25 +6,36 @@ use std::os::fd::AsRawFd;
 use io_uring::{IoUring, opcode, squeue, types};
 use udm_block::Bio;
 
+use super::registered::Numbers;
 use crate::file::calls::{self, Vectors};
 use crate::file::image::Image;
-use crate::file::transfer::Call;
+use crate::file::transfer::{Call, Way};
 
 /// `fallocate`'s mode for giving blocks back.
 const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
 /// `fallocate`'s mode for zeros that keep their blocks.
 const ZERO: i32 = libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_KEEP_SIZE;
 
-/// The entry for `call`. It has the addresses of the bio's memory and of `vectors`, which must stay until its answer
-/// came.
-pub(super) fn entry(image: &Image, bio: &Bio, call: Call, vectors: &mut Vectors) -> squeue::Entry {
-    let buffered = || types::Fd(image.buffered.as_raw_fd());
-    match call {
-        Call::Sync => opcode::Fsync::new(buffered()).flags(types::FsyncFlags::DATASYNC).build(),
-        Call::Punch { at, len } => opcode::Fallocate::new(buffered(), len).offset(at).mode(PUNCH).build(),
-        Call::Zero { at, len } => opcode::Fallocate::new(buffered(), len).offset(at).mode(ZERO).build(),
+/// The entry for `call`, by the `numbers` of the image's files if it has any in this ring, else by a descriptor. It has
+/// the addresses of the bio's memory and of `vectors`, which must stay until its answer came.
+pub(super) fn entry(
+    image: &Image,
+    numbers: Option<Numbers>,
+    bio: &Bio,
+    call: Call,
+    vectors: &mut Vectors,
+) -> squeue::Entry {
+    let fd_of = |way| types::Fd(numbers.map_or_else(|| image.fd(way).as_raw_fd(), |numbers| numbers.of(way)));
+    let entry = match call {
+        Call::Sync => opcode::Fsync::new(fd_of(Way::Buffered)).flags(types::FsyncFlags::DATASYNC).build(),
+        Call::Punch { at, len } => {
+            opcode::Fallocate::new(fd_of(Way::Buffered), len).offset(at).mode(PUNCH).build()
+        }
+        Call::Zero { at, len } => {
+            opcode::Fallocate::new(fd_of(Way::Buffered), len).offset(at).mode(ZERO).build()
+        }
         Call::Read { way, at, skip, .. } => {
-            let fd = types::Fd(image.fd(way).as_raw_fd());
+            let fd = fd_of(way);
             match calls::fill(vectors, bio.data().after(skip)) {
                 1 => opcode::Read::new(fd, vectors[0].iov_base.cast(), vectors[0].iov_len as u32)
                     .offset(at)
@@ -33,7 +44,7 @@ pub(super) fn entry(image: &Image, bio: &Bio, call: Call, vectors: &mut Vectors)
             }
         }
         Call::Write { way, at, skip, durable, .. } => {
-            let fd = types::Fd(image.fd(way).as_raw_fd());
+            let fd = fd_of(way);
             let flags = if durable { libc::RWF_DSYNC } else { 0 };
             match calls::fill(vectors, bio.data().after(skip)) {
                 1 => opcode::Write::new(fd, vectors[0].iov_base.cast(), vectors[0].iov_len as u32)
@@ -45,13 +56,24 @@ pub(super) fn entry(image: &Image, bio: &Bio, call: Call, vectors: &mut Vectors)
                 }
             }
         }
-    }
+    };
+    // What `types::Fixed` would have set; here one type serves both.
+    let fixed = if numbers.is_some() { squeue::Flags::FIXED_FILE } else { squeue::Flags::empty() };
+    entry.flags(fixed)
 }
 
 /// Puts an operation that does nothing into the submission queue: whether there was room.
 pub(super) fn push_nop(ring: &mut IoUring) -> bool {
     // SAFETY: the operation refers to nothing.
     unsafe { ring.submission().push(&opcode::Nop::new().build()).is_ok() }
+}
+
+/// Puts a call that waits for the file of a number to have something to read into the submission queue: whether there
+/// was room.
+pub(super) fn push_poll(ring: &mut IoUring, number: u32) -> bool {
+    let entry = opcode::PollAdd::new(types::Fixed(number), libc::POLLIN as u32).build();
+    // SAFETY: the operation refers to no memory.
+    unsafe { ring.submission().push(&entry).is_ok() }
 }
 
 /// Puts `entry` into the submission queue.
