@@ -25,8 +25,10 @@ use Limit::{AtLeast, AtMost};
 const XTS: &str = "cipher";
 const XTS_DECRYPT: &str = "cipher --decrypt";
 const XTS_IN_PLACE: &str = "cipher --in-place";
-/// The library has no XTS with this key, and OpenSSL does.
-const XTS_128: &str = "cipher --key-size 256 --openssl --rounds 9";
+const XTS_128: &str = "cipher --key-size 256";
+/// The library has no XTS with this key, and OpenSSL does. Its program leaves a core that takes a while to be as fast as
+/// before, so what is held against the bound is measured without it.
+const XTS_128_BESIDE_OPENSSL: &str = "cipher --key-size 256 --openssl --rounds 9";
 const CBC_16: &str = "cipher --cipher aes-cbc-plain64 --run 8K";
 const STACK: &str = "stack";
 const ESSIV_WRITE: &str = "stack --cipher aes-cbc-essiv:sha256";
@@ -67,8 +69,8 @@ pub const ALL: &[Target] = &[
     cipher("XTS-AES-256 in place, 4096 B, against the library", XTS_IN_PLACE, LIBRARY, 4096, 1.05),
     cipher("XTS-AES-128, 512 B, of bare blocks", XTS_128, BOUND, 512, 0.90),
     cipher("XTS-AES-128, 4096 B, of bare blocks", XTS_128, BOUND, 4096, 0.95),
-    cipher("XTS-AES-128, 512 B, against OpenSSL", XTS_128, OPENSSL, 512, 1.8),
-    cipher("XTS-AES-128, 4096 B, against OpenSSL", XTS_128, OPENSSL, 4096, 1.05),
+    cipher("XTS-AES-128, 512 B, against OpenSSL", XTS_128_BESIDE_OPENSSL, OPENSSL, 512, 1.8),
+    cipher("XTS-AES-128, 4096 B, against OpenSSL", XTS_128_BESIDE_OPENSSL, OPENSSL, 4096, 1.05),
     cipher("VAES-256 registers, 512 B, of their bare blocks", "cipher --driver vaes256", BOUND, 512, 0.92),
     cipher("VAES-256 registers, 4096 B, of their bare blocks", "cipher --driver vaes256", BOUND, 4096, 0.92),
     cipher("AES-NI, 512 B, of its bare blocks", "cipher --driver aesni", BOUND, 512, 0.92),

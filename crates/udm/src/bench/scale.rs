@@ -62,12 +62,7 @@ fn lengths(queue: &Queue, subject: &Subject, folder: &Path, effort: Effort) -> R
 
 /// A bio on its queue thread, and spread over a thread a processor.
 fn threads(queue: &Queue, subject: &Subject, effort: Effort) -> Result<Chart, BenchError> {
-    let title = format!(
-        "{} of {}-byte sectors, {}, one bio at a time: spread over all processors, in the time that passes",
-        subject.cipher,
-        subject.sector_size,
-        subject.verb(),
-    );
+    let title = format!("{}, {}, a bio spread over all processors", subject.cipher, subject.verb());
     let mut chart = Chart::new("threads", title, "bio");
     let table = subject.table(SECTORS, "null:1G")?;
     for size in subject.sizes(&SIZES) {
