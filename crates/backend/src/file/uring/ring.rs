@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use io_uring::IoUring;
 use udm_block::queue::Engine;
-use udm_block::{Bio, Status};
+use udm_block::{Bio, Op, Status};
 
 use super::registered::{Numbers, Table};
 use super::{LEAVING, probe, sqe};
@@ -21,6 +21,9 @@ use crate::file::transfer::{Call, Next, Transfer, Way};
 
 /// How many bios are in flight at once. More of them wait, in order.
 const SLOTS: usize = 256;
+
+/// From how many bytes on a write is not kept for a batch: the kernel copies it while a core's cache has it.
+const LONG: u64 = 64 << 10;
 
 /// The ring of this thread.
 pub(in crate::file) struct Ring {
@@ -99,6 +102,7 @@ impl Ring {
 
     /// Takes a bio for `image`.
     pub(in crate::file) fn put(&self, image: &Arc<Image>, bio: Bio) {
+        let is_long = bio.op() == Op::Write && bio.len().0 >= LONG;
         let mut state = self.state.borrow_mut();
         let step = if state.free.is_empty() || state.backlog.waiting() > 0 {
             state.backlog.put(image, bio);
@@ -107,6 +111,9 @@ impl Ring {
             let ticket = state.backlog.enter(image);
             state.start(ticket, bio)
         };
+        if is_long && matches!(step, Step::Sent) {
+            state.send();
+        }
         drop(state);
         settle(step);
     }
