@@ -32,7 +32,7 @@ pub fn open(path: impl AsRef<Path>, options: &FileOptions) -> Result<FileDevice,
     let uring = wants_uring(options.engine)?;
     let (buffered, is_block_device) = open_buffered(path, options.read_only)?;
     if options.lock {
-        lock(path, &buffered, options.read_only, is_block_device)?;
+        lock(path, &buffered, options.read_only)?;
     }
     let system = |what| move |error: Errno| fail(path, what, error);
     let bytes = if is_block_device {
@@ -127,22 +127,27 @@ fn no_device(metadata: &fs::Metadata) -> Option<&'static str> {
     }
 }
 
+/// How often a lock is tried to be had, and how long there is between two tries: three seconds in all.
+const LOCK_TRIES: u32 = 120;
+const LOCK_INTERVAL: Duration = Duration::from_millis(25);
+
 /// Keeps other processes from the file: from writing it, and if it is to be written here from reading it too.
-fn lock(path: &Path, fd: &OwnedFd, read_only: bool, is_block_device: bool) -> Result<(), OpenError> {
+fn lock(path: &Path, fd: &OwnedFd, read_only: bool) -> Result<(), OpenError> {
     let kind = if read_only {
         FlockOperation::NonBlockingLockShared
     } else {
         FlockOperation::NonBlockingLockExclusive
     };
-    // udev holds a shared lock on a block device for the moment in which it looks at it, as after each time that a
-    // writer closed it.
-    let mut tries = if is_block_device { 20 } else { 1 };
+    // The kernel lets go of what a killed process had in a ring only when that has come to rest, a moment after the process
+    // has gone; and udev holds a shared lock on a block device while it looks at it, as after each time that a writer
+    // closed it.
+    let mut tries = LOCK_TRIES;
     loop {
         tries -= 1;
         match flock(fd, kind) {
             Ok(()) => return Ok(()),
             Err(Errno::WOULDBLOCK) if tries == 0 => return Err(OpenError::InUse { path: path.to_owned() }),
-            Err(Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(25)),
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_INTERVAL),
             Err(Errno::INTR) => tries += 1,
             Err(error) => {
                 // Some network file systems have no locks; that is no reason to keep a user from the data.
