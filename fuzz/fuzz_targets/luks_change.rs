@@ -4,8 +4,12 @@
 //! The first byte of an input says what is changed.
 #![no_main]
 
+#[path = "../checksum.rs"]
+mod checksum;
+
 use std::time::Duration;
 
+use checksum::set_checksum;
 use libfuzzer_sys::fuzz_target;
 use udm_luks::hash::Hash;
 use udm_luks::header::{backup, keyring_token};
@@ -75,19 +79,4 @@ fn slot_options(id: u32) -> SlotOptions {
     let kind = KdfKind::Pbkdf2(Hash::Sha256);
     let kdf = KdfOptions { kind, iterations: Some(1000), memory_kib: 32, lanes: 1, time: Duration::ZERO };
     SlotOptions { id: Some(id), ..SlotOptions::new(kdf) }
-}
-
-/// Makes the checksum of the copy at `at` one of SHA-256 that is right, where the copy has a size.
-fn set_checksum(image: &mut [u8], at: usize) {
-    let Some(size) = image.get(at + 8..at + 16) else { return };
-    let size = u64::from_be_bytes(size.try_into().expect("8 bytes"));
-    let end = usize::try_from(size).ok().and_then(|size| at.checked_add(size));
-    let Some(copy) = end.and_then(|end| image.get_mut(at..end)).filter(|copy| copy.len() >= 4096) else {
-        return;
-    };
-    copy[72..80].copy_from_slice(b"sha256\0\0");
-    copy[448..512].fill(0);
-    let mut sum = [0; 32];
-    Hash::Sha256.digest(&[copy], &mut sum);
-    copy[448..480].copy_from_slice(&sum);
 }

@@ -2,8 +2,11 @@
 //! be shown, within limits. The checksums of LUKS2 are set right first, or no change would come past them.
 #![no_main]
 
+#[path = "../checksum.rs"]
+mod checksum;
+
+use checksum::set_checksum;
 use libfuzzer_sys::fuzz_target;
-use udm_luks::hash::Hash;
 use udm_luks::{Limits, Place, UnlockOptions, Volume};
 
 /// How much an input is filled up to, so that areas are there to be read.
@@ -32,18 +35,3 @@ fuzz_target!(|data: &[u8]| {
         }
     }
 });
-
-/// Makes the checksum of the copy at `at` one of SHA-256 that is right, where the copy has a size.
-fn set_checksum(image: &mut [u8], at: usize) {
-    let Some(size) = image.get(at + 8..at + 16) else { return };
-    let size = u64::from_be_bytes(size.try_into().expect("8 bytes"));
-    let end = usize::try_from(size).ok().and_then(|size| at.checked_add(size));
-    let Some(copy) = end.and_then(|end| image.get_mut(at..end)).filter(|copy| copy.len() >= 4096) else {
-        return;
-    };
-    copy[72..80].copy_from_slice(b"sha256\0\0");
-    copy[448..512].fill(0);
-    let mut sum = [0; 32];
-    Hash::Sha256.digest(&[copy], &mut sum);
-    copy[448..480].copy_from_slice(&sum);
-}

@@ -6,8 +6,7 @@ use clap::{Args, ValueHint};
 use udm_backend::locate::parse_size;
 use udm_luks::{FormatOptions, SlotOptions, Version};
 
-use super::luks::parse_bits;
-use super::{LuksType, OpenArgs, SlotArgs, TableArgs, UnlockArgs, default_key_size};
+use super::{OpenArgs, SlotArgs, TableArgs, UnlockArgs, VolumeArgs, default_key_size};
 use crate::luks::Passphrase;
 
 /// Arguments of `convert`.
@@ -60,7 +59,7 @@ pub struct ConvertArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its doc comment would be taken for help")]
     pub target: DestinationArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "New volume")]
     #[expect(missing_docs, reason = "its doc comment would be taken for help")]
     pub volume: VolumeArgs,
     #[command(flatten)]
@@ -90,30 +89,6 @@ pub struct DestinationArgs {
     /// The systemd credential of this name has the passphrase of DST
     #[arg(long, value_name = "NAME", conflicts_with = "dst_key_file")]
     pub dst_key_credential: Option<String>,
-}
-
-/// The LUKS volume that a conversion makes.
-#[derive(Args, Debug, Clone)]
-#[command(next_help_heading = "New volume")]
-pub struct VolumeArgs {
-    /// The version of the header
-    #[arg(short = 'M', long = "type", value_name = "TYPE", default_value = "luks2")]
-    pub version: LuksType,
-    /// The cipher, with its mode and IV mode
-    #[arg(short, long, default_value = "aes-xts-plain64")]
-    pub cipher: String,
-    /// The bits of the volume key [default: 512 for xts, 256 else]
-    #[arg(short = 's', long, value_name = "BITS", value_parser = parse_bits)]
-    pub key_size: Option<usize>,
-    /// The bytes that share one IV [default: 4096 where the data are whole sectors of it, else 512]
-    #[arg(long, value_name = "BYTES")]
-    pub sector_size: Option<u32>,
-    /// A label
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pub label: String,
-    /// The UUID [default: a new one]
-    #[arg(long)]
-    pub uuid: Option<String>,
 }
 
 impl DestinationArgs {

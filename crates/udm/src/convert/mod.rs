@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use copy::Copy;
-use destination::{Destination, Made, Opening, wait_until_free};
+use destination::{Destination, Made, Opening};
 pub(crate) use error::ConvertError;
 use journal::{Found, Journal, beside};
 use plan::Plan;
@@ -235,18 +235,12 @@ impl Job {
             sparse: self.sparse,
         };
         let mut destination = match (place, &self.destination) {
-            (Place::Made(made), name) if is_there => {
-                wait_until_free(&made.part);
-                Destination::unfinished(made, name, &opening)?
-            }
+            (Place::Made(made), name) if is_there => Destination::unfinished(made, name, &opening)?,
             (Place::Made(made), name) => Destination::made(made, name, source, &opening)?,
             (Place::Existing, Name::Luks(path)) if !is_there && self.existing == Existing::Replace => {
                 Destination::formatted(Path::new(path), source, &opening)?
             }
-            (Place::Existing, name) => {
-                name.path().filter(|_| is_there).into_iter().for_each(wait_until_free);
-                Destination::existing(name, &opening)?
-            }
+            (Place::Existing, name) => Destination::existing(name, &opening)?,
         };
         destination.identity["made"] = json!(matches!(place, Place::Made(_)));
         match (check_fits(source, &destination), place) {

@@ -11,18 +11,9 @@ use udm_luks::{KdfKind, KdfOptions, Version};
 
 use super::KeyArgs;
 
-/// Arguments of `luks format`.
-#[derive(Args, Debug)]
-pub struct LuksFormatArgs {
-    /// The image or device; with --header, that of the data
-    #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
-    pub image: PathBuf,
-    /// A file whose bytes are the passphrase, as --key-file; without either, the terminal is asked twice
-    #[arg(value_name = "KEY_FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["key_file", "key_fd", "key_credential"])]
-    pub new_key: Option<PathBuf>,
-    /// Make the image, a sparse file of this size
-    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
-    pub size: Option<u64>,
+/// What a new LUKS volume is.
+#[derive(Args, Debug, Clone)]
+pub struct VolumeArgs {
     /// The version of the header
     #[arg(short = 'M', long = "type", value_name = "TYPE", default_value = "luks2")]
     pub version: LuksType,
@@ -38,12 +29,29 @@ pub struct LuksFormatArgs {
     /// A label
     #[arg(long, default_value = "", hide_default_value = true)]
     pub label: String,
-    /// A second label
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pub subsystem: String,
     /// The UUID [default: a new one]
     #[arg(long)]
     pub uuid: Option<String>,
+}
+
+/// Arguments of `luks format`.
+#[derive(Args, Debug)]
+pub struct LuksFormatArgs {
+    /// The image or device; with --header, that of the data
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    pub image: PathBuf,
+    /// A file whose bytes are the passphrase, as --key-file; without either, the terminal is asked twice
+    #[arg(value_name = "KEY_FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["key_file", "key_fd", "key_credential"])]
+    pub new_key: Option<PathBuf>,
+    /// Make the image, a sparse file of this size
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    pub size: Option<u64>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
+    pub volume: VolumeArgs,
+    /// A second label
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub subsystem: String,
     /// The number of the key slot [default: 0]
     #[arg(short = 'S', long, value_name = "N")]
     pub key_slot: Option<u32>,

@@ -5,7 +5,6 @@ mod header;
 mod keys;
 mod unlock;
 
-pub(crate) use format::parse_bits;
 pub use format::*;
 pub use header::*;
 pub use keys::*;

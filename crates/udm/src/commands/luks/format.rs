@@ -53,17 +53,17 @@ pub(super) fn format(args: &LuksFormatArgs, manner: Manner) -> Result<(), Failur
 }
 
 fn options(args: &LuksFormatArgs) -> Result<FormatOptions, Failure> {
-    let version = Version::from(args.version);
+    let version = Version::from(args.volume.version);
     let slot = SlotOptions {
         id: args.key_slot,
         cipher: args.slot.cipher(),
         ..SlotOptions::new(args.slot.kdf(version))
     };
     let volume_key = args.volume_key_file.as_deref().map(read_key).transpose()?;
-    let key_size = match (args.key_size, &volume_key) {
+    let key_size = match (args.volume.key_size, &volume_key) {
         (Some(size), _) => size,
         (None, Some(key)) => key.len(),
-        (None, None) => default_key_size(&args.cipher),
+        (None, None) => default_key_size(&args.volume.cipher),
     };
     let data_offset = args.offset.map(|sectors| sectors.checked_mul(512));
     if data_offset == Some(None) {
@@ -71,14 +71,14 @@ fn options(args: &LuksFormatArgs) -> Result<FormatOptions, Failure> {
     }
     Ok(FormatOptions {
         version,
-        encryption: args.cipher.clone(),
+        encryption: args.volume.cipher.clone(),
         key_size,
         hash: args.slot.hash,
         slot,
-        sector_size: args.sector_size,
-        label: args.label.clone(),
+        sector_size: args.volume.sector_size,
+        label: args.volume.label.clone(),
         subsystem: args.subsystem.clone(),
-        uuid: args.uuid.clone(),
+        uuid: args.volume.uuid.clone(),
         place: if args.header.is_some() { Place::Detached } else { Place::Attached },
         data_offset: data_offset.flatten(),
         data_device_size: None,
