@@ -48,7 +48,7 @@ pub fn submit(dev: &DeviceRef, mut bio: Bio) {
     let running = Running(&SUBMITTING);
     call(dev, bio);
     run_list(Arc::as_ptr(dev).cast());
-    drop(running);
+    running.end();
 }
 
 /// Hands `bio` once more to the device whose driver is being called, behind what that has submitted to lower ones.
@@ -212,20 +212,27 @@ pub(crate) fn ended(bio: Bio) {
     while let Ok(Some(bio)) = ENDED.try_with(|ended| ended.borrow_mut().pop()) {
         bio.tell();
     }
-    drop(running);
+    running.end();
 }
 
-/// Ends the time in which this thread's list is in use, also when a driver panics.
+/// The time in which this thread's list is in use. It ends by being dropped only where a driver panics.
 struct Running(&'static thread::LocalKey<Cell<bool>>);
 
+impl Running {
+    #[inline]
+    fn end(self) {
+        self.0.set(false);
+        std::mem::forget(self);
+    }
+}
+
 impl Drop for Running {
+    #[cold]
     fn drop(&mut self) {
         self.0.set(false);
-        if std::thread::panicking() {
-            // Nobody else would come for what the driver had submitted and what had ended: their owners hear of it.
-            for list in [&FRESH, &OLDER, &ENDED] {
-                drop(list.try_with(RefCell::take));
-            }
+        // Nobody else would come for what the driver had submitted and what had ended: their owners hear of it.
+        for list in [&FRESH, &OLDER, &ENDED] {
+            drop(list.try_with(RefCell::take));
         }
     }
 }
