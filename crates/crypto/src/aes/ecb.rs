@@ -54,7 +54,7 @@ impl<L: Lanes, const ENCRYPT: bool, const ROUNDS: usize> Work<L> for Blocks<'_, 
                     lanes,
                     self.keys,
                     states,
-                    &states,
+                    |at| states[at],
                     &mut (),
                 );
                 rounds::store(lanes, self.dst.as_ptr().add(at), states);

@@ -1,8 +1,7 @@
 //! Registers on their way through the cipher together.
 //!
 //! A round takes four cycles and each cycle begins one or two, so eight registers at a time keep the units busy. What
-//! else is done with registers is put between rounds in even numbers where it can be: an odd one makes the processor that
-//! this was measured on (Zen 5) give the rounds' two pipes unequal shares of what follows, for 8 to 12 % of the time.
+//! else is done with registers is put between rounds.
 #![allow(unsafe_code)]
 
 use super::lanes::{Block, Lanes, MOST_LANES};
@@ -20,10 +19,11 @@ pub(super) type Blocks = [Block; MOST_BLOCKS];
 
 /// Whether and where masks are added (XOR) to the states.
 pub(super) trait Masked {
-    /// Before the first round.
+    /// Before the first round, whose key is added as well.
     const BEFORE: bool;
-    /// After the last.
-    const AFTER: bool;
+
+    /// The key of the last round.
+    fn last<L: Lanes>(lanes: L, key: L::Reg, mask: impl FnOnce() -> L::Reg) -> L::Reg;
 }
 
 /// Nowhere: ECB.
@@ -32,50 +32,75 @@ pub(super) struct Bare;
 pub(super) struct Before;
 /// After the last: decryption in CBC.
 pub(super) struct After;
-/// Both: XTS, whose masks have the first round key in them, and whose last round key has it to take it out again.
+/// Both: XTS, whose masks have the last round key in them, and whose first round key has it to take it out again.
 pub(super) struct Around;
 
-macro_rules! masked {
-    ($($name:ident $before:literal $after:literal),*) => {
-        $(impl Masked for $name { const BEFORE: bool = $before; const AFTER: bool = $after; })*
-    };
+impl Masked for Bare {
+    const BEFORE: bool = false;
+
+    #[inline(always)]
+    fn last<L: Lanes>(_: L, key: L::Reg, _: impl FnOnce() -> L::Reg) -> L::Reg {
+        key
+    }
 }
-masked!(Bare false false, Before true false, After false true, Around true true);
+
+impl Masked for Before {
+    const BEFORE: bool = true;
+
+    #[inline(always)]
+    fn last<L: Lanes>(_: L, key: L::Reg, _: impl FnOnce() -> L::Reg) -> L::Reg {
+        key
+    }
+}
+
+impl Masked for After {
+    const BEFORE: bool = false;
+
+    #[inline(always)]
+    fn last<L: Lanes>(lanes: L, key: L::Reg, mask: impl FnOnce() -> L::Reg) -> L::Reg {
+        lanes.xor(key, mask())
+    }
+}
+
+impl Masked for Around {
+    const BEFORE: bool = true;
+
+    #[inline(always)]
+    fn last<L: Lanes>(_: L, _: L::Reg, mask: impl FnOnce() -> L::Reg) -> L::Reg {
+        mask()
+    }
+}
 
 /// What is done beside a pass, in [`GROUP`] steps. The processor looks ahead only so far: what later groups need is ready
 /// in time if it stands between the rounds of this one.
 pub(super) trait Beside<L: Lanes> {
-    /// Does step `at`; may fence it from the rounds of `states` that follow. To be inlined always.
-    fn step<const N: usize>(&mut self, lanes: L, at: usize, states: &mut [L::Reg; N]);
+    /// Does step `at`. To be inlined always.
+    fn step(&mut self, lanes: L, at: usize);
 }
 
 impl<L: Lanes> Beside<L> for () {
     #[inline(always)]
-    fn step<const N: usize>(&mut self, _: L, _: usize, _: &mut [L::Reg; N]) {}
+    fn step(&mut self, _: L, _: usize) {}
 }
 
-/// Passes `states` through `ROUNDS` rounds. The masks go into the first addition and into the last round's key.
+/// Passes `states` through `ROUNDS` rounds.
 #[inline(always)]
 pub(super) fn pass<M: Masked, L: Lanes, const ENCRYPT: bool, const ROUNDS: usize, const N: usize>(
     lanes: L,
     keys: &RoundKeys,
     mut states: [L::Reg; N],
-    masks: &[L::Reg; N],
+    mask: impl Fn(usize) -> L::Reg,
     beside: &mut impl Beside<L>,
 ) -> [L::Reg; N] {
     let key = lanes.key(&keys[0]);
-    for (state, mask) in states.iter_mut().zip(masks) {
-        *state = match (M::BEFORE, M::AFTER) {
-            (true, true) => lanes.xor(*state, *mask),
-            (true, false) => lanes.xor3(*state, key, *mask),
-            (false, _) => lanes.xor(*state, key),
-        };
+    for (at, state) in states.iter_mut().enumerate() {
+        *state = if M::BEFORE { lanes.xor3(*state, key, mask(at)) } else { lanes.xor(*state, key) };
     }
     // Written out, since a step's number must be a constant for its registers to be registers.
     macro_rules! rounds_and_steps {
         ($($at:literal)*) => {$(
             round::<L, ENCRYPT, N>(lanes, &keys[$at + 1], &mut states);
-            beside.step(lanes, $at, &mut states);
+            beside.step(lanes, $at);
         )*};
     }
     rounds_and_steps!(0 1 2 3 4 5 6 7);
@@ -83,9 +108,8 @@ pub(super) fn pass<M: Masked, L: Lanes, const ENCRYPT: bool, const ROUNDS: usize
         round::<L, ENCRYPT, N>(lanes, key, &mut states);
     }
     let key = lanes.key(&keys[ROUNDS]);
-    for (state, mask) in states.iter_mut().zip(masks) {
-        let key = if M::AFTER { lanes.xor(key, *mask) } else { key };
-        *state = lanes.last::<ENCRYPT>(*state, key);
+    for (at, state) in states.iter_mut().enumerate() {
+        *state = lanes.last::<ENCRYPT>(*state, M::last(lanes, key, || mask(at)));
     }
     states
 }
@@ -94,8 +118,26 @@ pub(super) fn pass<M: Masked, L: Lanes, const ENCRYPT: bool, const ROUNDS: usize
 #[inline(always)]
 fn round<L: Lanes, const ENCRYPT: bool, const N: usize>(lanes: L, key: &RoundKey, states: &mut [L::Reg; N]) {
     let key = lanes.key(key);
-    for state in states {
-        *state = lanes.round::<ENCRYPT>(*state, key);
+    if let Ok(group) = states.as_mut_slice().try_into() {
+        lanes.group_round::<ENCRYPT>(group, key);
+    } else {
+        for state in states {
+            *state = lanes.round::<ENCRYPT>(*state, key);
+        }
+    }
+}
+
+/// A group's masks from `from` on, to be loaded where they are added: a register that keeps one from the first round to the last
+/// is missed between.
+///
+/// # Safety
+/// They must be readable there, until the last is loaded.
+#[inline(always)]
+pub(super) unsafe fn masks_at<L: Lanes>(lanes: L, from: *const u8) -> impl Fn(usize) -> L::Reg {
+    move |at| {
+        assert!(at < GROUP, "a group has {GROUP} registers");
+        // SAFETY: by this function's contract.
+        unsafe { lanes.load(from.add(at * L::WIDTH)) }
     }
 }
 
@@ -147,7 +189,7 @@ pub(super) fn few<M: Masked, L: Lanes, const ENCRYPT: bool, const ROUNDS: usize>
                     lanes,
                     keys,
                     load(lanes, state),
-                    &load(lanes, mask),
+                    masks_at(lanes, mask),
                     &mut (),
                 );
                 store(lanes, state, states);
@@ -159,7 +201,7 @@ pub(super) fn few<M: Masked, L: Lanes, const ENCRYPT: bool, const ROUNDS: usize>
                     lanes,
                     keys,
                     load(lanes, state),
-                    &load(lanes, mask),
+                    masks_at(lanes, mask),
                     &mut (),
                 );
                 store(lanes, state, states);

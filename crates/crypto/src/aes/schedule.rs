@@ -57,13 +57,13 @@ impl Schedule {
         }
     }
 
-    /// Adds the first round key of each direction to the last one, as XTS has them.
-    pub fn add_first_to_last(&mut self, rounds: usize) {
+    /// Adds the last round key of each direction to the first one, as XTS has them.
+    pub fn add_last_to_first(&mut self, rounds: usize) {
         for keys in [&mut self.encrypt, &mut self.decrypt] {
             let (first, others) = keys.split_at_mut(1);
-            let last = others[rounds - 1].0.as_flattened_mut().iter_mut();
-            for (last, first) in last.zip(first[0].0.as_flattened()) {
-                *last ^= first;
+            let first = first[0].0.as_flattened_mut().iter_mut();
+            for (first, last) in first.zip(others[rounds - 1].0.as_flattened()) {
+                *first ^= last;
             }
         }
     }

@@ -66,7 +66,7 @@ impl<const ROUNDS: usize> Decrypt<'_, ROUNDS> {
                         lanes,
                         self.keys,
                         states,
-                        &masks,
+                        |at| masks[at],
                         &mut (),
                     );
                     rounds::store(lanes, dst.as_ptr().add(at), states);

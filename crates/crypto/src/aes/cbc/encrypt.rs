@@ -69,7 +69,13 @@ impl<const ROUNDS: usize> Encrypt<'_, ROUNDS> {
                 // SAFETY: the block at `at` of a unit is within `src`, as the assertion says.
                 *state = unsafe { lanes.gather(|lane| src.as_ptr().add(places[lane] + at)) };
             }
-            chains = rounds::pass::<Before, L, true, ROUNDS, N>(lanes, self.keys, states, &chains, &mut ());
+            chains = rounds::pass::<Before, L, true, ROUNDS, N>(
+                lanes,
+                self.keys,
+                states,
+                |at| chains[at],
+                &mut (),
+            );
             for (places, chain) in places.chunks_exact(L::BLOCKS).zip(chains) {
                 // SAFETY: the block at `at` of a unit is within `dst`, as the assertion says.
                 unsafe { lanes.scatter(|lane| dst.as_ptr().add(places[lane] + at), chain) }
@@ -93,7 +99,7 @@ fn alone<L: Lanes, const ROUNDS: usize>(
         // SAFETY: the block at `at` is within both spans, which end behind the range's.
         unsafe {
             let state = rounds::load(one, src.as_ptr().add(at));
-            chain = rounds::pass::<Before, _, true, ROUNDS, 1>(one, keys, state, &chain, &mut ());
+            chain = rounds::pass::<Before, _, true, ROUNDS, 1>(one, keys, state, |at| chain[at], &mut ());
             rounds::store(one, dst.as_ptr().add(at), chain);
         }
     }

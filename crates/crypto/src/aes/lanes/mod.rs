@@ -10,9 +10,9 @@ mod xmm;
 mod ymm;
 mod zmm;
 
-use super::rounds::GROUP;
+use super::rounds::{Blocks, GROUP};
 use super::schedule::RoundKey;
-pub(super) use tweak::Tweak;
+pub(super) use tweak::{Tweak, words};
 pub(super) use xmm::Xmm;
 pub(super) use ymm::Ymm;
 pub(super) use zmm::Zmm;
@@ -77,10 +77,6 @@ pub(super) trait Lanes: Copy + Send + Sync + 'static {
     /// A round key.
     fn key(self, key: &RoundKey) -> Self::Reg;
 
-    /// Keeps the compiler from moving what makes `states` across this place, and so what has been done beside them where
-    /// it is: it would put all of that behind the last round. Only what is made in vector registers needs it.
-    fn fence(self, states: &mut [Self::Reg; GROUP]);
-
     /// `a ^ b`.
     fn xor(self, a: Self::Reg, b: Self::Reg) -> Self::Reg;
 
@@ -90,18 +86,36 @@ pub(super) trait Lanes: Copy + Send + Sync + 'static {
     /// A middle round of encryption, or of the equivalent inverse cipher (FIPS 197, 5.3.5).
     fn round<const ENCRYPT: bool>(self, state: Self::Reg, key: Self::Reg) -> Self::Reg;
 
+    /// [`round`](Self::round) of a group, in the registers' order, and between what stands before and behind it.
+    #[inline(always)]
+    fn group_round<const ENCRYPT: bool>(self, states: &mut [Self::Reg; GROUP], key: Self::Reg) {
+        for state in states {
+            *state = self.round::<ENCRYPT>(*state, key);
+        }
+    }
+
     /// The last round.
     fn last<const ENCRYPT: bool>(self, state: Self::Reg, key: Self::Reg) -> Self::Reg;
 
-    /// The tweak of a block of XTS, ready for the masks of the blocks from there on to be made.
-    fn tweak(self, block: &Block) -> Self::Tweak;
+    /// Counts up from `first` in the low half of each block, by `stride`, and writes `high` into the high halves. Sums
+    /// wrap silently.
+    #[inline(always)]
+    fn count(self, blocks: &mut Blocks, first: u64, stride: u64, high: u64) {
+        for (at, block) in blocks.iter_mut().enumerate() {
+            let low = first.wrapping_add(stride.wrapping_mul(at as u64));
+            *block = (u128::from(low) | u128::from(high) << 64).to_le_bytes();
+        }
+    }
 
-    /// Writes the masks of register `at` of a group: each block's tweak with `key` added. To be called for all registers
-    /// of a group in order.
+    /// The tweak of a block of XTS, ready for the masks of the blocks from there on to be made: each block's tweak with
+    /// `key` added.
+    fn tweak(self, first: &Block, key: &RoundKey) -> Self::Tweak;
+
+    /// Writes the masks of register `at` of a group. To be called for all registers of a group in order.
     ///
     /// # Safety
     /// As many bytes must be writable at `to` as a register has.
-    unsafe fn masks(self, tweak: &mut Self::Tweak, at: usize, key: &RoundKey, to: *mut u8);
+    unsafe fn masks(self, tweak: &mut Self::Tweak, at: usize, to: *mut u8);
 
     /// Goes on from a group whose masks are made to the next one.
     fn group_on(self, tweak: &mut Self::Tweak);

@@ -5,25 +5,32 @@
 use super::Block;
 use std::arch::x86_64::_addcarry_u64;
 
-/// A tweak.
+/// A tweak, and the key that its mask has in it.
 #[derive(Clone, Copy)]
 pub(in crate::aes) struct Tweak {
     low: u64,
     high: u64,
+    key: [u64; 2],
+}
+
+/// A block's halves as numbers, the low one first.
+#[inline(always)]
+pub(in crate::aes) fn words(block: &Block) -> [u64; 2] {
+    let number = u128::from_le_bytes(*block);
+    [number as u64, (number >> 64) as u64]
 }
 
 impl Tweak {
     #[inline(always)]
-    pub fn new(block: &Block) -> Self {
-        let number = u128::from_le_bytes(*block);
-        Self { low: number as u64, high: (number >> 64) as u64 }
+    pub fn new(block: &Block, key: &Block) -> Self {
+        let [[low, high], key] = [block, key].map(words);
+        Self { low, high, key }
     }
 
-    /// The next mask: the tweak with `key` added; the tweak becomes that of the next block.
+    /// The next mask: the tweak with the key added; the tweak becomes that of the next block.
     #[inline(always)]
-    pub fn mask(&mut self, key: &Block) -> Block {
-        let key = Self::new(key);
-        let mask = u128::from(self.low ^ key.low) | u128::from(self.high ^ key.high) << 64;
+    pub fn mask(&mut self) -> Block {
+        let mask = u128::from(self.low ^ self.key[0]) | u128::from(self.high ^ self.key[1]) << 64;
         // Times x, with no branch: a tweak is secret.
         let folded = (self.high.cast_signed() >> 63).cast_unsigned() & 0x87;
         let carry = _addcarry_u64(0, self.low, self.low, &mut self.low);
@@ -37,10 +44,10 @@ impl Tweak {
     /// # Safety
     /// As many blocks must be writable at `to`.
     #[inline(always)]
-    pub unsafe fn masks<const N: usize>(&mut self, key: &Block, to: *mut u8) {
+    pub unsafe fn masks<const N: usize>(&mut self, to: *mut u8) {
         for at in 0..N {
             // SAFETY: by this function's contract; a block has no alignment to keep.
-            unsafe { to.cast::<Block>().add(at).write(self.mask(key)) }
+            unsafe { to.cast::<Block>().add(at).write(self.mask()) }
         }
     }
 

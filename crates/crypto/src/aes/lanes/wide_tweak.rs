@@ -1,72 +1,98 @@
 //! Tweaks of XTS in the widest registers, whose blocks are done too soon for one tweak after the other.
 //!
 //! Only the rounds' own two pipes do carryless products, and other instructions of bytes share one of them. Shifts and
-//! sums of whole words have the other two, so all that is done for each register is made of these.
+//! sums of whole words have the other two, and so all is made of these, and of few.
 //!
-//! For a tweak `T` of the halves `low` and `high`, `T x^k` for `k` up to 31 is the sum of:
+//! For a tweak `T` of the halves `low` and `high`, `T x^k` for `k` up to 32 is the sum of:
 //! - both halves shifted by `k`, with what the low half loses in the high one,
 //! - what the high half loses times the polynomial's `x^7 + x^2 + x + 1`, in the low one.
 //!
 //! The latter is nearly a part of `high (x^7 + x^2 + x + 1)`, which is one product for all `k`: its bits from 64 - `k` on.
-//! But these also have what the lower bits carry over: 7 bits, which depend on the 7 bits of `high` below those that
-//! are lost. All of them are made at once, a byte for each block of the group, and subtracted.
+//! But the last 7 of these also have what the bits below carry over, the *window* of the 7 bits of `high` below those that
+//! are lost. It is made in place for all windows 8 bits apart at once, and subtracted in the window that counts.
 #![allow(unsafe_code)]
 
-use super::{Lanes, Zmm, operation};
+use super::{Block, Lanes, Zmm, operation};
 use crate::aes::rounds::GROUP;
+use std::arch::asm;
 use std::arch::x86_64::*;
 
-/// What the tweaks of 32 blocks come of, in every lane.
+/// What the tweaks of 32 blocks come of. Register *j* of the group is the first one times x^(4 *j*).
 #[derive(Clone, Copy)]
 pub(in crate::aes) struct Tweak {
-    /// That of the first of them.
+    /// Those of the first register's blocks.
     first: __m512i,
-    /// What is shifted to the left: the tweak, with the product's upper half in its low one.
-    left: __m512i,
-    /// What is shifted in from the right: the product's lower half, and the tweak's.
-    right: __m512i,
-    /// What is carried over: byte *j* of lane *i* is for lane *i* of register *j*.
-    over: __m512i,
+    /// What is shifted in from the right, without its last 7 bits: the products, of which 64 bits are left, and the low
+    /// halves. For the registers with even and odd numbers, with what is carried over subtracted in the last window.
+    right: [__m512i; 2],
+    /// What is carried over, in the windows of the registers with even and odd numbers.
+    carried: [__m512i; 2],
+    /// What the masks have in them.
+    key: __m512i,
 }
 
 impl Tweak {
-    /// Of a tweak in every lane.
+    /// Of a unit's first tweak.
     #[inline(always)]
-    pub(super) fn new(lanes: Zmm, tweak: __m512i) -> Self {
+    pub(super) fn new(lanes: Zmm, tweak: &Block, key: __m512i) -> Self {
+        let tweak = in_every_lane(tweak);
         operation!({
-            let swapped = _mm512_shuffle_epi32::<SWAP>(tweak);
-            let product = _mm512_clmulepi64_epi128::<0x01>(tweak, _mm512_set1_epi64(0x87));
-            let upper = _mm512_maskz_shuffle_epi32::<SWAP>(0x3333, product);
-            let below = _mm512_multishift_epi64_epi8(words(&BELOW), swapped);
+            // Lane i times x^i. What the high half loses is so short that nothing is carried over.
+            let lost = _mm512_srlv_epi64(swapped(tweak), words(&REST_OF_LANE));
+            let sum = lanes.xor(_mm512_sllv_epi64(tweak, words(&LANE)), lost);
+            let folded = lanes.xor3(
+                _mm512_slli_epi64::<1>(lost),
+                _mm512_slli_epi64::<2>(lost),
+                _mm512_slli_epi64::<7>(lost),
+            );
+            Self::of(lanes, add_masked(sum, folded, &LOW), key)
+        })
+    }
+
+    /// Of the tweaks of a group's first register.
+    #[inline(always)]
+    fn of(lanes: Zmm, first: __m512i, key: __m512i) -> Self {
+        operation!({
+            let swapped = swapped(first);
+            let by_5 = _mm512_srli_epi64::<5>(swapped);
+            let by_6 = _mm512_srli_epi64::<6>(swapped);
+            let right = add_masked(_mm512_srli_epi64::<7>(swapped), lanes.xor3(swapped, by_5, by_6), &LOW);
+            // Bit i of a window is the sum of i, i + 5 and i + 6, of those that it has.
+            let others = add_masked(by_5, by_6, &FROM_6);
             Self {
-                first: tweak,
-                left: lanes.xor(tweak, upper),
-                right: _mm512_mask_mov_epi64(product, 0xaa, swapped),
-                over: _mm512_gf2p8affine_epi64_epi8::<0>(below, _mm512_set1_epi64(CARRIED_OVER)),
+                first,
+                right: [right; 2],
+                carried: [add_masked(swapped, others, &SUMS[0]), add_masked(swapped, others, &SUMS[1])],
+                key,
             }
         })
     }
 
-    /// The tweaks of register `at` of the group, with `key` added.
+    /// The masks of register `at` of the group. To be called for all registers in order.
     #[inline(always)]
-    pub(super) fn masks(&self, lanes: Zmm, at: usize, key: __m512i) -> __m512i {
-        operation!({
-            let left = _mm512_sllv_epi64(self.left, words(&LEFT[at]));
-            let right = _mm512_srlv_epi64(self.right, words(&RIGHT[at]));
-            let over = _mm512_srl_epi64(self.over, _mm_cvtsi64_si128(8 * at as i64));
-            // The table of `a ^ (b & c)`.
-            _mm512_ternarylogic_epi64::<0x78>(lanes.xor3(left, right, key), over, words(&LOW_BYTE))
-        })
+    pub(super) fn masks(&mut self, lanes: Zmm, at: usize) -> __m512i {
+        if at == 0 {
+            return lanes.xor(self.first, self.key);
+        }
+        let [left, right] = self.times(at);
+        lanes.xor3(left, right, self.key)
     }
 
-    /// Times x^32, by 32-bit words: all move up by one, and the last comes back times the polynomial.
+    /// Goes on to the next group.
     #[inline(always)]
-    pub(super) fn group_on(self, lanes: Zmm) -> Self {
+    pub(super) fn group_on(mut self, lanes: Zmm) -> Self {
+        let [left, right] = self.times(GROUP);
+        Self::of(lanes, lanes.xor(left, right), self.key)
+    }
+
+    /// What the first tweaks times x^(4 `at`) are the sum of; `at` is 1 to 8.
+    #[inline(always)]
+    fn times(&mut self, at: usize) -> [__m512i; 2] {
         operation!({
-            let turned = _mm512_shuffle_epi32::<UP>(self.first);
-            let last = _mm512_maskz_shuffle_epi32::<UP>(0x1111, self.first);
-            let sum = lanes.xor3(turned, _mm512_slli_epi64::<1>(last), _mm512_slli_epi64::<2>(last));
-            Self::new(lanes, lanes.xor(sum, _mm512_slli_epi64::<7>(last)))
+            let by = |bits: usize| _mm_cvtsi64_si128(bits as i64);
+            let right = &mut self.right[at % 2];
+            *right = add_masked(*right, self.carried[at % 2], &WINDOWS[at - 1]);
+            [_mm512_sll_epi64(self.first, by(4 * at)), _mm512_srl_epi64(*right, by(57 - 4 * at))]
         })
     }
 }
@@ -75,46 +101,71 @@ impl Tweak {
 #[repr(align(64))]
 struct Words([u64; 8]);
 
-/// The order of 32-bit words that swaps a lane's halves, and the one that moves all up by one.
+/// The order of 32-bit words that swaps a lane's halves.
 const SWAP: i32 = 0b01_00_11_10;
-const UP: i32 = 0b10_01_00_11;
 
-/// By how many bits lane *i* of register *j* is shifted: 4 *j* + *i*.
-static LEFT: [Words; GROUP] = shifts(false);
+/// The lanes' low halves.
+static LOW: Words = Words([u64::MAX, 0, u64::MAX, 0, u64::MAX, 0, u64::MAX, 0]);
 
-/// The rest of 64; by 64 bits anything becomes 0.
-static RIGHT: [Words; GROUP] = shifts(true);
+/// The number of each lane, and the rest of 64; by 64 bits anything becomes 0.
+static LANE: Words = Words([0, 0, 1, 1, 2, 2, 3, 3]);
+static REST_OF_LANE: Words = Words([64, 64, 63, 63, 62, 62, 61, 61]);
 
-/// The low half's lowest byte.
-static LOW_BYTE: Words = Words([0xff, 0, 0xff, 0, 0xff, 0, 0xff, 0]);
+/// Of the windows that end 57 bits below the top or a multiple of 8 more, and of those 4 bits further down, the bits
+/// that are the sum of others: of those 5 bits above, and the first of them of those 6 bits above as well.
+static SUMS: [Words; 2] = [Words([0x0606_0606_0606_0606; 8]), Words([0x6060_6060_6060_6060; 8])];
+static FROM_6: Words = Words([0x2222_2222_2222_2222; 8]);
 
-/// For byte *j* of lane *i*, where in the high half the 7 bits are below those that are lost.
-static BELOW: Words = below();
+/// The windows of the registers from the second on, and of the next group's first, in the low halves. Each with the
+/// one 8 bits above, where there is one: what was subtracted there comes back.
+static WINDOWS: [Words; GROUP] = windows();
 
-/// The matrix for the product's bits 7 to 13 of a byte's bits 0 to 6: bit *i* is the sum of *i*, *i* + 5 and *i* + 6.
-/// Its rows are for bits 0 to 7, from the highest byte on.
-const CARRIED_OVER: i64 = 0x6142_0408_1020_4000;
-
-const fn shifts(rest: bool) -> [Words; GROUP] {
-    let mut shifts = [const { Words([0; 8]) }; GROUP];
+const fn windows() -> [Words; GROUP] {
+    let mut windows = [const { Words([0; 8]) }; GROUP];
     let mut at = 0;
-    while at < GROUP * 8 {
-        let by = at as u64 / 2;
-        shifts[at / 8].0[at % 8] = if rest { 64 - by } else { by };
+    while at < GROUP * 4 {
+        let register = at / 4;
+        let above = if register < 2 { 0 } else { 0x7f << (61 - 4 * register) };
+        windows[register].0[at % 4 * 2] = 0x7f << (53 - 4 * register) | above;
         at += 1;
     }
-    shifts
+    windows
 }
 
-const fn below() -> Words {
-    let mut words = [0; 8];
-    let mut block = 0;
-    while block < GROUP * 4 {
-        let (lane, reg) = (block % 4, block / 4);
-        words[lane * 2] |= (57 - block as u64) << (8 * reg);
-        block += 1;
+/// A block in every lane, half by half: to load a half into many places is no work for the pipes, and a block is.
+#[inline(always)]
+fn in_every_lane(block: &Block) -> __m512i {
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn inside(block: &Block) -> __m512i {
+        let mut lanes: __m512i;
+        // SAFETY: it reads the block and sets the register.
+        unsafe {
+            asm!(
+                "vpbroadcastq {lanes}, qword ptr [{block}]",
+                "vpbroadcastq {lanes}{{{high}}}, qword ptr [{block} + 8]",
+                lanes = out(zmm_reg) lanes,
+                block = in(reg) block,
+                high = in(kreg) 0xaau8,
+                options(pure, readonly, nostack, preserves_flags),
+            );
+        }
+        lanes
     }
-    Words(words)
+    operation!(inside(block))
+}
+
+/// Each lane with its halves swapped.
+#[inline(always)]
+fn swapped(reg: __m512i) -> __m512i {
+    operation!(_mm512_shuffle_epi32::<SWAP>(reg))
+}
+
+/// `a ^ (b & mask)`.
+#[inline(always)]
+fn add_masked(a: __m512i, b: __m512i, mask: &Words) -> __m512i {
+    // The operation's table.
+    operation!(_mm512_ternarylogic_epi64::<0x78>(a, b, words(mask)))
 }
 
 #[inline(always)]

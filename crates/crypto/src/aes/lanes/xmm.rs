@@ -3,7 +3,6 @@
 
 use super::tweak::Tweak;
 use super::{Block, Lanes, Work, operation, require};
-use crate::aes::rounds::GROUP;
 use crate::aes::schedule::RoundKey;
 use std::arch::x86_64::*;
 
@@ -95,9 +94,6 @@ impl Lanes for Xmm {
     }
 
     #[inline(always)]
-    fn fence(self, _states: &mut [__m128i; GROUP]) {}
-
-    #[inline(always)]
     fn xor(self, a: __m128i, b: __m128i) -> __m128i {
         operation!(_mm_xor_si128(a, b))
     }
@@ -118,14 +114,14 @@ impl Lanes for Xmm {
     }
 
     #[inline(always)]
-    fn tweak(self, block: &Block) -> Tweak {
-        Tweak::new(block)
+    fn tweak(self, first: &Block, key: &RoundKey) -> Tweak {
+        Tweak::new(first, &key.0[0])
     }
 
     #[inline(always)]
-    unsafe fn masks(self, tweak: &mut Tweak, _at: usize, key: &RoundKey, to: *mut u8) {
+    unsafe fn masks(self, tweak: &mut Tweak, _at: usize, to: *mut u8) {
         // SAFETY: by this function's contract.
-        unsafe { tweak.masks::<{ Self::BLOCKS }>(&key.0[0], to) }
+        unsafe { tweak.masks::<{ Self::BLOCKS }>(to) }
     }
 
     #[inline(always)]

@@ -3,7 +3,6 @@
 
 use super::tweak::Tweak;
 use super::{Block, Lanes, Work, Xmm, operation, require};
-use crate::aes::rounds::GROUP;
 use crate::aes::schedule::RoundKey;
 use std::arch::x86_64::*;
 
@@ -77,9 +76,6 @@ impl Lanes for Ymm {
     }
 
     #[inline(always)]
-    fn fence(self, _states: &mut [__m256i; GROUP]) {}
-
-    #[inline(always)]
     fn xor(self, a: __m256i, b: __m256i) -> __m256i {
         operation!(_mm256_xor_si256(a, b))
     }
@@ -104,14 +100,14 @@ impl Lanes for Ymm {
     }
 
     #[inline(always)]
-    fn tweak(self, block: &Block) -> Tweak {
-        Tweak::new(block)
+    fn tweak(self, first: &Block, key: &RoundKey) -> Tweak {
+        Tweak::new(first, &key.0[0])
     }
 
     #[inline(always)]
-    unsafe fn masks(self, tweak: &mut Tweak, _at: usize, key: &RoundKey, to: *mut u8) {
+    unsafe fn masks(self, tweak: &mut Tweak, _at: usize, to: *mut u8) {
         // SAFETY: by this function's contract.
-        unsafe { tweak.masks::<{ Self::BLOCKS }>(&key.0[0], to) }
+        unsafe { tweak.masks::<{ Self::BLOCKS }>(to) }
     }
 
     #[inline(always)]

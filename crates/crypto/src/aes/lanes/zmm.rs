@@ -3,12 +3,41 @@
 
 use super::wide_tweak::Tweak;
 use super::{Block, Lanes, Work, Xmm, Ymm, operation, require};
-use crate::aes::rounds::GROUP;
+use crate::aes::rounds::{Blocks, GROUP};
 use crate::aes::schedule::RoundKey;
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-/// Evidence of AVX-512 with what it has for bytes, of VPCLMULQDQ and GFNI, and of all that [`Ymm`] is evidence of.
+/// An instruction for each of a group's states.
+macro_rules! each {
+    ($name:literal, $states:ident, $key:ident) => {
+        // SAFETY: it touches these registers alone.
+        unsafe {
+            asm!(
+                concat!($name, " {0}, {0}, {8}"),
+                concat!($name, " {1}, {1}, {8}"),
+                concat!($name, " {2}, {2}, {8}"),
+                concat!($name, " {3}, {3}, {8}"),
+                concat!($name, " {4}, {4}, {8}"),
+                concat!($name, " {5}, {5}, {8}"),
+                concat!($name, " {6}, {6}, {8}"),
+                concat!($name, " {7}, {7}, {8}"),
+                inout(zmm_reg) $states[0],
+                inout(zmm_reg) $states[1],
+                inout(zmm_reg) $states[2],
+                inout(zmm_reg) $states[3],
+                inout(zmm_reg) $states[4],
+                inout(zmm_reg) $states[5],
+                inout(zmm_reg) $states[6],
+                inout(zmm_reg) $states[7],
+                in(zmm_reg) $key,
+                options(nomem, nostack, preserves_flags),
+            )
+        }
+    };
+}
+
+/// Evidence of AVX-512F, and of all that [`Ymm`] is evidence of.
 #[derive(Clone, Copy)]
 pub(in crate::aes) struct Zmm(());
 
@@ -19,14 +48,7 @@ impl Lanes for Zmm {
 
     fn detect() -> Result<Self, &'static str> {
         Ymm::detect()?;
-        require!(
-            "avx512f" "AVX-512F",
-            "avx512bw" "AVX-512BW",
-            "avx512vl" "AVX-512VL",
-            "avx512vbmi" "AVX-512VBMI",
-            "vpclmulqdq" "VPCLMULQDQ",
-            "gfni" "GFNI"
-        );
+        require!("avx512f" "AVX-512F");
         Ok(Self(()))
     }
 
@@ -37,7 +59,7 @@ impl Lanes for Zmm {
     }
 
     fn run<W: Work<Self>>(self, work: W) {
-        #[target_feature(enable = "aes,vaes,vpclmulqdq,gfni,avx512f,avx512bw,avx512vl,avx512vbmi")]
+        #[target_feature(enable = "aes,vaes,avx512f")]
         fn inside<W: Work<Zmm>>(lanes: Zmm, work: W) {
             work.work(lanes);
         }
@@ -94,27 +116,13 @@ impl Lanes for Zmm {
     }
 
     #[inline(always)]
-    fn fence(self, states: &mut [__m512i; GROUP]) {
+    fn group_round<const ENCRYPT: bool>(self, states: &mut [__m512i; GROUP], key: __m512i) {
         #[inline]
-        #[target_feature(enable = "avx512f")]
-        fn inside(states: &mut [__m512i; GROUP]) {
-            // SAFETY: it has no instructions, and each register comes out as it went in.
-            unsafe {
-                asm!(
-                    "/* {} {} {} {} {} {} {} {} */",
-                    inout(zmm_reg) states[0],
-                    inout(zmm_reg) states[1],
-                    inout(zmm_reg) states[2],
-                    inout(zmm_reg) states[3],
-                    inout(zmm_reg) states[4],
-                    inout(zmm_reg) states[5],
-                    inout(zmm_reg) states[6],
-                    inout(zmm_reg) states[7],
-                    options(nostack, preserves_flags),
-                );
-            }
+        #[target_feature(enable = "avx512f,vaes")]
+        fn inside<const ENCRYPT: bool>(states: &mut [__m512i; GROUP], key: __m512i) {
+            if ENCRYPT { each!("vaesenc", states, key) } else { each!("vaesdec", states, key) }
         }
-        operation!(inside(states));
+        operation!(inside::<ENCRYPT>(states, key));
     }
 
     #[inline(always)]
@@ -143,13 +151,28 @@ impl Lanes for Zmm {
     }
 
     #[inline(always)]
-    fn tweak(self, block: &Block) -> Tweak {
-        Tweak::new(self, self.same(block))
+    fn count(self, blocks: &mut Blocks, first: u64, stride: u64, high: u64) {
+        let [first, stride, high] = [first, stride, high].map(u64::cast_signed);
+        let lane = |at: i64| first.wrapping_add(stride.wrapping_mul(at));
+        // Whole registers are written: they are read as such at once.
+        operation!({
+            let step = _mm512_maskz_set1_epi64(0x55, stride.wrapping_mul(4));
+            let mut count = _mm512_set_epi64(high, lane(3), high, lane(2), high, lane(1), high, first);
+            for four in blocks.chunks_exact_mut(4) {
+                self.store(four.as_mut_ptr().cast(), count);
+                count = _mm512_add_epi64(count, step);
+            }
+        });
     }
 
     #[inline(always)]
-    unsafe fn masks(self, tweak: &mut Tweak, at: usize, key: &RoundKey, to: *mut u8) {
-        let masks = tweak.masks(self, at, self.key(key));
+    fn tweak(self, first: &Block, key: &RoundKey) -> Tweak {
+        Tweak::new(self, first, self.key(key))
+    }
+
+    #[inline(always)]
+    unsafe fn masks(self, tweak: &mut Tweak, at: usize, to: *mut u8) {
+        let masks = tweak.masks(self, at);
         // SAFETY: by this function's contract.
         unsafe { self.store(to, masks) }
     }

@@ -28,7 +28,16 @@ pub(super) struct Ahead<'a, L: Lanes> {
     unit: usize,
     /// Where the masks in the making go.
     slot: usize,
-    slots: [Slot; SLOTS],
+    room: &'a mut Room,
+}
+
+/// Where masks wait. It is no part of what is changed beside the rounds: the compiler keeps that in registers.
+pub(super) struct Room([Slot; SLOTS]);
+
+impl Room {
+    pub(super) fn new() -> Self {
+        Self([const { Slot(MaybeUninit::uninit()) }; SLOTS])
+    }
 }
 
 /// The first tweaks of these units and the next.
@@ -45,16 +54,9 @@ impl Firsts {
 impl<'a, L: Lanes> Ahead<'a, L> {
     /// The masks of units of `groups` groups each, with `key` in them.
     #[inline(always)]
-    pub fn new(lanes: L, key: &'a RoundKey, groups: usize, firsts: &Firsts) -> Self {
-        let mut ahead = Self {
-            key,
-            groups,
-            tweak: lanes.tweak(firsts.of(0)),
-            left: 0,
-            unit: 0,
-            slot: 0,
-            slots: [const { Slot(MaybeUninit::uninit()) }; SLOTS],
-        };
+    pub fn new(lanes: L, key: &'a RoundKey, groups: usize, firsts: &Firsts, room: &'a mut Room) -> Self {
+        let mut ahead =
+            Self { key, groups, tweak: lanes.tweak(firsts.of(0), key), left: 0, unit: 0, slot: 0, room };
         for slot in 0..AHEAD {
             ahead.begin(lanes, slot, firsts);
             for at in 0..GROUP {
@@ -68,14 +70,14 @@ impl<'a, L: Lanes> Ahead<'a, L> {
     #[inline(always)]
     pub fn masks(&mut self, lanes: L, group: usize, firsts: &Firsts) -> *const u8 {
         self.begin(lanes, (group + AHEAD) % SLOTS, firsts);
-        self.slots[group % SLOTS].0.as_ptr().cast()
+        self.room.0[group % SLOTS].0.as_ptr().cast()
     }
 
     /// Begins the next group, in `slot`. Behind the last unit nobody looks at what comes of it.
     #[inline(always)]
     fn begin(&mut self, lanes: L, slot: usize, firsts: &Firsts) {
         if self.left == 0 {
-            self.tweak = lanes.tweak(firsts.of(self.unit));
+            self.tweak = lanes.tweak(firsts.of(self.unit), self.key);
             (self.left, self.unit) = (self.groups, self.unit + 1);
         } else {
             lanes.group_on(&mut self.tweak);
@@ -87,20 +89,15 @@ impl<'a, L: Lanes> Ahead<'a, L> {
     #[inline(always)]
     fn make(&mut self, lanes: L, at: usize) {
         debug_assert!(at < GROUP, "a group has {GROUP} registers");
-        let slot = self.slots[self.slot].0.as_mut_ptr().cast::<u8>();
+        let slot = self.room.0[self.slot].0.as_mut_ptr().cast::<u8>();
         // SAFETY: a slot is as long as the widest group, of which this is register `at`.
-        unsafe { lanes.masks(&mut self.tweak, at, self.key, slot.add(at * L::WIDTH)) }
+        unsafe { lanes.masks(&mut self.tweak, at, slot.add(at * L::WIDTH)) }
     }
 }
 
 impl<L: Lanes> Beside<L> for Ahead<'_, L> {
     #[inline(always)]
-    fn step<const N: usize>(&mut self, lanes: L, at: usize, states: &mut [L::Reg; N]) {
+    fn step(&mut self, lanes: L, at: usize) {
         self.make(lanes, at);
-        if at % 2 == 1
-            && let Ok(states) = states.as_mut_slice().try_into()
-        {
-            lanes.fence(states);
-        }
     }
 }

@@ -1,8 +1,8 @@
 //! XTS over whole blocks, IEEE 1619: block *j* of a unit is `E(block ^ T) ^ T` with `T = E2(IV) x^j`.
 //!
 //! The IVs of many units are encrypted at once, and well before their tweaks are used. What is added to the blocks are
-//! *masks*: tweaks that have the first round key in them. So a block costs two additions, one before the first round
-//! and one into the last round key, which has the first one in it as well and so takes it out of the mask again.
+//! *masks*: tweaks that have the last round key in them, so that they serve as that key. Before the first round they
+//! are added together with a key that takes the last one out of them again.
 
 mod ahead;
 mod rows;
@@ -18,7 +18,7 @@ use rows::Units;
 /// An XTS key of `ROUNDS` rounds.
 pub(super) struct Xts<L, const ROUNDS: usize> {
     lanes: L,
-    /// Its last round keys have the first ones in them.
+    /// Its first round keys have the last ones in them.
     data: Schedule,
     tweaks: Schedule,
 }
@@ -29,7 +29,7 @@ impl<L: Lanes, const ROUNDS: usize> Xts<L, ROUNDS> {
         let (data, tweaks) = key.split_at(key.len() / 2);
         let mut xts = Box::new(Self { lanes, data: Schedule::default(), tweaks: Schedule::default() });
         xts.data.expand(lanes.single(), data);
-        xts.data.add_first_to_last(ROUNDS);
+        xts.data.add_last_to_first(ROUNDS);
         xts.tweaks.expand(lanes.single(), tweaks);
         xts
     }

@@ -1,11 +1,11 @@
 //! The units of a request, a row of whole ones or a part of one at a time.
 #![allow(unsafe_code)]
 
-use super::ahead::{Ahead, Firsts};
-use crate::aes::lanes::{Block, Lanes, Tweak, Work};
+use super::ahead::{Ahead, Firsts, Room};
+use crate::aes::lanes::{Block, Lanes, Tweak, Work, words};
 use crate::aes::rounds::{self, Around, Bare, Blocks, GROUP, MOST_BLOCKS};
-use crate::aes::schedule::RoundKeys;
-use crate::request::Request;
+use crate::aes::schedule::{RoundKey, RoundKeys};
+use crate::request::{IvRule, Request};
 use crate::walk::Part;
 use udm_block::Span;
 
@@ -33,7 +33,7 @@ impl<L: Lanes, const ENCRYPT: bool, const ROUNDS: usize> Work<L> for Units<'_, E
                 self.first_tweaks(lanes, 0, &mut firsts);
                 *self.next = firsts[0];
             }
-            let mut masks = Masks::new(std::slice::from_ref(self.next), part.src.len());
+            let mut masks = Masks::new(std::slice::from_ref(self.next), part.src.len(), &self.data[ROUNDS]);
             self.one_by_one(lanes, &mut masks, part.src, part.dst);
             *self.next = masks.tweak.block();
             return;
@@ -42,7 +42,12 @@ impl<L: Lanes, const ENCRYPT: bool, const ROUNDS: usize> Work<L> for Units<'_, E
             let count = self.first_tweaks(lanes, begin, &mut firsts);
             let (at, len) = (begin * unit_size, count * unit_size);
             let (src, dst) = (part.src.slice(at, len), part.dst.slice(at, len));
-            self.one_by_one(lanes, &mut Masks::new(&firsts[..count], unit_size), src, dst);
+            self.one_by_one(
+                lanes,
+                &mut Masks::new(&firsts[..count], unit_size, &self.data[ROUNDS]),
+                src,
+                dst,
+            );
         }
     }
 }
@@ -52,7 +57,7 @@ impl<const ENCRYPT: bool, const ROUNDS: usize> Units<'_, ENCRYPT, ROUNDS> {
     #[inline(always)]
     fn first_tweaks<L: Lanes>(&self, lanes: L, begin: usize, firsts: &mut Blocks) -> usize {
         let count = (self.part.units.max(1) - begin).min(MOST_BLOCKS);
-        self.ivs(begin, &mut firsts[..count]);
+        self.ivs(lanes, begin, firsts, count);
         self.encrypt_ivs(lanes, firsts, count);
         count
     }
@@ -66,7 +71,8 @@ impl<const ENCRYPT: bool, const ROUNDS: usize> Units<'_, ENCRYPT, ROUNDS> {
         assert!(src.len() == whole * group_size && dst.len() == src.len());
         let mut firsts = Firsts([[Block::default(); MOST_BLOCKS]; 2]);
         self.first_tweaks(lanes, 0, &mut firsts.0[0]);
-        let mut ahead = Ahead::new(lanes, &self.data[0], groups, &firsts);
+        let mut room = Room::new();
+        let mut ahead = Ahead::new(lanes, &self.data[ROUNDS], groups, &firsts, &mut room);
         let batch = MOST_BLOCKS * groups;
         for begin in (0..whole).step_by(batch) {
             let (number, next) = (begin / batch, (begin / batch + 1) * MOST_BLOCKS);
@@ -76,7 +82,7 @@ impl<const ENCRYPT: bool, const ROUNDS: usize> Units<'_, ENCRYPT, ROUNDS> {
                     let firsts = &mut firsts.0[(number + 1) % 2];
                     // Between the two the IVs come to rest in the cache, and later nothing waits for the tweaks.
                     if from == begin {
-                        self.ivs(next, &mut firsts[..count]);
+                        self.ivs(lanes, next, firsts, count);
                     } else {
                         self.encrypt_ivs(lanes, firsts, count);
                     }
@@ -92,7 +98,7 @@ impl<const ENCRYPT: bool, const ROUNDS: usize> Units<'_, ENCRYPT, ROUNDS> {
                             lanes,
                             self.data,
                             states,
-                            &rounds::load(lanes, masks),
+                            rounds::masks_at(lanes, masks),
                             &mut ahead,
                         );
                         rounds::store(lanes, dst.as_ptr().add(at), states);
@@ -104,8 +110,16 @@ impl<const ENCRYPT: bool, const ROUNDS: usize> Units<'_, ENCRYPT, ROUNDS> {
 
     /// The IVs of the part's units from `begin` on.
     #[inline(always)]
-    fn ivs(&self, begin: usize, ivs: &mut [Block]) {
-        self.request.iv.fill(self.part.first + begin, ivs);
+    fn ivs<L: Lanes>(&self, lanes: L, begin: usize, ivs: &mut Blocks, count: usize) {
+        let unit = self.part.first + begin;
+        match self.request.iv {
+            // A call and a loop would drain the pipeline.
+            IvRule::CounterLe64 { first, stride } => {
+                let [low, high] = words(&first);
+                lanes.count(ivs, low.wrapping_add(stride.wrapping_mul(unit as u64)), stride, high);
+            }
+            other => other.fill(unit, &mut ivs[..count]),
+        }
     }
 
     #[inline(always)]
@@ -121,7 +135,7 @@ impl<const ENCRYPT: bool, const ROUNDS: usize> Units<'_, ENCRYPT, ROUNDS> {
         let mut blocks = [Block::default(); MOST_BLOCKS];
         for at in (0..src.len()).step_by(group) {
             let len = group.min(src.len() - at);
-            masks.fill(&self.data[0].0[0], &mut blocks[..len / 16]);
+            masks.fill(&mut blocks[..len / 16]);
             let (src, dst) = (src.slice(at, len), dst.slice(at, len));
             if len < group {
                 rounds::by_copy::<Around, L, ENCRYPT, ROUNDS>(lanes, self.data, &blocks, src, dst);
@@ -129,13 +143,11 @@ impl<const ENCRYPT: bool, const ROUNDS: usize> Units<'_, ENCRYPT, ROUNDS> {
             }
             // SAFETY: both spans are as long as a group, and the masks at least.
             unsafe {
-                let (states, masks) =
-                    (rounds::load(lanes, src.as_ptr()), rounds::load(lanes, blocks.as_ptr().cast()));
                 let states = rounds::pass::<Around, L, ENCRYPT, ROUNDS, GROUP>(
                     lanes,
                     self.data,
-                    states,
-                    &masks,
+                    rounds::load(lanes, src.as_ptr()),
+                    rounds::masks_at(lanes, blocks.as_ptr().cast()),
                     &mut (),
                 );
                 rounds::store(lanes, dst.as_ptr(), states);
@@ -152,21 +164,23 @@ struct Masks<'a> {
     /// How many blocks of the current unit are to come, and the next one's tweak.
     left: usize,
     tweak: Tweak,
+    key: &'a Block,
 }
 
 impl<'a> Masks<'a> {
-    fn new(firsts: &'a [Block], unit_size: usize) -> Self {
-        Self { firsts: firsts.iter(), unit_size, left: 0, tweak: Tweak::new(&Block::default()) }
+    fn new(firsts: &'a [Block], unit_size: usize, key: &'a RoundKey) -> Self {
+        let key = &key.0[0];
+        Self { firsts: firsts.iter(), unit_size, left: 0, tweak: Tweak::new(&Block::default(), key), key }
     }
 
-    /// The next masks, as many as `masks` holds, with `key` in them.
-    fn fill(&mut self, key: &Block, masks: &mut [Block]) {
+    /// The next masks, as many as `masks` holds.
+    fn fill(&mut self, masks: &mut [Block]) {
         for mask in masks {
             if self.left == 0 {
                 self.left = self.unit_size / 16;
-                self.tweak = Tweak::new(self.firsts.next().expect("each unit has a first tweak"));
+                self.tweak = Tweak::new(self.firsts.next().expect("each unit has a first tweak"), self.key);
             }
-            *mask = self.tweak.mask(key);
+            *mask = self.tweak.mask();
             self.left -= 1;
         }
     }
