@@ -154,6 +154,7 @@ impl Chart {
         json!({
             "name": self.name, "title": self.title, "sizes_of": self.of,
             "series": series.collect::<Vec<_>>(), "ratios": ratios.collect::<Vec<_>>(),
+            "shared_rounds": self.rows.iter().map(|row| row.times.shared).sum::<usize>(),
         })
     }
 }

@@ -35,10 +35,7 @@ impl Machine {
         let has = |name: &&str| flags.split(' ').any(|flag| flag == *name);
         Self {
             processor: field("model name").unwrap_or_else(|| std::env::consts::ARCH.into()),
-            features: ["aes", "vaes", "avx2", "avx512f", "vpclmulqdq", "gfni"]
-                .into_iter()
-                .filter(has)
-                .collect(),
+            features: ["aes", "vaes", "avx2", "avx512f"].into_iter().filter(has).collect(),
             cores: available_parallelism().map_or(1, usize::from),
             ghz: clock(),
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),

@@ -13,6 +13,7 @@ pub(crate) mod machine;
 mod memory;
 mod openssl;
 mod plot;
+mod processor;
 mod race;
 pub(crate) mod scale;
 mod sender;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::BenchError;
+use super::processor::{self, Pinned};
 
 /// What a way is to the reader.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,11 +121,20 @@ pub struct Effort {
     pub clock: Clock,
 }
 
-/// What came of a race: for each way, the seconds that the work took once, round by round.
+/// What came of a race.
 #[derive(Clone, Debug)]
-pub struct Times(Vec<Vec<f64>>);
+pub struct Times {
+    /// For each way, the seconds that the work took once, round by round.
+    rounds: Vec<Vec<f64>>,
+    /// In how many of the rounds somebody else's thread was on the core.
+    pub shared: usize,
+}
 
-/// Times all ways in turns.
+/// How many times as many rounds as are wanted may be tried, until there are enough without a stranger on the core.
+const PATIENCE: usize = 6;
+
+/// Times all ways in turns. What one thread does is done on one processor in each round, and rounds in which it shared
+/// the core do not count, where there are enough others.
 ///
 /// # Errors
 /// When a way fails.
@@ -133,29 +143,35 @@ pub fn race(ways: &mut [Way<'_>], effort: Effort) -> Result<Times, BenchError> {
     for way in &mut *ways {
         way.round(Effort { round: effort.round / 4, ..effort })?;
     }
-    let mut times = vec![Vec::with_capacity(effort.rounds); ways.len()];
-    for _ in 0..effort.rounds {
-        for (way, times) in ways.iter_mut().zip(&mut times) {
-            times.push(way.round(effort)?);
-        }
+    let pinned = matches!(effort.clock, Clock::Thread).then(Pinned::to_quietest).flatten();
+    let is_alone = || pinned.is_none() || processor::is_alone();
+    let (mut alone, mut shared) = (Vec::new(), Vec::new());
+    while alone.len() < effort.rounds && alone.len() + shared.len() < effort.rounds * PATIENCE {
+        let was_alone = is_alone() || pinned.as_ref().is_some_and(Pinned::move_on);
+        let round = ways.iter_mut().map(|way| way.round(effort)).collect::<Result<Vec<_>, _>>()?;
+        let kept = if was_alone && is_alone() { &mut alone } else { &mut shared };
+        kept.push(round);
     }
-    Ok(Times(times))
+    let missing = effort.rounds.saturating_sub(alone.len()).min(shared.len());
+    alone.extend(shared.drain(shared.len() - missing..));
+    let times = (0..ways.len()).map(|way| alone.iter().map(|round| round[way]).collect()).collect();
+    Ok(Times { rounds: times, shared: missing })
 }
 
 impl Times {
     /// What was timed elsewhere: for each way the seconds of each round, as many for all.
     pub(super) fn of_rounds(times: Vec<Vec<f64>>) -> Self {
-        Self(times)
+        Self { rounds: times, shared: 0 }
     }
 
     /// The median of a way's times, and the quarter and three quarters of them: the middle half.
     pub fn spread(&self, way: usize) -> [f64; 3] {
-        quartiles(self.0[way].clone())
+        quartiles(self.rounds[way].clone())
     }
 
     /// How many times as fast one way is as another: the median over the rounds.
     pub fn ratio(&self, way: usize, of: usize) -> f64 {
-        let ratios = self.0[of].iter().zip(&self.0[way]).map(|(of, way)| of / way);
+        let ratios = self.rounds[of].iter().zip(&self.rounds[way]).map(|(of, way)| of / way);
         quartiles(ratios.collect())[0]
     }
 }
@@ -175,7 +191,7 @@ mod tests {
 
     #[test]
     fn medians_and_ratios_are_those_of_the_rounds() {
-        let times = Times(vec![vec![1.0, 2.0, 9.0, 3.0, 4.0], vec![2.0, 4.0, 9.0, 6.0, 8.0]]);
+        let times = Times::of_rounds(vec![vec![1.0, 2.0, 9.0, 3.0, 4.0], vec![2.0, 4.0, 9.0, 6.0, 8.0]]);
         let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
         assert!(times.spread(0).into_iter().zip([3.0, 2.0, 4.0]).all(|(got, right)| near(got, right)));
         // In four rounds of five the first is twice as fast; the disturbed round does not count.
@@ -197,7 +213,7 @@ mod tests {
         ];
         let effort = Effort { rounds: 3, round: Duration::from_micros(50), clock: Clock::Thread };
         let times = race(&mut ways, effort);
-        assert!(times.is_ok_and(|times| times.0.iter().all(|times| times.len() == 3)));
+        assert!(times.is_ok_and(|times| times.rounds.iter().all(|times| times.len() == 3)));
         fails.set(true);
         let failed = race(&mut ways, effort);
         assert_eq!(failed.err().map(|error| error.to_string()).as_deref(), Some("no more"));

@@ -12,7 +12,17 @@ impl Chart {
             [row] => self.ways(row),
             rows => self.sizes(rows),
         };
-        format!("{}\n{}", self.title, columns(&rows))
+        format!("{}\n{}{}", self.title, columns(&rows), self.footnote())
+    }
+
+    /// What the reader must know of the rounds.
+    fn footnote(&self) -> String {
+        match self.rows.iter().map(|row| row.times.shared).sum() {
+            0 => String::new(),
+            shared => format!(
+                "  ({shared} of the rounds on a core that somebody else's thread was on: no others came)\n"
+            ),
+        }
     }
 
     /// A line for each size.
