@@ -7,7 +7,7 @@
 
 use std::cell::Cell;
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
@@ -81,15 +81,34 @@ impl Pinned {
     /// Keeps this thread where it has most of a core. Where the system does not let it choose there is nothing to keep.
     pub fn to_quietest() -> Option<Self> {
         let pinned = Self { may_be_on: sched_getaffinity(None).ok()? };
+        if BEST.get() == 0.0 {
+            pinned.learn();
+        }
         pinned.move_on();
         Some(pinned)
     }
 
+    /// Learns what all of a core is: until two shares were unlike, or for half a second.
+    fn learn(&self) {
+        let mut least = f64::INFINITY;
+        for _ in 0..25 {
+            least = self.shares().map(|(share, _)| share.0).fold(least, f64::min);
+            if BEST.get() > 1.1 * least {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What this thread has on each processor, where it goes for that.
+    fn shares(&self) -> impl Iterator<Item = (Share, usize)> {
+        let all = (0..CpuSet::MAX_CPU).filter(|processor| self.may_be_on.is_set(*processor));
+        all.filter(|processor| stay_on(*processor)).map(|processor| (Share::now(), processor))
+    }
+
     /// Goes where this thread has most of a core. Says whether that is all of it.
     pub fn move_on(&self) -> bool {
-        let all = (0..CpuSet::MAX_CPU).filter(|processor| self.may_be_on.is_set(*processor));
-        let shares = all.filter(|processor| stay_on(*processor)).map(|processor| (Share::now(), processor));
-        let most = shares.reduce(|most, other| if other.0 > most.0 { other } else { most });
+        let most = self.shares().reduce(|most, other| if other.0 > most.0 { other } else { most });
         most.is_some_and(|(share, processor)| stay_on(processor) && share.is_whole())
     }
 }

@@ -87,12 +87,7 @@ pub(super) trait Lanes: Copy + Send + Sync + 'static {
     fn round<const ENCRYPT: bool>(self, state: Self::Reg, key: Self::Reg) -> Self::Reg;
 
     /// [`round`](Self::round) of a group, in the registers' order, and between what stands before and behind it.
-    #[inline(always)]
-    fn group_round<const ENCRYPT: bool>(self, states: &mut [Self::Reg; GROUP], key: Self::Reg) {
-        for state in states {
-            *state = self.round::<ENCRYPT>(*state, key);
-        }
-    }
+    fn group_round<const ENCRYPT: bool>(self, states: &mut [Self::Reg; GROUP], key: Self::Reg);
 
     /// The last round.
     fn last<const ENCRYPT: bool>(self, state: Self::Reg, key: Self::Reg) -> Self::Reg;
@@ -139,6 +134,54 @@ macro_rules! operation {
     }};
 }
 
+/// [`Lanes::group_round`] for registers of a class and a type, with the features that its instructions need.
+macro_rules! group_round {
+    ($class:ident, $reg:ty, $features:literal) => {
+        #[inline(always)]
+        fn group_round<const ENCRYPT: bool>(self, states: &mut [$reg; crate::aes::rounds::GROUP], key: $reg) {
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn inside<const ENCRYPT: bool>(states: &mut [$reg; crate::aes::rounds::GROUP], key: $reg) {
+                if ENCRYPT {
+                    $crate::aes::lanes::each!($class, "vaesenc", states, key)
+                } else {
+                    $crate::aes::lanes::each!($class, "vaesdec", states, key)
+                }
+            }
+            operation!(inside::<ENCRYPT>(states, key));
+        }
+    };
+}
+
+/// An instruction for each of a group's states.
+macro_rules! each {
+    ($class:ident, $name:literal, $states:ident, $key:ident) => {
+        // SAFETY: it touches these registers alone.
+        unsafe {
+            std::arch::asm!(
+                concat!($name, " {0}, {0}, {8}"),
+                concat!($name, " {1}, {1}, {8}"),
+                concat!($name, " {2}, {2}, {8}"),
+                concat!($name, " {3}, {3}, {8}"),
+                concat!($name, " {4}, {4}, {8}"),
+                concat!($name, " {5}, {5}, {8}"),
+                concat!($name, " {6}, {6}, {8}"),
+                concat!($name, " {7}, {7}, {8}"),
+                inout($class) $states[0],
+                inout($class) $states[1],
+                inout($class) $states[2],
+                inout($class) $states[3],
+                inout($class) $states[4],
+                inout($class) $states[5],
+                inout($class) $states[6],
+                inout($class) $states[7],
+                in($class) $key,
+                options(nomem, nostack, preserves_flags),
+            )
+        }
+    };
+}
+
 /// Returns the first of the features that the machine lacks, by its name in words, where it lacks one.
 macro_rules! require {
     ($($feature:tt $name:literal),*) => {
@@ -154,4 +197,4 @@ pub(super) fn found(features: &[(bool, &'static str)]) -> Result<(), &'static st
     features.iter().find(|(found, _)| !found).map_or(Ok(()), |(_, name)| Err(name))
 }
 
-use {operation, require};
+use {each, group_round, operation, require};

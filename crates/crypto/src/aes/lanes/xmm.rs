@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::tweak::Tweak;
-use super::{Block, Lanes, Work, operation, require};
+use super::{Block, Lanes, Work, group_round, operation, require};
 use crate::aes::schedule::RoundKey;
 use std::arch::x86_64::*;
 
@@ -92,6 +92,8 @@ impl Lanes for Xmm {
         // SAFETY: a round key is as long as the widest register.
         unsafe { self.load(key.0.as_ptr().cast()) }
     }
+
+    group_round!(xmm_reg, __m128i, "avx,aes");
 
     #[inline(always)]
     fn xor(self, a: __m128i, b: __m128i) -> __m128i {

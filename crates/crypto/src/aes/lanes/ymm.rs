@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::tweak::Tweak;
-use super::{Block, Lanes, Work, Xmm, operation, require};
+use super::{Block, Lanes, Work, Xmm, group_round, operation, require};
 use crate::aes::schedule::RoundKey;
 use std::arch::x86_64::*;
 
@@ -74,6 +74,8 @@ impl Lanes for Ymm {
         // SAFETY: a round key is as long as the widest register.
         unsafe { self.load(key.0.as_ptr().cast()) }
     }
+
+    group_round!(ymm_reg, __m256i, "avx,vaes");
 
     #[inline(always)]
     fn xor(self, a: __m256i, b: __m256i) -> __m256i {

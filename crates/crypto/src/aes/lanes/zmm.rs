@@ -2,40 +2,10 @@
 #![allow(unsafe_code)]
 
 use super::wide_tweak::Tweak;
-use super::{Block, Lanes, Work, Xmm, Ymm, operation, require};
-use crate::aes::rounds::{Blocks, GROUP};
+use super::{Block, Lanes, Work, Xmm, Ymm, group_round, operation, require};
+use crate::aes::rounds::Blocks;
 use crate::aes::schedule::RoundKey;
-use std::arch::asm;
 use std::arch::x86_64::*;
-
-/// An instruction for each of a group's states.
-macro_rules! each {
-    ($name:literal, $states:ident, $key:ident) => {
-        // SAFETY: it touches these registers alone.
-        unsafe {
-            asm!(
-                concat!($name, " {0}, {0}, {8}"),
-                concat!($name, " {1}, {1}, {8}"),
-                concat!($name, " {2}, {2}, {8}"),
-                concat!($name, " {3}, {3}, {8}"),
-                concat!($name, " {4}, {4}, {8}"),
-                concat!($name, " {5}, {5}, {8}"),
-                concat!($name, " {6}, {6}, {8}"),
-                concat!($name, " {7}, {7}, {8}"),
-                inout(zmm_reg) $states[0],
-                inout(zmm_reg) $states[1],
-                inout(zmm_reg) $states[2],
-                inout(zmm_reg) $states[3],
-                inout(zmm_reg) $states[4],
-                inout(zmm_reg) $states[5],
-                inout(zmm_reg) $states[6],
-                inout(zmm_reg) $states[7],
-                in(zmm_reg) $key,
-                options(nomem, nostack, preserves_flags),
-            )
-        }
-    };
-}
 
 /// Evidence of AVX-512F, and of all that [`Ymm`] is evidence of.
 #[derive(Clone, Copy)]
@@ -115,15 +85,7 @@ impl Lanes for Zmm {
         unsafe { self.load(key.0.as_ptr().cast()) }
     }
 
-    #[inline(always)]
-    fn group_round<const ENCRYPT: bool>(self, states: &mut [__m512i; GROUP], key: __m512i) {
-        #[inline]
-        #[target_feature(enable = "avx512f,vaes")]
-        fn inside<const ENCRYPT: bool>(states: &mut [__m512i; GROUP], key: __m512i) {
-            if ENCRYPT { each!("vaesenc", states, key) } else { each!("vaesdec", states, key) }
-        }
-        operation!(inside::<ENCRYPT>(states, key));
-    }
+    group_round!(zmm_reg, __m512i, "avx512f,vaes");
 
     #[inline(always)]
     fn xor(self, a: __m512i, b: __m512i) -> __m512i {
