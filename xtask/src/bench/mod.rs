@@ -96,8 +96,28 @@ fn output(command: &mut Command) -> Result<Output> {
     command.output().with_context(|| run::line(command))
 }
 
-/// What `udm bench` measures when it is given these words. A driver that this machine does not have measures nothing.
+/// What `udm bench` measures when it is given these words, when it shared its core for no round, if that comes about
+/// soon.
 fn measure(words: &str) -> Result<Value> {
+    let shared = |run: &Value| {
+        let charts = run["charts"].as_array().into_iter().flatten();
+        charts.filter_map(|chart| chart["shared_rounds"].as_u64()).sum::<u64>()
+    };
+    let mut best = measure_once(words)?;
+    for _ in 0..2 {
+        if shared(&best) == 0 {
+            break;
+        }
+        let again = measure_once(words)?;
+        if shared(&again) < shared(&best) {
+            best = again;
+        }
+    }
+    Ok(best)
+}
+
+/// What `udm bench` measures when it is given these words. A driver that this machine does not have measures nothing.
+fn measure_once(words: &str) -> Result<Value> {
     let output = output(Command::new(program()).args(["--json", "bench"]).args(words.split(' ')))?;
     if !output.status.success() {
         eprintln!("udm bench {words}: {}", String::from_utf8_lossy(&output.stdout).trim());

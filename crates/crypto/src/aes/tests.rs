@@ -1,12 +1,14 @@
-//! The key schedule, that keys are wiped, and what a machine must have. The bytes that the drivers make are tested in
+//! The key schedule, tweaks and counters, that keys are wiped, and what a machine must have. The bytes that the drivers make are tested in
 //! `tests/contract`, with all drivers.
 #![allow(unsafe_code)]
 
 use super::cbc::Cbc;
 use super::ecb::Ecb;
-use super::lanes::{Lanes, Xmm, found};
-use super::schedule::{RoundKeys, Schedule};
+use super::lanes::{Block, Lanes, MOST_LANES, Work, Xmm, Ymm, Zmm, found};
+use super::rounds::{Blocks, GROUP, MOST_BLOCKS};
+use super::schedule::{RoundKey, RoundKeys, Schedule};
 use super::xts::Xts;
+use crate::request::IvRule;
 use std::mem::MaybeUninit;
 
 fn expanded(aes: Xmm, key: &[u8]) -> Schedule {
@@ -37,6 +39,80 @@ fn the_last_round_keys_are_the_standards() {
         expanded(aes, &long).keys::<true>()[14].0[3],
         bytes(0xfe48_90d1_e618_8d0b_046d_f344_706c_631e)
     );
+}
+
+/// The masks of three groups from a tweak on.
+struct Masks<'a> {
+    tweak: Block,
+    key: &'a RoundKey,
+    masks: &'a mut Vec<Block>,
+}
+
+impl<L: Lanes> Work<L> for Masks<'_> {
+    #[inline(always)]
+    fn work(self, lanes: L) {
+        let mut tweak = lanes.tweak(&self.tweak, self.key);
+        for group in 0..3 {
+            if group > 0 {
+                lanes.group_on(&mut tweak);
+            }
+            for at in 0..GROUP {
+                let mut register = [Block::default(); MOST_LANES];
+                // SAFETY: it is as long as the widest register.
+                unsafe { lanes.masks(&mut tweak, at, register.as_mut_ptr().cast()) };
+                self.masks.extend(&register[..L::BLOCKS]);
+            }
+        }
+    }
+}
+
+/// IEEE 1619, 5.2: each block's tweak is the one before times x. All steps are sums, so that the tweaks of one bit and
+/// the one of none are all that there are to be tried.
+#[test]
+fn masks_are_tweaks_times_powers_of_x_with_the_key_added() {
+    fn check<L: Lanes>() {
+        let Ok(lanes) = L::detect() else { return };
+        let key: u128 = 0x0f1e_2d3c_4b5a_6978_8796_a5b4_c3d2_e1f0;
+        for first in (0..128).map(|bit| 1 << bit).chain([0]) {
+            let mut masks = Vec::new();
+            let key_lanes = RoundKey([u128::to_le_bytes(key); MOST_LANES]);
+            lanes.run(Masks { tweak: u128::to_le_bytes(first), key: &key_lanes, masks: &mut masks });
+            let mut tweak = first;
+            for (block, mask) in masks.into_iter().enumerate() {
+                let right = tweak ^ key;
+                assert_eq!(
+                    u128::from_le_bytes(mask),
+                    right,
+                    "{first:#x} x^{block}, {} a register",
+                    L::BLOCKS
+                );
+                tweak = tweak << 1 ^ if tweak >> 127 == 1 { 0x87 } else { 0 };
+            }
+        }
+    }
+    check::<Xmm>();
+    check::<Ymm>();
+    check::<Zmm>();
+}
+
+/// The numbers that a rule gives to its IVs, from the last that do not wrap on.
+#[test]
+fn counters_are_those_of_the_rule() {
+    fn check<L: Lanes>() {
+        let Ok(lanes) = L::detect() else { return };
+        let high = 0x8877_6655_4433_2211;
+        for (first, stride) in [(0, 1), (7, 0), (u64::MAX - 40, 8), (1 << 63, u64::MAX)] {
+            let iv = (u128::from(high) << 64 | u128::from(first)).to_le_bytes();
+            let mut right = [Block::default(); MOST_BLOCKS];
+            IvRule::CounterLe64 { first: iv, stride }.fill(0, &mut right);
+            let mut counted: Blocks = [[0xee; 16]; MOST_BLOCKS];
+            lanes.count(&mut counted, first, stride, high);
+            assert_eq!(counted, right, "{first} by {stride}, {} a register", L::BLOCKS);
+        }
+    }
+    check::<Xmm>();
+    check::<Ymm>();
+    check::<Zmm>();
 }
 
 /// How many bytes of `slot` are not zero.

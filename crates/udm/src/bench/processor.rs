@@ -88,10 +88,10 @@ impl Pinned {
         Some(pinned)
     }
 
-    /// Learns what all of a core is: until two shares were unlike, or for half a second.
+    /// Learns what all of a core is: until two shares were unlike, or for a second and a half.
     fn learn(&self) {
         let mut least = f64::INFINITY;
-        for _ in 0..25 {
+        for _ in 0..75 {
             least = self.shares().map(|(share, _)| share.0).fold(least, f64::min);
             if BEST.get() > 1.1 * least {
                 return;

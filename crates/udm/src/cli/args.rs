@@ -241,7 +241,8 @@ pub struct VerifyArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Every figure is the median of rounds in which each way has its turn, with half the width of their middle half; a ratio \
-is the median of the rounds' ratios. Other work on the machine widens the first and hardly moves the second.
+is the median of the rounds' ratios. Other work on the machine widens the first and hardly moves the second; a round in \
+which somebody else's thread was on the same core does not count, where there are enough others.
 
 Examples:
   udm bench

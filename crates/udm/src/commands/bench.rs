@@ -52,7 +52,7 @@ pub(crate) fn run(args: &BenchArgs, json: bool) -> Result<(), Failure> {
 }
 
 /// How many rounds the servers have: each takes a second or so.
-const EXPORT_ROUNDS: usize = 5;
+const EXPORT_ROUNDS: usize = 9;
 
 fn export(args: &BenchArgs, json: bool) -> Result<Vec<Chart>, Failure> {
     let folder = TempDir::with_prefix("udm-bench-").map_err(Failure::work)?;

@@ -3,6 +3,7 @@
 
 mod backend;
 mod block;
+mod crypto;
 mod dm;
 mod luks;
 
@@ -10,5 +11,5 @@ use super::Mutant;
 
 /// Every mutant.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    [backend::ALL, block::ALL, dm::ALL, luks::ALL].into_iter().flatten()
+    [backend::ALL, block::ALL, crypto::ALL, dm::ALL, luks::ALL].into_iter().flatten()
 }

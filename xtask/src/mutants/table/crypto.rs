@@ -1,0 +1,33 @@
+//! Faults of the ciphers.
+
+use crate::mutants::{Build, Mutant};
+
+pub const ALL: &[Mutant] = &[
+    Mutant {
+        name: "a part of a request begins with the IV of the whole",
+        file: "crates/crypto/src/request.rs",
+        find: "Self::CounterLe64 { first: self.iv(first), stride }",
+        replace: "*self",
+        build: Build::Tests { package: "udm-dm", target: "--test=vectors" },
+        test: "what_the_kernel_wrote_is_read_back",
+        says: "by threads",
+    },
+    Mutant {
+        name: "an engine takes lost descriptors for good ones",
+        file: "crates/crypto/src/offload/descriptor.rs",
+        find: "(sum(content) == *found)",
+        replace: "(sum(content) == *found || at == 0)",
+        build: Build::Tests { package: "udm-crypto", target: "--lib" },
+        test: "offload::tests::an_engine_that_loses_its_memory_begins_again_or_says_so",
+        says: "and had wrong data",
+    },
+    Mutant {
+        name: "a tweak of XTS is folded by another polynomial",
+        file: "crates/crypto/src/aes/lanes/tweak.rs",
+        find: "& 0x87;",
+        replace: "& 0x86;",
+        build: Build::Tests { package: "udm-crypto", target: "--lib" },
+        test: "aes::tests::masks_are_tweaks_times_powers_of_x_with_the_key_added",
+        says: "x^",
+    },
+];
