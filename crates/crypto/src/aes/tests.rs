@@ -45,7 +45,7 @@ fn the_last_round_keys_are_the_standards() {
 struct Masks<'a> {
     tweak: Block,
     key: &'a RoundKey,
-    masks: &'a mut Vec<Block>,
+    made: &'a mut Vec<Block>,
 }
 
 impl<L: Lanes> Work<L> for Masks<'_> {
@@ -60,7 +60,7 @@ impl<L: Lanes> Work<L> for Masks<'_> {
                 let mut register = [Block::default(); MOST_LANES];
                 // SAFETY: it is as long as the widest register.
                 unsafe { lanes.masks(&mut tweak, at, register.as_mut_ptr().cast()) };
-                self.masks.extend(&register[..L::BLOCKS]);
+                self.made.extend(&register[..L::BLOCKS]);
             }
         }
     }
@@ -76,7 +76,7 @@ fn masks_are_tweaks_times_powers_of_x_with_the_key_added() {
         for first in (0..128).map(|bit| 1 << bit).chain([0]) {
             let mut masks = Vec::new();
             let key_lanes = RoundKey([u128::to_le_bytes(key); MOST_LANES]);
-            lanes.run(Masks { tweak: u128::to_le_bytes(first), key: &key_lanes, masks: &mut masks });
+            lanes.run(Masks { tweak: u128::to_le_bytes(first), key: &key_lanes, made: &mut masks });
             let mut tweak = first;
             for (block, mask) in masks.into_iter().enumerate() {
                 let right = tweak ^ key;
