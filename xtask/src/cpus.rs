@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::run;
+use crate::steps::Done;
 
 const EMULATOR: &str = "qemu-x86_64";
 /// Whose drivers are listed.
@@ -40,10 +41,10 @@ const CPUS: &[Cpu] = &[
 ///
 /// # Errors
 /// A driver is chosen that should not be, or does not say what it lacks; or a vector fails.
-pub fn run(vectors: bool) -> Result<()> {
+pub fn run(vectors: bool) -> Result<Done> {
     if std::env::consts::ARCH != "x86_64" {
-        println!("there are kernels for x86-64 alone, and this is {}", std::env::consts::ARCH);
-        return Ok(());
+        let why = format!("there are kernels for x86-64 alone, and this is {}", std::env::consts::ARCH);
+        return Ok(Done::Skipped(why));
     }
     run::run(&mut run::cargo(&["build", "--quiet", "-p", "udm"]))?;
     for cpu in CPUS {
@@ -53,14 +54,14 @@ pub fn run(vectors: bool) -> Result<()> {
     // The bad twin: a processor that has what is said to be lacking is found.
     ensure!(check(&Cpu { lacking: &[("aesni", "AES-NI")], ..CPUS[0] }, &drivers_of(&CPUS[0])?).is_err());
     if !vectors {
-        return Ok(());
+        return Ok(Done::Checked);
     }
     let mut cargo = run::cargo(&["test", "--quiet", "-p", "udm-dm", "--test=vectors"]);
     for cpu in CPUS {
         let runner = format!("{EMULATOR} -cpu {}", cpu.name);
         run::run(cargo.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", runner))?;
     }
-    Ok(())
+    Ok(Done::Checked)
 }
 
 /// What the program says of its drivers there.

@@ -142,7 +142,7 @@ fn main() -> ExitCode {
         Chore::Model { schedules, seed, replay, only } => {
             model::run(schedules, seed, only.as_deref(), replay.as_deref()).map(|()| true)
         }
-        Chore::Cpus { vectors } => cpus::run(vectors).map(|()| true),
+        Chore::Cpus { vectors } => cpus::run(vectors).map(|_| true),
         Chore::Soak { minutes, seed } => soak::run(minutes, seed.unwrap_or_else(soak::clock)).map(|()| true),
         Chore::Mutants { only } => mutants::run(only.as_deref()).map(|()| true),
         Chore::Sanitize => sanitize::run().map(|()| true),

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 
 use crate::run;
+use crate::steps::Done;
 
 /// The toolchain that has Miri.
 const TOOLCHAIN: &str = "+nightly";
@@ -17,16 +18,16 @@ pub fn obstacle() -> Option<String> {
 /// The models, and how Miri is told of them. The second one takes several times as long.
 const MODELS: [(&str, &str); 2] = [("Stacked Borrows", ""), ("Tree Borrows", " -Zmiri-tree-borrows")];
 
-/// As a step of the checks: a run by the first model, or a word where this machine cannot.
+/// As a step of the checks: a run by the first model, or why this machine cannot.
 ///
 /// # Errors
 /// Those of [`run()`].
-pub fn step() -> Result<()> {
+pub fn step() -> Result<Done> {
     if let Some(why) = obstacle() {
-        println!("SKIPPED: no Miri: {why}");
-        return Ok(());
+        return Ok(Done::Skipped(format!("there is no Miri: {why}")));
     }
-    run_by(&MODELS[..1])
+    run_by(&MODELS[..1])?;
+    Ok(Done::Checked)
 }
 
 /// Runs the tests by each model.

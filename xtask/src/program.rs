@@ -17,24 +17,32 @@ use crate::{judges, run};
 
 /// The package that holds the whole-program tests.
 pub const PACKAGE: &str = "udm-tests";
+/// The variable that names the file which `udm_testkit::skip` writes to.
+pub const SKIPPED: &str = "UDM_SKIPPED";
 /// The user that root runs the tests as: `nobody` on Debian, who owns nothing.
 const USER: u32 = 65534;
 /// How long one test executable may run before it counts as hung.
 const LIMIT: Duration = Duration::from_mins(10);
 
-/// Builds the binary and the test executables, and runs these one after the other.
+/// Builds the binary and the test executables, and runs these one after the other. What tests say that they cannot test
+/// is appended to the file `skipped`.
 ///
 /// # Errors
 /// Something does not build, a test fails or hangs, or not one test ran.
-pub fn run() -> Result<()> {
+pub fn run(skipped: &Path) -> Result<()> {
     run::run(&mut run::cargo(&["build", "--release", "-p", "udm"]))?;
     let mut executables = build_tests()?;
     let mut binary = release_binary("udm")?;
     let mut vectors = run::root().join("vectors");
     let home = Scratch::new("udm-program-tests")?;
+    // The tests' user cannot write to the caller's file.
+    let told = home.path().join("skipped");
+    fs::write(&told, "")?;
     let user = if judges::is_root() { Some(USER) } else { None };
     if let Some(user) = user {
-        chown(home.path(), Some(user), Some(user)).context("cannot give the tests' folder to their user")?;
+        for path in [home.path(), &told] {
+            chown(path, Some(user), Some(user)).context("cannot give the tests' folder to their user")?;
+        }
         let closed = executables.iter().chain([&binary, &vectors]).find(|path| !reaches(user, path)).cloned();
         if let Some(path) = closed {
             println!("user {user} cannot reach {}: {}; taking copies", path.display(), obstacle(&path));
@@ -45,15 +53,18 @@ pub fn run() -> Result<()> {
             }
         }
     }
-    let mut passed = 0;
+    let mut passed: Result<u64> = Ok(0);
     for executable in &executables {
         let mut test = command(user, executable);
         test.args(["--nocapture", "--test-threads=1"]);
         test.env("UDM_BIN", &binary).env("UDM_VECTORS", &vectors);
         test.env("HOME", home.path()).env("TMPDIR", home.path()).env_remove("XDG_RUNTIME_DIR");
         test.env("PATH", run::path_with_system_programs()).current_dir(home.path());
-        passed += run_and_count(&mut run::within(LIMIT, &test))?;
+        test.env(SKIPPED, &told);
+        passed = passed.and_then(|passed| Ok(passed + run_and_count(&mut run::within(LIMIT, &test))?));
     }
+    fs::copy(&told, skipped).context("cannot tell which tests were skipped")?;
+    let passed = passed?;
     ensure!(passed > 0, "not one whole-program test ran: a check that checks nothing is none");
     println!("{passed} whole-program tests passed");
     Ok(())

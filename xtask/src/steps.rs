@@ -1,10 +1,14 @@
 //! The steps of `cargo xtask test`, in the order in which a fault costs least time to find.
 
+use std::env;
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
+use crate::scratch::Scratch;
 use crate::{cpus, fuzz, judges, miri, model, mutants, program, run, sanitize, tidy, vm};
 
 /// How long the quickstart may take: a newcomer waits for it.
@@ -20,52 +24,79 @@ pub struct Effort {
     pub emulated_vectors: bool,
 }
 
+/// How a step ended that did not fail.
+pub enum Done {
+    /// It checked what it is for.
+    Checked,
+    /// It checked nothing, and why: something is missing here.
+    Skipped(String),
+}
+
 /// One thing that CI checks.
 struct Step {
     name: &'static str,
     what: &'static str,
-    check: fn(&Effort) -> Result<()>,
+    /// It gets the file that its tests write to when they cannot run (`udm_testkit::skip`).
+    check: fn(&Effort, &Path) -> Result<Done>,
+    /// Whether CI may skip it, because what it needs cannot be installed everywhere.
+    optional: bool,
+}
+
+impl Step {
+    const fn new(name: &'static str, what: &'static str, check: fn(&Effort, &Path) -> Result<Done>) -> Self {
+        Self { name, what, check, optional: false }
+    }
 }
 
 const STEPS: &[Step] = &[
-    Step { name: "judges", what: "the programs that judge us are installed", check: |_| judges::check() },
-    Step { name: "fmt", what: "rustfmt would change nothing", check: |_| formatting() },
-    Step { name: "tidy", what: "the rules of style that a machine can keep", check: |_| tidy::run() },
-    Step { name: "clippy", what: "no warning of clippy", check: |_| clippy() },
-    Step { name: "doc", what: "no warning of rustdoc", check: |_| documentation() },
-    Step { name: "unit", what: "unit tests", check: |_| unit_tests() },
-    Step { name: "doctest", what: "the examples in the documentation", check: |_| doc_tests() },
+    Step::new("judges", "the reference tools are installed", |_, _| judges::check().map(checked)),
+    Step::new("fmt", "rustfmt would change nothing", |_, _| formatting().map(checked)),
+    Step::new("tidy", "the rules of style that a machine can keep", |_, _| tidy::run().map(checked)),
+    Step::new("clippy", "no warning of clippy", |_, _| clippy().map(checked)),
+    Step::new("doc", "no warning of rustdoc", |_, _| documentation().map(checked)),
+    Step::new("unit", "unit tests", |_, skipped| unit_tests(skipped).map(checked)),
+    Step::new("doctest", "the examples in the documentation", |_, _| doc_tests().map(checked)),
+    Step::new("model", "the block layer under the model checker", |effort, _| {
+        model::run(effort.model_schedules, None, None, None).map(checked)
+    }),
+    Step::new("mutants", "planted faults are found by the tests", |_, _| mutants::run(None).map(checked)),
+    Step::new("sanitize", "the block layer under the address sanitizer", |_, _| sanitize::run().map(checked)),
+    // Miri comes with nightly toolchains alone, and not every machine can fetch one.
     Step {
-        name: "model",
-        what: "the block layer under the model checker",
-        check: |effort| model::run(effort.model_schedules, None, None, None),
+        optional: true,
+        ..Step::new("miri", "the block layer's unit tests under Miri", |_, _| miri::step())
     },
-    Step { name: "mutants", what: "planted faults are found by the tests", check: |_| mutants::run(None) },
-    Step {
-        name: "sanitize",
-        what: "the block layer under the address sanitizer",
-        check: |_| sanitize::run(),
-    },
-    Step { name: "miri", what: "the block layer's unit tests under Miri", check: |_| miri::step() },
-    Step {
-        name: "cpus",
-        what: "the best driver is chosen on processors with fewer features",
-        check: |effort| cpus::run(effort.emulated_vectors),
-    },
-    Step { name: "program", what: "whole-program tests, unprivileged", check: |_| program::run() },
-    Step { name: "vm-swap", what: "an emulated machine swaps on a served volume", check: |_| vm::step() },
-    Step {
-        name: "fuzz",
-        what: "each fuzz target for a while",
-        check: |effort| fuzz::run(effort.fuzz_seconds, None, None),
-    },
-    Step { name: "quickstart", what: "what the README tells a newcomer to run", check: |_| quickstart() },
+    Step::new("cpus", "the best driver is chosen on processors with fewer features", |effort, _| {
+        cpus::run(effort.emulated_vectors)
+    }),
+    Step::new("program", "whole-program tests, unprivileged", |_, skipped| {
+        program::run(skipped).map(checked)
+    }),
+    Step::new("vm-swap", "an emulated machine swaps on a served volume", |_, _| vm::step()),
+    Step::new("fuzz", "each fuzz target for a while", |effort, _| {
+        fuzz::run(effort.fuzz_seconds, None, None).map(checked)
+    }),
+    Step::new("quickstart", "what the README tells a newcomer to run", |_, _| quickstart().map(checked)),
 ];
 
+fn checked((): ()) -> Done {
+    Done::Checked
+}
+
 /// How a step went.
+enum Verdict {
+    Passed,
+    Failed,
+    /// It checked nothing, for this reason.
+    Skipped(String),
+}
+
+/// A step's verdict, with what it left out.
 struct Outcome {
     name: &'static str,
-    passed: bool,
+    verdict: Verdict,
+    /// The tests that said that they cannot run here, and why.
+    left_out: Vec<String>,
     took: Duration,
 }
 
@@ -83,9 +114,12 @@ pub fn run(only: &[String], list: bool, effort: &Effort) -> Result<bool> {
         }
         return Ok(true);
     }
-    let outcomes: Vec<Outcome> = chosen.into_iter().map(|step| check(step, effort)).collect();
+    let in_ci = env::var_os("CI").is_some();
+    let scratch = Scratch::new("udm-skipped")?;
+    let report = scratch.path().join("skipped");
+    let outcomes: Vec<Outcome> = chosen.into_iter().map(|step| check(step, effort, in_ci, &report)).collect();
     println!("\n{}", summary(&outcomes));
-    Ok(outcomes.iter().all(|outcome| outcome.passed))
+    Ok(outcomes.iter().all(|outcome| !matches!(outcome.verdict, Verdict::Failed)))
 }
 
 fn choose(only: &[String]) -> Result<Vec<&'static Step>> {
@@ -96,30 +130,74 @@ fn choose(only: &[String]) -> Result<Vec<&'static Step>> {
     Ok(STEPS.iter().filter(|step| only.is_empty() || only.iter().any(|name| name == step.name)).collect())
 }
 
-fn check(step: &Step, effort: &Effort) -> Outcome {
+/// Carries out a step. Its tests append what they skip to the file `report`.
+fn check(step: &Step, effort: &Effort, in_ci: bool, report: &Path) -> Outcome {
     println!("\n== {}: {}", step.name, step.what);
     let start = Instant::now();
-    let result = (step.check)(effort);
+    let result = begin_report(report).and_then(|()| (step.check)(effort, report));
     let took = start.elapsed();
-    match &result {
-        Ok(()) => println!("== {}: passed in {:.1} s", step.name, took.as_secs_f64()),
+    let left_out = read_report(report);
+    let verdict = match result {
+        Ok(Done::Checked) => {
+            println!("== {}: passed in {:.1} s", step.name, took.as_secs_f64());
+            Verdict::Passed
+        }
+        Ok(Done::Skipped(why)) if in_ci && !step.optional => {
+            println!("== {}: FAILED: it was skipped, and in CI every step must run: {why}", step.name);
+            Verdict::Failed
+        }
+        Ok(Done::Skipped(why)) => {
+            println!("== {}: SKIPPED: {why}", step.name);
+            Verdict::Skipped(why)
+        }
         Err(error) => {
             println!("== {}: FAILED after {:.1} s: {error:#}", step.name, took.as_secs_f64());
             println!("== to repeat it: cargo xtask test --only {}", step.name);
+            Verdict::Failed
         }
-    }
-    Outcome { name: step.name, passed: result.is_ok(), took }
+    };
+    Outcome { name: step.name, verdict, left_out, took }
 }
 
+fn begin_report(report: &Path) -> Result<()> {
+    fs::write(report, "").with_context(|| format!("cannot write {}", report.display()))
+}
+
+fn read_report(report: &Path) -> Vec<String> {
+    let told = fs::read_to_string(report).unwrap_or_default();
+    let mut lines: Vec<String> = told.lines().map(str::to_owned).collect();
+    lines.sort_unstable();
+    lines.dedup();
+    lines
+}
+
+/// A line a step, the reasons of those that were skipped, and the tests that the others left out.
 fn summary(outcomes: &[Outcome]) -> String {
     use std::fmt::Write as _;
     let mut table = format!("{:<11} {:<7} {:>8}\n", "step", "result", "seconds");
     for outcome in outcomes {
-        let result = if outcome.passed { "passed" } else { "FAILED" };
+        let result = match outcome.verdict {
+            Verdict::Passed => "passed",
+            Verdict::Failed => "FAILED",
+            Verdict::Skipped(_) => "SKIPPED",
+        };
         let _ = writeln!(table, "{:<11} {result:<7} {:>8.1}", outcome.name, outcome.took.as_secs_f64());
+        if let Verdict::Skipped(why) = &outcome.verdict {
+            let _ = writeln!(table, "            {why}");
+        }
+        for line in &outcome.left_out {
+            let _ = writeln!(table, "            not tested: {line}");
+        }
     }
-    let passed = outcomes.iter().filter(|outcome| outcome.passed).count();
-    let _ = write!(table, "\nsteps: {passed} passed, {} failed", outcomes.len() - passed);
+    let count = |is: fn(&Verdict) -> bool| outcomes.iter().filter(|outcome| is(&outcome.verdict)).count();
+    let passed = count(|verdict| matches!(verdict, Verdict::Passed));
+    let failed = count(|verdict| matches!(verdict, Verdict::Failed));
+    let _ = write!(table, "\nsteps: {passed} passed, {failed} failed");
+    let is_skipped = |outcome: &&Outcome| matches!(outcome.verdict, Verdict::Skipped(_));
+    let skipped: Vec<_> = outcomes.iter().filter(is_skipped).map(|outcome| outcome.name).collect();
+    if !skipped.is_empty() {
+        let _ = write!(table, ", {} skipped: {}", skipped.len(), skipped.join(", "));
+    }
     table
 }
 
@@ -139,11 +217,13 @@ fn documentation() -> Result<()> {
 /// The whole-program tests have a step of their own: they need the release build and an unprivileged user.
 const ALL_BUT_PROGRAM_TESTS: [&str; 3] = ["--workspace", "--exclude", program::PACKAGE];
 
-fn unit_tests() -> Result<()> {
+fn unit_tests(skipped: &Path) -> Result<()> {
     if succeeds(&mut run::cargo(&["nextest", "--version"])) {
-        return run::run(run::cargo(&["nextest", "run"]).args(ALL_BUT_PROGRAM_TESTS));
+        let mut nextest = run::cargo(&["nextest", "run"]);
+        return run::run(nextest.args(ALL_BUT_PROGRAM_TESTS).env(program::SKIPPED, skipped));
     }
-    run::run(run::cargo(&["test", "--all-targets"]).args(ALL_BUT_PROGRAM_TESTS))
+    let mut test = run::cargo(&["test", "--all-targets"]);
+    run::run(test.args(ALL_BUT_PROGRAM_TESTS).env(program::SKIPPED, skipped))
 }
 
 fn doc_tests() -> Result<()> {
@@ -181,10 +261,13 @@ mod tests {
         assert!(error.contains("tiddy") && error.contains("tidy, clippy"), "{error}");
     }
 
+    fn outcome(name: &'static str, verdict: Verdict) -> Outcome {
+        Outcome { name, verdict, left_out: Vec::new(), took: Duration::from_millis(1250) }
+    }
+
     #[test]
     fn the_summary_ends_with_the_counts() {
-        let outcome = |name, passed| Outcome { name, passed, took: Duration::from_millis(1250) };
-        let table = summary(&[outcome("fmt", true), outcome("tidy", false)]);
+        let table = summary(&[outcome("fmt", Verdict::Passed), outcome("tidy", Verdict::Failed)]);
         assert_eq!(
             table,
             "step        result   seconds\nfmt         passed       1.2\ntidy        FAILED       1.2\n\n\
@@ -193,10 +276,38 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_step_counts_as_failed() {
-        let step = Step { name: "fmt", what: "always fails", check: |_| bail!("no") };
-        assert!(
-            !check(&step, &Effort { fuzz_seconds: 1, model_schedules: 1, emulated_vectors: false }).passed
+    fn what_was_skipped_is_named_in_the_summary_and_in_its_last_line() {
+        let mut unit = outcome("unit", Verdict::Passed);
+        unit.left_out = vec!["driver vaes512: this processor lacks VAES".to_owned()];
+        let table = summary(&[unit, outcome("miri", Verdict::Skipped("no Miri".to_owned()))]);
+        assert_eq!(
+            table,
+            "step        result   seconds\nunit        passed       1.2\n            \
+             not tested: driver vaes512: this processor lacks VAES\n\
+             miri        SKIPPED      1.2\n            no Miri\n\n\
+             steps: 1 passed, 0 failed, 1 skipped: miri"
         );
+    }
+
+    fn verdict(step: &Step, in_ci: bool) -> Outcome {
+        let scratch = Scratch::new(&format!("udm-steps-test-{}-{in_ci}", step.name)).unwrap();
+        let effort = Effort { fuzz_seconds: 1, model_schedules: 1, emulated_vectors: false };
+        check(step, &effort, in_ci, &scratch.path().join("skipped"))
+    }
+
+    #[test]
+    fn a_failing_step_counts_as_failed() {
+        let step = Step::new("fmt", "always fails", |_, _| bail!("no"));
+        assert!(matches!(verdict(&step, false).verdict, Verdict::Failed));
+    }
+
+    #[test]
+    fn a_skipped_step_fails_in_ci_unless_its_tool_cannot_be_had_everywhere() {
+        let skipped = |_: &Effort, _: &Path| Ok(Done::Skipped("no machine".to_owned()));
+        let step = Step::new("vm", "needs a machine", skipped);
+        assert!(matches!(verdict(&step, false).verdict, Verdict::Skipped(_)));
+        assert!(matches!(verdict(&step, true).verdict, Verdict::Failed));
+        let optional = Step { name: "miri", optional: true, ..step };
+        assert!(matches!(verdict(&optional, true).verdict, Verdict::Skipped(_)));
     }
 }

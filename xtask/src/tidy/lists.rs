@@ -115,14 +115,16 @@ pub const LONG: &[(&str, &str)] = &[];
 /// Which of our own packages each may depend on: each floor looks only down.
 pub const FLOORS: &[(&str, &[&str])] = &[
     ("udm-block", &[]),
-    ("udm-crypto", &["udm-block"]),
+    // What tests share depends on nothing, so that every crate's tests can use it.
+    ("udm-testkit", &[]),
+    ("udm-crypto", &["udm-block", "udm-testkit"]),
     // What tests hold udm against shares no code with it.
     ("udm-reference", &[]),
-    ("udm-dm", &["udm-block", "udm-crypto", "udm-reference"]),
-    ("udm-luks", &["udm-block", "udm-crypto"]),
-    ("udm-backend", &["udm-block"]),
-    ("udm-export", &["udm-block"]),
-    ("udm", &["udm-block", "udm-crypto", "udm-dm", "udm-luks", "udm-backend", "udm-export"]),
+    ("udm-dm", &["udm-block", "udm-crypto", "udm-reference", "udm-testkit"]),
+    ("udm-luks", &["udm-block", "udm-crypto", "udm-testkit"]),
+    ("udm-backend", &["udm-block", "udm-testkit"]),
+    ("udm-export", &["udm-block", "udm-testkit"]),
+    ("udm", &["udm-block", "udm-crypto", "udm-dm", "udm-luks", "udm-backend", "udm-export", "udm-testkit"]),
     // Its own tests run the targets of dm in it.
     ("udm-sim", &["udm-block", "udm-crypto", "udm-dm"]),
     // Checks and chores stand beside the building: nothing depends on them.
@@ -131,6 +133,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
         &[
             "udm",
             "udm-reference",
+            "udm-testkit",
             "udm-block",
             "udm-crypto",
             "udm-dm",

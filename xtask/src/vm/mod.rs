@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::scratch::Scratch;
+use crate::steps::Done;
 use machine::Machine;
 use rig::Rig;
 
@@ -54,16 +55,16 @@ impl Default for Options {
     }
 }
 
-/// As a step of the checks: one run, or a word where this machine cannot.
+/// As a step of the checks: one run, or why this machine cannot.
 ///
 /// # Errors
 /// Those of [`run`].
-pub fn step() -> Result<()> {
+pub fn step() -> Result<Done> {
     if let Some(why) = rig::obstacle() {
-        println!("SKIPPED: no machine to swap in: {why}");
-        return Ok(());
+        return Ok(Done::Skipped(format!("no machine to swap in: {why}")));
     }
-    run(&Options { passes: 1, ..Options::default() })
+    run(&Options { passes: 1, ..Options::default() })?;
+    Ok(Done::Checked)
 }
 
 /// Builds what the guest needs, and runs it.

@@ -26,7 +26,7 @@ pub fn engines() -> Vec<Engine> {
     match file::open(&probe, &options) {
         Ok(_) => vec![URING, THREADS, INLINE],
         Err(error) => {
-            eprintln!("without io_uring: {error}");
+            udm_testkit::skip("the io_uring engine", error);
             vec![THREADS, INLINE]
         }
     }

@@ -117,6 +117,25 @@ fn rule<'a>(random: &mut Random, units: usize, vector: &'a [Iv]) -> IvRule<'a> {
     }
 }
 
+/// The other tests here leave out the drivers that this machine cannot run: which these are is told.
+#[test]
+fn drivers_that_cannot_run_here_are_told() {
+    let mut lacking: Vec<_> = registry()
+        .list()
+        .into_iter()
+        .filter_map(|line| match line.standing {
+            Standing::Lacking(what) => Some((line.info.name, what)),
+            _ => None,
+        })
+        .collect();
+    lacking.sort_unstable();
+    lacking.dedup();
+    for (driver, what) in lacking {
+        let driver = format!("driver {driver}");
+        udm_testkit::skip_for_machine(&driver, format!("this processor lacks {what}"));
+    }
+}
+
 /// Oracle: the textbook's loops in `oracle`.
 #[test]
 fn random_requests_match_the_textbook() {
