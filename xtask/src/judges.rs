@@ -25,6 +25,9 @@ const JUDGES: &[(&str, &str)] = &[
     ("e2fsck", "e2fsprogs"),
     ("cryptsetup", "cryptsetup-bin"),
     ("xz", "xz-utils"),
+    ("gzip", "gzip"),
+    ("blkid", "util-linux"),
+    ("mkswap", "util-linux"),
     #[cfg(target_arch = "x86_64")]
     ("qemu-x86_64", "qemu-user"),
     // Not judges, but what the checks themselves run: the list of files, unprivileged tests, bounded ones, and libFuzzer's C++.

@@ -52,6 +52,7 @@ pub mod luks2;
 pub mod random;
 pub mod secret;
 pub mod segment;
+pub mod signature;
 pub mod source;
 pub mod volume;
 mod wipe;
