@@ -36,14 +36,22 @@ pub enum OpenError {
         found: &'static str,
     },
     /// Another process has it open and wants to be alone with it.
-    #[error("{}: is in use by another process (flock); stop that one, or open it read-only in both", path.display())]
+    #[error("{}: is in use by another process ({holder}); stop that one, or open it read-only in both", path.display())]
     InUse {
         /// The path.
         path: PathBuf,
+        /// The lock that is in the way.
+        holder: &'static str,
     },
     /// The kernel itself uses the block device.
     #[error("{}: is in use by the system, mounted or part of another device; unmount it, or open it read-only", path.display())]
     Busy {
+        /// The path.
+        path: PathBuf,
+    },
+    /// It is a block device that takes no writes.
+    #[error("{}: the block device is read-only; open it read-only, or permit writes with `blockdev --setrw`", path.display())]
+    ReadOnly {
         /// The path.
         path: PathBuf,
     },

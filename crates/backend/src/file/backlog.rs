@@ -133,6 +133,7 @@ impl Backlog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::file::syncs::Syncs;
     use crate::file::uring::Registrations;
     use std::fs::File;
     use std::sync::atomic::AtomicBool;
@@ -152,8 +153,10 @@ mod tests {
             path: "null".into(),
             buffered: File::open("/dev/null").unwrap().into(),
             direct: None,
+            is_block_device: false,
             can_shrink_below: None,
             gone: AtomicBool::new(false),
+            syncs: Syncs::default(),
             registrations: Registrations::default(),
         })
     }

@@ -2,13 +2,13 @@
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use rustix::fs::{FallocateFlags, fallocate, fdatasync};
 use udm_block::bio::INLINE_SPANS;
-use udm_block::{Bio, Op, SpanIter, Status};
+use udm_block::{Bio, SpanIter, Status, queue};
 
-use super::image::Image;
+use super::image::{Image, must_be_durable};
 use super::transfer::{Call, Next, Way};
 
 /// Runs of memory as the system takes them.
@@ -18,23 +18,35 @@ pub(super) const NO_VECTORS: Vectors =
 
 /// Does all that `bio` asks for: how it ends.
 pub(super) fn run(image: &Image, bio: &Bio) -> Status {
-    if image.is_gone() || (bio.op().is_write() && !image.is_whole()) {
+    if bio.op().is_write() && !image.is_whole() {
         return Status::Offline;
+    }
+    if let Some(refusal) = image.refusal(bio) {
+        return refusal;
     }
     let mut transfer = image.transfer(bio);
     let mut next = transfer.begin();
     loop {
         match next {
-            Next::Call(call) => next = transfer.answer(make(image, bio, call)),
+            Next::Call(call) => {
+                let sync = image.begin(call);
+                next = transfer.answer(make(image, bio, call));
+                let (mut released, status) = image.answered(sync, next);
+                while let Some(bio) = released.pop() {
+                    queue::complete_at_home(bio, status);
+                }
+            }
             Next::Shrank => return image.shrank(),
-            Next::End(status) => return checked(image, bio.op(), status),
+            Next::Unsynced(status) => return image.unsynced(status),
+            Next::End(status) => {
+                // A queue thread comes here only where it is leaving, or gets no threads: it may not wait for itself.
+                if status.is_ok() && must_be_durable(bio) && !queue::is_queue_thread() {
+                    image.syncs.wait();
+                }
+                return image.checked(bio, status);
+            }
         }
     }
-}
-
-/// A flush is not acknowledged for a file that became shorter.
-pub(super) fn checked(image: &Image, op: Op, status: Status) -> Status {
-    if op == Op::Flush && status.is_ok() && !image.is_whole() { Status::Offline } else { status }
 }
 
 /// Fills `vectors` with the runs of `data`: how many there are.
@@ -53,6 +65,7 @@ fn make(image: &Image, bio: &Bio, call: Call) -> Result<usize, i32> {
     let keep = FallocateFlags::KEEP_SIZE;
     match call {
         Call::Sync => done(fdatasync(&image.buffered)),
+        Call::Discard { at, len } => discard(image.buffered.as_fd(), at, len),
         Call::Punch { at, len } => {
             done(fallocate(&image.buffered, keep | FallocateFlags::PUNCH_HOLE, at, len))
         }
@@ -92,6 +105,16 @@ fn write_bounced(fd: BorrowedFd<'_>, data: SpanIter<'_>, at: u64, durable: bool)
         filled += run.len();
     }
     write(fd, &[libc::iovec { iov_base: begin.cast(), iov_len: len }], at, durable)
+}
+
+/// `_IO(0x12, 119)`, of `linux/fs.h`.
+const BLKDISCARD: libc::c_ulong = 0x1277;
+
+fn discard(fd: BorrowedFd<'_>, at: u64, len: u64) -> Result<usize, i32> {
+    let range = [at, len];
+    // SAFETY: the kernel reads the two numbers before the call returns.
+    let done = unsafe { libc::ioctl(fd.as_raw_fd(), BLKDISCARD as _, range.as_ptr()) };
+    answer(done as isize)
 }
 
 fn read(fd: BorrowedFd<'_>, vectors: &[libc::iovec], at: u64) -> Result<usize, i32> {

@@ -21,8 +21,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, fstat, fstatfs, statx};
 use udm_block::memory::PAGE_SIZE;
 
-use super::Cache;
 use super::image::Direct;
+use super::{BLOCK_MAX, Cache};
 use crate::OpenError;
 
 /// What was chosen, and in words why.
@@ -54,8 +54,8 @@ pub(super) fn choose(
         if place > block && cache == Cache::Auto {
             return Err(format!("O_DIRECT needs blocks of {place} bytes, the device has {block}"));
         }
-        if place > 4096 {
-            return Err(format!("O_DIRECT needs blocks of {place} bytes, more than a device can have"));
+        if place > BLOCK_MAX {
+            return Err(format!("O_DIRECT needs blocks of {place} bytes, udm has up to {BLOCK_MAX}"));
         }
         Ok(Direct { fd, align: place, memory_align: memory })
     });
@@ -76,6 +76,11 @@ fn find(
     block: u32,
     read_only: bool,
 ) -> Result<(OwnedFd, Alignment), String> {
+    if block > BLOCK_MAX {
+        return Err(format!(
+            "the device has blocks of {block} bytes, udm passes up to {BLOCK_MAX} past the page cache"
+        ));
+    }
     let none = || "the file system has no O_DIRECT".to_owned();
     let access = if read_only { OFlags::RDONLY } else { OFlags::RDWR };
     let flags = access | OFlags::CLOEXEC | OFlags::DIRECT;

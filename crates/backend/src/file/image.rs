@@ -4,10 +4,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{FlockOperation, flock, fstat};
-use udm_block::{Bio, Op, Status};
+use rustix::fs::fstat;
+use udm_block::{Bio, BioList, Flags, Op, Status};
 
-use super::transfer::{Transfer, Way};
+use super::lock;
+use super::syncs::{OpenSync, Syncs};
+use super::transfer::{Call, Medium, Next, Transfer, Way};
 use super::uring::Registrations;
 
 /// An open file. Engines keep it for as long as they have bios of it.
@@ -16,10 +18,13 @@ pub(super) struct Image {
     /// Goes through the page cache.
     pub(super) buffered: OwnedFd,
     pub(super) direct: Option<Direct>,
+    /// Its ranges are discarded and zeroed as those of a block device, and not as those of a file.
+    pub(super) is_block_device: bool,
     /// The bytes that the device has, if the file could become shorter than that: a block device could not.
     pub(super) can_shrink_below: Option<u64>,
     /// The file was seen to be shorter than the device. It stays so: what comes back has lost its bytes.
     pub(super) gone: AtomicBool,
+    pub(super) syncs: Syncs,
     /// The rings that know the descriptors by number, and let go of them with this.
     pub(super) registrations: Registrations,
 }
@@ -38,7 +43,8 @@ impl Image {
     pub(super) fn transfer(&self, bio: &Bio) -> Transfer {
         let at = bio.sector().checked_bytes().expect("a bio within the device");
         let align = self.direct.as_ref().map_or(1, |direct| direct.align);
-        Transfer::new(bio.op(), bio.flags(), at, bio.len().0, self.way(bio), align)
+        let medium = Medium { align, is_block_device: self.is_block_device };
+        Transfer::new(bio.op(), bio.flags(), at, bio.len().0, self.way(bio), medium)
     }
 
     /// Which way the bytes of `bio` go: see `direct` for why a write never changes over to the page cache.
@@ -62,6 +68,60 @@ impl Image {
     /// Whether the file is known to be shorter than the device.
     pub(super) fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Relaxed)
+    }
+
+    /// How `bio` ends before any call is made for it, if it does.
+    pub(super) fn refusal(&self, bio: &Bio) -> Option<Status> {
+        if self.is_gone() {
+            Some(Status::Offline)
+        } else if must_be_durable(bio) && self.syncs.have_failed() {
+            Some(Status::IoErr)
+        } else {
+            None
+        }
+    }
+
+    /// How `bio` ends, for which every call succeeded or one failed. A flush is not acknowledged for a file that became
+    /// shorter; and nothing is acknowledged as durable when a sync has failed meanwhile, here or for another client.
+    pub(super) fn checked(&self, bio: &Bio, status: Status) -> Status {
+        if status.is_ok() && must_be_durable(bio) && self.syncs.have_failed() {
+            Status::IoErr
+        } else if status.is_ok() && bio.op() == Op::Flush && !self.is_whole() {
+            Status::Offline
+        } else {
+            status
+        }
+    }
+
+    /// The sync that begins with `call`, if it is one: on the answer, [`Image::answered`] must be told.
+    pub(super) fn begin(&self, call: Call) -> Option<OpenSync> {
+        call.may_tell_of_others().then(|| self.syncs.begin())
+    }
+
+    /// A sync has been answered, and `next` comes of that. Gives the bios that waited for the answer, with their ends.
+    pub(super) fn answered(&self, sync: Option<OpenSync>, next: Next) -> (BioList, Status) {
+        let Some(sync) = sync else { return (BioList::new(), Status::Ok) };
+        if let Next::Unsynced(status) = next {
+            self.unsynced(status);
+        }
+        let released = self.syncs.end(sync);
+        (released, if self.syncs.have_failed() { Status::IoErr } else { Status::Ok })
+    }
+
+    /// A sync failed, and the bio that asked for it ends with `status`.
+    ///
+    /// The kernel reports such an error once, marks the pages that it could not write as clean, and answers the next sync
+    /// with success. So no later flush can be trusted: each one fails until the image is opened again, when nobody takes
+    /// what was acknowledged before for durable.
+    pub(super) fn unsynced(&self, status: Status) -> Status {
+        if self.syncs.fail() {
+            tracing::error!(
+                path = %self.path.display(),
+                "a sync failed ({status}): writes that were acknowledged may be lost. Every flush of this image fails \
+                 until it is opened again; check its contents then"
+            );
+        }
+        status
     }
 
     /// Looks whether the file is still as long as the device.
@@ -95,6 +155,12 @@ impl Image {
     }
 }
 
+/// Whether `bio` promises that something is durable when it has ended.
+pub(super) fn must_be_durable(bio: &Bio) -> bool {
+    let flags = bio.flags();
+    bio.op() == Op::Flush || flags.has(Flags::PREFLUSH) || (flags.has(Flags::FUA) && bio.op().is_write())
+}
+
 /// Which way the bytes of an operation go, where there is a way past the page cache.
 fn way_of(op: Op, aligned: bool) -> Way {
     match op {
@@ -107,7 +173,7 @@ fn way_of(op: Op, aligned: bool) -> Way {
 /// An engine of the kernel may hold the descriptor a moment longer than we: the lock is let go of by name.
 impl Drop for Image {
     fn drop(&mut self) {
-        let _ = flock(&self.buffered, FlockOperation::Unlock);
+        lock::release(&self.buffered);
     }
 }
 

@@ -1,8 +1,11 @@
 //! Files and block devices as devices.
 //!
-//! * [`open()`](open::open): what may be opened, what is promised of it, and the lock on it.
+//! * [`open()`](open::open): what may be opened, and what is promised of it.
+//! * `lock`: the locks that keep other programs from it.
+//! * `limits`: what a block device can do.
 //! * `direct`: whether the page cache is passed by.
 //! * `image`: an open file, shared by all engines.
+//! * `syncs`: what may be acknowledged while syncs of an image are under way.
 //! * `transfer`: what calls a bio takes, and what their answers mean. All engines share it.
 //! * `uring`: the engine of queue threads, a ring for each.
 //! * `threads`: the engine of queue threads where there is no ring.
@@ -13,7 +16,10 @@ mod backlog;
 mod calls;
 mod direct;
 mod image;
+mod limits;
+mod lock;
 mod open;
+mod syncs;
 mod threads;
 mod transfer;
 mod uring;
@@ -27,6 +33,9 @@ use udm_block::{Bio, Device, Geometry, queue};
 use crate::OpenError;
 use image::Image;
 
+/// The longest block that a device can have, in bytes.
+const BLOCK_MAX: u32 = 4096;
+
 /// How a file is to be opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FileOptions {
@@ -37,10 +46,10 @@ pub struct FileOptions {
     /// What drives the I/O of queue threads.
     pub engine: EngineChoice,
     /// The smallest unit that the user of the device will transfer, in bytes: 512, 1024, 2048 or 4096. A device whose
-    /// own blocks are larger offers those.
+    /// own blocks are larger offers those, up to 4096 bytes. One of even larger blocks goes through the page cache.
     pub block_size: u32,
-    /// Whether other processes are kept from the file by a lock (`flock`): from writing it, and unless `read_only`
-    /// from reading it too.
+    /// Whether other programs are kept from the file by a lock (`flock`): from writing it, and unless
+    /// `read_only` from reading it too.
     pub lock: bool,
 }
 
@@ -54,7 +63,7 @@ impl FileOptions {
     /// The block size, if it is one.
     pub(crate) fn checked_block_size(self) -> Result<u32, OpenError> {
         let size = self.block_size;
-        if size.is_power_of_two() && (512..=4096).contains(&size) {
+        if size.is_power_of_two() && (512..=BLOCK_MAX).contains(&size) {
             Ok(size)
         } else {
             Err(OpenError::BlockSize(size))
@@ -93,16 +102,16 @@ pub enum EngineChoice {
 pub struct FileDevice {
     image: Arc<Image>,
     geometry: Geometry,
+    /// Whether queue threads use a ring.
     uring: bool,
-    /// How the way past the page cache was chosen, for people.
-    cache_choice: String,
+    /// Why, and how the way past the page cache was chosen, for people.
+    words: [String; 2],
 }
 
 impl FileDevice {
-    /// What was chosen, for people: `/path: io_uring, O_DIRECT (512-byte alignment)`.
+    /// What was chosen and why, for people: `/path: io_uring, O_DIRECT (512-byte alignment)`.
     pub fn describe(&self) -> String {
-        let engine = if self.uring { "io_uring" } else { "threads" };
-        format!("{}: {engine}, {}", self.image.path.display(), self.cache_choice)
+        format!("{}: {}", self.image.path.display(), self.words.join(", "))
     }
 
     /// Whether the page cache is passed by.

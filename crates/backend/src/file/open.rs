@@ -6,16 +6,16 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
-use rustix::fs::{FallocateFlags, FileType, FlockOperation, Mode, OFlags, SeekFrom};
-use rustix::fs::{fallocate, flock, fstat, ioctl_blksszget, seek};
+use rustix::fs::{FallocateFlags, FileType, Mode, OFlags, SeekFrom};
+use rustix::fs::{fallocate, fstat, ioctl_blksszget, seek};
 use rustix::io::Errno;
 use udm_block::{Geometry, Sectors};
 
 use super::image::Image;
+use super::syncs::Syncs;
 use super::uring::{self, Registrations};
-use super::{EngineChoice, FileDevice, FileOptions, direct};
+use super::{BLOCK_MAX, EngineChoice, FileDevice, FileOptions, direct, limits, lock};
 use crate::OpenError;
 
 /// The longest read or write, in bytes: the system moves at most a page less than 2 GiB in one call.
@@ -29,10 +29,14 @@ const TRANSFER_MAX: u32 = 1 << 30;
 pub fn open(path: impl AsRef<Path>, options: &FileOptions) -> Result<FileDevice, OpenError> {
     let path = path.as_ref();
     let block_size = options.checked_block_size()?;
-    let uring = wants_uring(options.engine)?;
+    let engine = choose_engine(options.engine)?;
     let (buffered, is_block_device) = open_buffered(path, options.read_only)?;
+    let limits = if is_block_device { limits::of(&buffered) } else { limits::Limits::default() };
+    if limits.read_only && !options.read_only {
+        return Err(OpenError::ReadOnly { path: path.to_owned() });
+    }
     if options.lock {
-        lock(path, &buffered, options.read_only)?;
+        lock::take(path, &buffered, options.read_only)?;
     }
     let system = |what| move |error: Errno| fail(path, what, error);
     let bytes = if is_block_device {
@@ -47,16 +51,25 @@ pub fn open(path: impl AsRef<Path>, options: &FileOptions) -> Result<FileDevice,
     };
     let wanted_block = block_size.max(own_block);
     let choice = direct::choose(path, &buffered, options.cache, wanted_block, options.read_only)?;
-    let logical_block = choice.direct.as_ref().map_or(wanted_block, |direct| wanted_block.max(direct.align));
+    let align = choice.direct.as_ref().map_or(1, |direct| direct.align);
+    let logical_block = wanted_block.max(align).min(BLOCK_MAX);
     let whole = whole_blocks(path, bytes, logical_block)?;
-    let can_punch = !options.read_only && (is_block_device || punches(&buffered, bytes));
+    let (discard, write_zeroes) = match () {
+        // Its own calls are for its own blocks, which are longer than those of the device here.
+        () if options.read_only || own_block > BLOCK_MAX => (false, false),
+        () if is_block_device => (limits.discard, limits.write_zeroes),
+        () => {
+            let punches = punches(&buffered, bytes);
+            (punches, punches)
+        }
+    };
     let geometry = Geometry {
         logical_block,
         max_transfer: TRANSFER_MAX,
         memory_alignment: choice.direct.as_ref().map_or(1, |direct| direct.memory_align),
         read_only: options.read_only,
-        discard: can_punch,
-        write_zeroes: can_punch,
+        discard,
+        write_zeroes,
         write_cache: true,
         ..Geometry::plain(Sectors::in_bytes(whole))
     };
@@ -64,21 +77,28 @@ pub fn open(path: impl AsRef<Path>, options: &FileOptions) -> Result<FileDevice,
         path: path.to_owned(),
         buffered,
         direct: choice.direct,
+        is_block_device,
         can_shrink_below: (!is_block_device).then_some(whole),
         gone: AtomicBool::new(false),
+        syncs: Syncs::default(),
         registrations: Registrations::default(),
     };
-    Ok(FileDevice { image: Arc::new(image), geometry, uring, cache_choice: choice.words })
+    let device =
+        FileDevice { image: Arc::new(image), geometry, uring: engine.0, words: [engine.1, choice.words] };
+    tracing::info!("{}", device.describe());
+    Ok(device)
 }
 
 fn fail(path: &Path, what: &'static str, error: Errno) -> OpenError {
     OpenError::System { path: path.to_owned(), what, source: error.into() }
 }
 
-fn wants_uring(engine: EngineChoice) -> Result<bool, OpenError> {
-    match (engine, uring::available()) {
-        (EngineChoice::Threads, _) | (EngineChoice::Auto, Err(_)) => Ok(false),
-        (_, Ok(())) => Ok(true),
+/// What drives the I/O of queue threads: whether it is a ring, and in words why.
+fn choose_engine(choice: EngineChoice) -> Result<(bool, String), OpenError> {
+    match (choice, uring::available()) {
+        (EngineChoice::Threads, _) => Ok((false, "threads".to_owned())),
+        (EngineChoice::Auto, Err(why)) => Ok((false, format!("threads (no io_uring: {why})"))),
+        (_, Ok(())) => Ok((true, "io_uring".to_owned())),
         (EngineChoice::Uring, Err(why)) => Err(OpenError::NoUring { why: why.to_owned() }),
     }
 }
@@ -127,37 +147,6 @@ fn no_device(metadata: &fs::Metadata) -> Option<&'static str> {
     }
 }
 
-/// How often a lock is tried to be had, and how long there is between two tries: three seconds in all.
-const LOCK_TRIES: u32 = 120;
-const LOCK_INTERVAL: Duration = Duration::from_millis(25);
-
-/// Keeps other processes from the file: from writing it, and if it is to be written here from reading it too.
-fn lock(path: &Path, fd: &OwnedFd, read_only: bool) -> Result<(), OpenError> {
-    let kind = if read_only {
-        FlockOperation::NonBlockingLockShared
-    } else {
-        FlockOperation::NonBlockingLockExclusive
-    };
-    // The kernel lets go of what a killed process had in a ring only when that has come to rest, a moment after the process
-    // has gone; and udev holds a shared lock on a block device while it looks at it, as after each time that a writer
-    // closed it.
-    let mut tries = LOCK_TRIES;
-    loop {
-        tries -= 1;
-        match flock(fd, kind) {
-            Ok(()) => return Ok(()),
-            Err(Errno::WOULDBLOCK) if tries == 0 => return Err(OpenError::InUse { path: path.to_owned() }),
-            Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_INTERVAL),
-            Err(Errno::INTR) => tries += 1,
-            Err(error) => {
-                // Some network file systems have no locks; that is no reason to keep a user from the data.
-                tracing::warn!(path = %path.display(), %error, "the file cannot be locked; see to it that nobody else writes it");
-                return Ok(());
-            }
-        }
-    }
-}
-
 /// The bytes of the device: the whole blocks of the file.
 fn whole_blocks(path: &Path, bytes: u64, block: u32) -> Result<u64, OpenError> {
     let left_over = bytes % u64::from(block);
@@ -167,7 +156,7 @@ fn whole_blocks(path: &Path, bytes: u64, block: u32) -> Result<u64, OpenError> {
     if left_over > 0 {
         tracing::warn!(
             path = %path.display(),
-            "the last {left_over} of {bytes} bytes are no whole block of {block}; the device ends before them"
+            "the image is {bytes} bytes, not a multiple of {block}: its last {left_over} bytes are not part of the device"
         );
     }
     Ok(bytes - left_over)

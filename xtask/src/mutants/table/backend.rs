@@ -5,6 +5,9 @@ use crate::mutants::{Build, Mutant};
 const REGISTERED: &str = "crates/backend/src/file/uring/registered.rs";
 const CLOSING: Build = Build::Tests { package: "udm-backend", target: "--test=closing" };
 
+const LIB: Build = Build::Tests { package: "udm-backend", target: "--lib" };
+const TRANSFER: &str = "crates/backend/src/file/transfer/mod.rs";
+
 /// A ring and the files that it knows by number.
 pub const ALL: &[Mutant] = &[
     Mutant {
@@ -33,5 +36,32 @@ pub const ALL: &[Mutant] = &[
         build: CLOSING,
         test: "one_ring_never_mistakes_one_of_many_files_for_another",
         says: "round 40 file",
+    },
+    Mutant {
+        name: "a flush is acknowledged while the error of another's sync is on its way",
+        file: "crates/backend/src/file/syncs.rs",
+        find: "if state.open.is_empty() {",
+        replace: "if state.open.len() < 100 {",
+        build: LIB,
+        test: "file::syncs::tests::a_flush_is_held_for_the_syncs_that_began_before_it_ended_and_for_no_others",
+        says: "syncs.hold(flush(1)).is_none()",
+    },
+    Mutant {
+        name: "a durable write that fails is only a write that fails",
+        file: TRANSFER,
+        find: "|| (durable_write && !only_full)",
+        replace: "|| (durable_write && only_full)",
+        build: LIB,
+        test: "file::transfer::tests::a_durable_write_that_fails_may_be_a_sync_that_failed",
+        says: "Unsynced",
+    },
+    Mutant {
+        name: "the kernel writes the zeros that a disk cannot make",
+        file: TRANSFER,
+        find: "self.unmap && !self.medium.is_block_device",
+        replace: "self.unmap",
+        build: LIB,
+        test: "file::transfer::tests::a_disk_is_discarded_and_its_zeros_are_never_written_by_the_kernel",
+        says: "NotSupported",
     },
 ];

@@ -25,10 +25,19 @@ pub(super) enum Call {
     Read { way: Way, at: u64, skip: usize, len: usize },
     /// Writes `len` bytes at byte `at`, from the data from byte `skip` on; durable when it returns if so said.
     Write { way: Way, at: u64, skip: usize, len: usize, durable: bool },
+    /// `BLKDISCARD`: the range of a block device may lose its bytes.
+    Discard { at: u64, len: u64 },
     /// `fallocate`: the range has no blocks any more and reads as zeros.
     Punch { at: u64, len: u64 },
     /// `fallocate`: the range reads as zeros and keeps its blocks.
     Zero { at: u64, len: u64 },
+}
+
+impl Call {
+    /// Whether its error may be of what others wrote, so that they must hear of it.
+    pub(super) fn may_tell_of_others(self) -> bool {
+        matches!(self, Self::Sync | Self::Write { durable: true, way: Way::Buffered, .. })
+    }
 }
 
 /// What is to be done next.
@@ -40,6 +49,17 @@ pub(super) enum Next {
     End(Status),
     /// The file ends before the device does: it became shorter. The bio ends with `Offline`.
     Shrank,
+    /// The bio ends so, and writes that were acknowledged before may be lost: a call failed that makes them durable.
+    Unsynced(Status),
+}
+
+/// What the bytes are on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Medium {
+    /// What places and lengths of direct transfers must be multiples of, in bytes.
+    pub(super) align: u32,
+    /// A block device, and not a file.
+    pub(super) is_block_device: bool,
 }
 
 /// How often in a row a call may bring nothing (`EINTR`, `EAGAIN`) before the bio fails.
@@ -48,7 +68,9 @@ const FRUITLESS_MAX: u16 = 1000;
 const EINTR: i32 = libc::EINTR;
 const EAGAIN: i32 = libc::EAGAIN;
 const EINVAL: i32 = libc::EINVAL;
+const ENOSYS: i32 = libc::ENOSYS;
 const EOPNOTSUPP: i32 = libc::EOPNOTSUPP;
+const EPERM: i32 = libc::EPERM;
 const ECANCELED: i32 = libc::ECANCELED;
 
 /// Where a bio stands.
@@ -68,8 +90,7 @@ pub(super) struct Transfer {
     op: Op,
     stage: Stage,
     way: Way,
-    /// What places and lengths of direct transfers are multiples of, in bytes.
-    align: u64,
+    medium: Medium,
     /// Where on the file it begins, in bytes.
     at: u64,
     len: u64,
@@ -84,15 +105,15 @@ pub(super) struct Transfer {
 }
 
 impl Transfer {
-    /// A bio of `len` bytes at byte `at`. `align` is what a direct way asks of places and lengths.
-    pub(super) fn new(op: Op, flags: Flags, at: u64, len: u64, way: Way, align: u32) -> Self {
+    /// A bio of `len` bytes at byte `at`.
+    pub(super) fn new(op: Op, flags: Flags, at: u64, len: u64, way: Way, medium: Medium) -> Self {
         let preflush = flags.has(Flags::PREFLUSH) && op != Op::Flush;
         let fua = flags.has(Flags::FUA) && op.is_write();
         Self {
             op,
             stage: if preflush { Stage::Preflush } else { Stage::Body },
             way,
-            align: u64::from(align.max(1)),
+            medium,
             at,
             len,
             done: 0,
@@ -122,6 +143,8 @@ impl Transfer {
             Op::Read => Call::Read { way, at, skip, len },
             Op::Write => Call::Write { way, at, skip, len, durable: self.durable },
             Op::WriteZeroes if !self.unmap => Call::Zero { at: self.at, len: self.len },
+            // A hole in a block device is a range of zeros: a device that can discard may not have these.
+            Op::Discard if self.medium.is_block_device => Call::Discard { at: self.at, len: self.len },
             Op::Discard | Op::WriteZeroes => Call::Punch { at: self.at, len: self.len },
         }
     }
@@ -159,7 +182,7 @@ impl Transfer {
         let whole = match self.way {
             Way::Buffered => bytes,
             // The rest must begin at a border again; a few bytes are transferred twice then.
-            Way::Direct | Way::Bounce => bytes - bytes % self.align,
+            Way::Direct | Way::Bounce => bytes - bytes % u64::from(self.medium.align),
         };
         // Only the end of a file makes a read stop at nothing, or a direct one within a block.
         if self.op == Op::Read && (bytes == 0 || whole != bytes) {
@@ -177,24 +200,42 @@ impl Transfer {
         let body = self.stage == Stage::Body;
         match (errno, self.way) {
             (EINTR | EAGAIN | ECANCELED, _) => return self.again(errno),
-            (EOPNOTSUPP, _) if body && self.durable => (self.durable, self.postflush) = (false, true),
-            (EOPNOTSUPP, _) if body && self.op == Op::WriteZeroes && self.unmap => self.unmap = false,
+            // A seccomp filter may refuse `pwritev2`, which has the flag.
+            (EOPNOTSUPP | ENOSYS | EPERM, _) if body && self.durable => {
+                (self.durable, self.postflush) = (false, true);
+            }
+            // On a block device, the kernel would write the zeros now.
+            (EOPNOTSUPP, _)
+                if body && self.op == Op::WriteZeroes && self.unmap && !self.medium.is_block_device =>
+            {
+                self.unmap = false;
+            }
             // The alignment that the file promised did not do. A read may go through the page cache; a write may not
             // while others go past it (see `direct`), so it is first tried from aligned memory.
             (EINVAL, Way::Direct) if body && self.op == Op::Read => self.way = Way::Buffered,
             (EINVAL, Way::Direct) if body && self.op == Op::Write => self.way = Way::Bounce,
             (EINVAL, Way::Bounce) if body => self.way = Way::Buffered,
-            _ => return Next::End(Status::from_errno(errno)),
+            _ => return self.end(Status::from_errno(errno)),
         }
         Next::Call(self.call())
+    }
+
+    /// The bio ends with an error.
+    ///
+    /// A durable write is a write and a sync in one, and its error does not tell which of them failed. Without the page
+    /// cache, a full disk can only have refused the write; else it may have refused to write back other pages.
+    fn end(&self, status: Status) -> Next {
+        let durable_write = self.stage == Stage::Body && self.op == Op::Write && self.durable;
+        let only_full = status == Status::NoSpace && self.way != Way::Buffered;
+        let syncs = self.stage != Stage::Body || self.op == Op::Flush || (durable_write && !only_full);
+        if syncs { Next::Unsynced(status) } else { Next::End(status) }
     }
 
     /// The same call once more, if it has not been tried too often.
     fn again(&mut self, errno: i32) -> Next {
         self.fruitless += 1;
         if self.fruitless > FRUITLESS_MAX {
-            let status = if errno == EAGAIN { Status::DevResource } else { Status::IoErr };
-            return Next::End(status);
+            return self.end(if errno == EAGAIN { Status::DevResource } else { Status::IoErr });
         }
         Next::Call(self.call())
     }

@@ -7,8 +7,11 @@ const EIO: i32 = libc::EIO;
 const FUA: Flags = Flags::FUA;
 const PREFLUSH: Flags = Flags::PREFLUSH;
 
+const FILE: Medium = Medium { align: 512, is_block_device: false };
+const DISK: Medium = Medium { align: 512, is_block_device: true };
+
 fn new(op: Op, flags: Flags, way: Way) -> Transfer {
-    Transfer::new(op, flags, 8192, 4096, way, 512)
+    Transfer::new(op, flags, 8192, 4096, way, FILE)
 }
 
 fn read(way: Way, done: u64) -> Next {
@@ -90,7 +93,7 @@ fn errors_end_the_bio_with_their_status() {
     ] {
         let steps = [(Ok(512), write(Way::Buffered, 512, false)), (Err(errno), Next::End(status))];
         script(new(Op::Write, Flags::NONE, Way::Buffered), write(Way::Buffered, 0, false), &steps);
-        script(new(Op::Flush, Flags::NONE, Way::Buffered), SYNC, &[(Err(errno), Next::End(status))]);
+        script(new(Op::Flush, Flags::NONE, Way::Buffered), SYNC, &[(Err(errno), Next::Unsynced(status))]);
     }
 }
 
@@ -113,27 +116,56 @@ fn flushes_come_before_and_after() {
     let steps = [(Ok(0), write(Way::Direct, 0, true)), (Ok(4096), OK)];
     script(new(Op::Write, both, Way::Direct), SYNC, &steps);
     // Where a write cannot be durable of itself, it is followed by a flush.
-    let steps = [
-        (Ok(0), write(Way::Direct, 0, true)),
-        (Err(EOPNOTSUPP), write(Way::Direct, 0, false)),
-        (Ok(4096), SYNC),
-        (Ok(0), OK),
-    ];
-    script(new(Op::Write, both, Way::Direct), SYNC, &steps);
+    for unsupported in [EOPNOTSUPP, ENOSYS, EPERM] {
+        let steps = [
+            (Ok(0), write(Way::Direct, 0, true)),
+            (Err(unsupported), write(Way::Direct, 0, false)),
+            (Ok(4096), SYNC),
+            (Ok(0), OK),
+        ];
+        script(new(Op::Write, both, Way::Direct), SYNC, &steps);
+    }
+    let steps = [(Err(EPERM), write(Way::Buffered, 0, false)), (Err(EPERM), Next::End(Status::Protection))];
+    script(new(Op::Write, FUA, Way::Buffered), write(Way::Buffered, 0, true), &steps);
     script(new(Op::Discard, both, Way::Buffered), SYNC, &[(Ok(0), PUNCH), (Ok(0), SYNC), (Ok(0), OK)]);
     script(
         new(Op::Discard, FUA, Way::Buffered),
         PUNCH,
-        &[(Ok(0), SYNC), (Err(EIO), Next::End(Status::IoErr))],
+        &[(Ok(0), SYNC), (Err(EIO), Next::Unsynced(Status::IoErr))],
     );
     script(new(Op::Flush, both, Way::Buffered), SYNC, &[(Ok(0), OK)]);
     // A failed flush is not followed by the write.
-    script(new(Op::Write, both, Way::Buffered), SYNC, &[(Err(EIO), Next::End(Status::IoErr))]);
+    script(new(Op::Write, both, Way::Buffered), SYNC, &[(Err(EIO), Next::Unsynced(Status::IoErr))]);
+}
+
+/// `write(2)` with `RWF_DSYNC` also returns the error of a sync that others' writes suffered from.
+#[test]
+fn a_durable_write_that_fails_may_be_a_sync_that_failed() {
+    let lost = |errno| (Err(errno), Next::Unsynced(Status::from_errno(errno)));
+    let ended = |errno| (Err(errno), Next::End(Status::from_errno(errno)));
+    for (flags, way, step) in [
+        (FUA, Way::Buffered, lost(EIO)),
+        (FUA, Way::Buffered, lost(ENOSPC)),
+        (FUA, Way::Direct, lost(EIO)),
+        (FUA, Way::Bounce, lost(EIO)),
+        // A full disk refused the write itself: nothing that was acknowledged is lost.
+        (FUA, Way::Direct, ended(ENOSPC)),
+        (Flags::NONE, Way::Buffered, ended(EIO)),
+        (Flags::NONE, Way::Direct, ended(EIO)),
+    ] {
+        script(new(Op::Write, flags, way), write(way, 0, flags == FUA), &[step]);
+    }
+    // A punch that fails before its sync has synced nothing.
+    script(new(Op::Discard, FUA, Way::Buffered), PUNCH, &[(Err(EIO), Next::End(Status::IoErr))]);
+    // A sync that is interrupted for ever never told what it wrote.
+    let mut flush = new(Op::Flush, Flags::NONE, Way::Buffered);
+    let end = (0..=FRUITLESS_MAX).map(|_| flush.answer(Err(EINTR))).last();
+    assert_eq!(end, Some(Next::Unsynced(Status::IoErr)));
 }
 
 #[test]
 fn a_write_of_nothing_is_its_flush() {
-    let nothing = |flags| Transfer::new(Op::Write, flags, 0, 0, Way::Buffered, 1);
+    let nothing = |flags| Transfer::new(Op::Write, flags, 0, 0, Way::Buffered, FILE);
     script(nothing(Flags::NONE), OK, &[]);
     script(nothing(PREFLUSH | FUA), SYNC, &[(Ok(0), OK)]);
 }
@@ -147,4 +179,17 @@ fn zeros_keep_their_blocks_where_that_is_asked_for_or_nothing_else_works() {
     script(new(Op::WriteZeroes, Flags::NONE, Way::Buffered), PUNCH, &steps);
     script(new(Op::WriteZeroes, Flags::NO_UNMAP, Way::Buffered), ZERO, &[(unsupported, refused)]);
     script(new(Op::Discard, Flags::NONE, Way::Buffered), PUNCH, &[(unsupported, refused)]);
+}
+
+/// `BLKDISCARD` asks for no zeros. Where a disk makes none itself, `FALLOC_FL_ZERO_RANGE` would have the kernel write them.
+#[test]
+fn a_disk_is_discarded_and_its_zeros_are_never_written_by_the_kernel() {
+    let on_disk = |op, flags| Transfer::new(op, flags, 8192, 4096, Way::Buffered, DISK);
+    let discard = Next::Call(Call::Discard { at: 8192, len: 4096 });
+    let (unsupported, refused) = (Err(EOPNOTSUPP), Next::End(Status::NotSupported));
+    script(on_disk(Op::Discard, Flags::NONE), discard, &[(Ok(0), OK)]);
+    script(on_disk(Op::Discard, FUA), discard, &[(Ok(0), SYNC), (Ok(0), OK)]);
+    script(on_disk(Op::Discard, Flags::NONE), discard, &[(unsupported, refused)]);
+    script(on_disk(Op::WriteZeroes, Flags::NONE), PUNCH, &[(unsupported, refused)]);
+    script(on_disk(Op::WriteZeroes, Flags::NO_UNMAP), ZERO, &[(unsupported, refused)]);
 }

@@ -34,9 +34,10 @@ thread_local! {
 /// The ring of this queue thread, made when it is first asked for. `None` where the system refuses one.
 pub(super) fn here() -> Option<Rc<Ring>> {
     if let Some(ring) = RING.with_borrow(Weak::upgrade) {
+        // One that was given up hands on what it is given.
         return Some(ring);
     }
-    if REFUSED.get() {
+    if REFUSED.get() || probe::is_revoked() {
         return None;
     }
     make()

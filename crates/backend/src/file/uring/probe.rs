@@ -1,32 +1,49 @@
 //! Whether the kernel has `io_uring`, permits it, and knows the operations that are needed.
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use io_uring::{IoUring, Probe, opcode};
+
+use super::sqe::{self, Direction};
+
+/// The kernel has refused a ring's entries for good, after they had been permitted.
+static REVOKED: AtomicBool = AtomicBool::new(false);
 
 /// Whether there is `io_uring` here: found out once. Else why not, in words.
 pub(in crate::file) fn available() -> Result<(), &'static str> {
     static FOUND: OnceLock<Result<(), String>> = OnceLock::new();
+    if is_revoked() {
+        return Err("the system permitted it at first and refuses it now");
+    }
     match FOUND.get_or_init(find) {
         Ok(()) => Ok(()),
         Err(why) => Err(why),
     }
 }
 
+/// Whether a ring of this process has been given up.
+pub(super) fn is_revoked() -> bool {
+    REVOKED.load(Ordering::Relaxed)
+}
+
+/// A ring has been given up: no further one is made. Whether it is the first.
+pub(super) fn revoke() -> bool {
+    !REVOKED.swap(true, Ordering::Relaxed)
+}
+
 fn find() -> Result<(), String> {
     if std::env::var_os("UDM_IO_URING").is_some_and(|value| value == "0") {
         return Err("UDM_IO_URING=0 is set".to_owned());
     }
-    let ring = make(2).map_err(|error| match error.raw_os_error() {
-        Some(libc::ENOSYS) => "the kernel has none".to_owned(),
-        Some(libc::EPERM | libc::EACCES) => {
-            "the system does not permit it (sysctl kernel.io_uring_disabled, or a seccomp filter)".to_owned()
-        }
-        _ => error.to_string(),
-    })?;
+    let mut ring = make(2).map_err(|error| refused("io_uring_setup", &error))?;
     let mut probe = Probe::new();
-    ring.submitter().register_probe(&mut probe).map_err(|_| "the kernel is older than 5.6".to_owned())?;
+    ring.submitter().register_probe(&mut probe).map_err(|error| match error.raw_os_error() {
+        Some(libc::EINVAL) => "the kernel is older than 5.6".to_owned(),
+        _ => refused("io_uring_register", &error),
+    })?;
     let needed = [
         opcode::Read::CODE,
         opcode::Write::CODE,
@@ -35,10 +52,37 @@ fn find() -> Result<(), String> {
         opcode::Fsync::CODE,
         opcode::Fallocate::CODE,
     ];
-    if needed.iter().all(|code| probe.is_supported(*code)) {
-        Ok(())
-    } else {
-        Err("the kernel lacks an operation".to_owned())
+    if !needed.iter().all(|code| probe.is_supported(*code)) {
+        return Err("the kernel lacks an operation".to_owned());
+    }
+    carries_a_byte(&mut ring)
+}
+
+/// Sends a byte through a pipe and the ring. A system may permit a ring to be made, and then refuse to let it work.
+fn carries_a_byte(ring: &mut IoUring) -> Result<(), String> {
+    let (reader, writer) = io::pipe().map_err(|error| format!("pipe failed: {error}"))?;
+    ring.submitter()
+        .register_files(&[reader.as_raw_fd(), writer.as_raw_fd()])
+        .map_err(|error| refused("io_uring_register", &error))?;
+    let mut byte = [0x5A];
+    let sent = sqe::transfer(ring, Direction::Write, 1, &mut byte);
+    let mut got = [0];
+    let came = sent.and_then(|_| sqe::transfer(ring, Direction::Read, 0, &mut got));
+    match came {
+        Ok(1) if got == byte => Ok(()),
+        Ok(_) => Err("a trial transfer through a ring brought other bytes".to_owned()),
+        Err(error) => Err(refused("io_uring_enter", &error)),
+    }
+}
+
+/// That a call failed, and what that means.
+fn refused(call: &str, error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::ENOSYS) => format!("{call}: {error}; the kernel has none, or a seccomp filter refuses it"),
+        Some(libc::EPERM | libc::EACCES) => {
+            format!("{call}: {error}; sysctl kernel.io_uring_disabled or a seccomp filter refuses it")
+        }
+        _ => format!("{call}: {error}"),
     }
 }
 

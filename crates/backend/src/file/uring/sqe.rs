@@ -1,6 +1,7 @@
 //! A call as an entry of the submission queue.
 #![allow(unsafe_code)]
 
+use std::io;
 use std::os::fd::AsRawFd;
 
 use io_uring::{IoUring, opcode, squeue, types};
@@ -28,6 +29,9 @@ pub(super) fn entry(
     let fd_of = |way| types::Fd(numbers.map_or_else(|| image.fd(way).as_raw_fd(), |numbers| numbers.of(way)));
     let entry = match call {
         Call::Sync => opcode::Fsync::new(fd_of(Way::Buffered)).flags(types::FsyncFlags::DATASYNC).build(),
+        Call::Discard { .. } => {
+            unreachable!("rings of Linux before 6.12 have no discard; a thread makes the call")
+        }
         Call::Punch { at, len } => {
             opcode::Fallocate::new(fd_of(Way::Buffered), len).offset(at).mode(PUNCH).build()
         }
@@ -62,10 +66,47 @@ pub(super) fn entry(
     entry.flags(fixed)
 }
 
+/// In the place of a slot's number: the answer to an operation that does nothing.
+pub(super) const NOP: u64 = u64::MAX;
+
 /// Puts an operation that does nothing into the submission queue: whether there was room.
 pub(super) fn push_nop(ring: &mut IoUring) -> bool {
     // SAFETY: the operation refers to nothing.
-    unsafe { ring.submission().push(&opcode::Nop::new().build()).is_ok() }
+    unsafe { ring.submission().push(&opcode::Nop::new().build().user_data(NOP)).is_ok() }
+}
+
+/// Which way [`transfer`] moves bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Direction {
+    Read,
+    Write,
+}
+
+/// Reads or writes through an idle ring, and waits for the answer: how many bytes moved. `number` is of a registered file.
+pub(super) fn transfer(
+    ring: &mut IoUring,
+    direction: Direction,
+    number: u32,
+    bytes: &mut [u8],
+) -> io::Result<usize> {
+    let (fd, base, len) = (types::Fixed(number), bytes.as_mut_ptr(), bytes.len() as u32);
+    let entry = match direction {
+        Direction::Read => opcode::Read::new(fd, base, len).build(),
+        Direction::Write => opcode::Write::new(fd, base.cast_const(), len).build(),
+    };
+    // SAFETY: this function does not return before the answer came, unless the kernel took no entry at all: an error of
+    // `io_uring_enter` says that it took none.
+    unsafe { push(ring, &entry) };
+    loop {
+        match ring.submit_and_wait(1) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        if let Some(answer) = ring.completion().next() {
+            return usize::try_from(answer.result())
+                .map_err(|_| io::Error::from_raw_os_error(-answer.result()));
+        }
+    }
 }
 
 /// Puts a call that waits for the file of a number to have something to read into the submission queue: whether there
