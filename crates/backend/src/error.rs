@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use udm_block::Sectors;
+
 /// Why a device could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -80,7 +82,7 @@ pub enum OpenError {
         why: String,
     },
     /// The block size that was asked for is none.
-    #[error("a block size of {0} bytes is none; 512, 1024, 2048 or 4096 would do")]
+    #[error("blocks of {0} bytes are not supported; 512, 1024, 2048 or 4096 would do")]
     BlockSize(u32),
     /// The name of a device could not be understood.
     #[error("device \"{name}\": {why}")]
@@ -91,10 +93,12 @@ pub enum OpenError {
         why: String,
     },
     /// There is no room for a device in memory.
-    #[error("no address space for a device of {bytes} bytes in memory: {source}; a smaller one would do")]
+    #[error(
+        "a device of {} sectors of 512 bytes in memory: the system gives no addresses for it: {source}; a smaller one would do", size.0
+    )]
     NoMemory {
-        /// Its length in bytes.
-        bytes: u64,
+        /// Its length.
+        size: Sectors,
         /// What the system said.
         source: io::Error,
     },

@@ -60,9 +60,9 @@ pub fn open(name: &str, options: &FileOptions) -> Result<Named, OpenError> {
             let size = device_size(rest, block).map_err(fail)?;
             Ok(Named::Null(Null::new(size).offering(block, options.read_only)))
         }
-        "nbd" | "nbds" | "nbd+unix" | "nbds+unix" if rest.starts_with("//") => Err(fail(
-            "an NBD server is for the library above, which opens it with udm::device::Files".to_owned(),
-        )),
+        "nbd" | "nbds" | "nbd+unix" | "nbds+unix" if rest.starts_with("//") => {
+            Err(fail("it is an export of an NBD server; a file or a block device would do".to_owned()))
+        }
         _ => Ok(Named::File(file::open(name, options)?)),
     }
 }
@@ -87,7 +87,7 @@ fn device_size(text: &str, block: u32) -> Result<Sectors, String> {
 /// assert_eq!(udm_backend::locate::parse_size("3K"), Ok(3072));
 /// ```
 pub fn parse_size(text: &str) -> Result<u64, String> {
-    let would_do = "a number of bytes would do, or one with K, M, G, T or P behind it, such as 64M";
+    let would_do = "write a number of bytes, or one with K, M, G, T or P behind it, such as 64M";
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let power = match unit.strip_suffix("iB").filter(|letter| !letter.is_empty()).unwrap_or(unit) {
@@ -97,12 +97,12 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         "G" | "g" => 3,
         "T" | "t" => 4,
         "P" | "p" => 5,
-        _ => return Err(format!("\"{text}\" is no size; {would_do}")),
+        _ => return Err(format!("\"{text}\" is not a size; {would_do}")),
     };
     if number.is_empty() {
-        return Err(format!("\"{text}\" is no size; {would_do}"));
+        return Err(format!("\"{text}\" is not a size; {would_do}"));
     }
-    let too_large = || format!("{text} is more than the 2^64 bytes that a device can have");
+    let too_large = || format!("{text} is more than the 2^64 bytes that udm counts to");
     let number: u64 = number.parse().map_err(|_| too_large())?;
     number.checked_mul(1 << (10 * power)).ok_or_else(too_large)
 }
@@ -144,12 +144,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_says_what_would_do() {
-        assert!(error_of("ram:").contains("\"\" is no size"));
+        assert!(error_of("ram:").contains("\"\" is not a size"));
         assert!(error_of("ram:1000").contains("blocks of 512"));
         assert!(error_of("null:0").contains("positive"));
         assert!(error_of("").contains("a path"));
         for name in ["nbd://localhost", "nbd+unix:///?socket=/s"] {
-            assert!(error_of(name).contains("is for the library above"));
+            assert!(error_of(name).contains("an export of an NBD server"));
         }
         assert!(error_of("nbd:file").contains("cannot be opened"));
         assert!(error_of("no:such/file").contains("truncate -s SIZE"));

@@ -23,7 +23,7 @@ impl Ram {
     /// # Errors
     /// When the system refuses so many addresses; for a size of zero too.
     pub fn new(size: Sectors) -> Result<Self, OpenError> {
-        let no_memory = |source| OpenError::NoMemory { bytes: size.0.saturating_mul(512), source };
+        let no_memory = |source| OpenError::NoMemory { size, source };
         let bytes = size
             .0
             .checked_mul(SECTOR_SIZE as u64)
@@ -127,7 +127,9 @@ mod tests {
     #[test]
     fn a_size_that_no_machine_has_is_refused() {
         let error = Ram::new(Sectors(u64::MAX)).err().unwrap().to_string();
-        assert!(error.contains("a smaller one would do"), "{error}");
+        for part in [&format!("{} sectors of 512 bytes", u64::MAX), "a smaller one would do"] {
+            assert!(error.contains(part), "{error}");
+        }
         assert!(Ram::new(Sectors(0)).is_err());
     }
 }
