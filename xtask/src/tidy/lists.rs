@@ -3,6 +3,7 @@
 /// Files that may hold `unsafe` code, and why each must.
 pub const UNSAFE_MODULES: &[(&str, &str)] = &[
     ("crates/backend/src/file/calls.rs", "system calls that take the address of a bio's memory"),
+    ("crates/backend/src/file/lock.rs", "locks of bytes, whose calls take the address of a structure"),
     ("crates/backend/src/file/uring/registered.rs", "the call that changes a ring's table takes addresses"),
     ("crates/backend/src/file/uring/ring.rs", "the ring's entries refer to memory that the slots keep"),
     ("crates/backend/src/file/uring/sqe.rs", "entries are made of addresses"),

@@ -48,7 +48,7 @@ pub struct FileOptions {
     /// The smallest unit that the user of the device will transfer, in bytes: 512, 1024, 2048 or 4096. A device whose
     /// own blocks are larger offers those, up to 4096 bytes. One of even larger blocks goes through the page cache.
     pub block_size: u32,
-    /// Whether other programs are kept from the file by a lock (`flock`): from writing it, and unless
+    /// Whether other programs are kept from the file by locks (`flock` and QEMU's): from writing it, and unless
     /// `read_only` from reading it too.
     pub lock: bool,
 }
