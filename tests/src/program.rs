@@ -47,13 +47,16 @@ impl Served {
     /// # Panics
     /// When it ends before it has printed them.
     pub fn start(args: impl IntoIterator<Item = impl AsRef<OsStr>>, exports: usize) -> Self {
-        let mut child = Command::new(path())
-            .args(["--quiet", "serve"])
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("udm starts");
+        Self::of(Command::new(path()).args(["--quiet", "serve"]).args(args), exports)
+    }
+
+    /// Starts `command`, which becomes a server, and waits for `exports` URIs on its stdout.
+    ///
+    /// # Panics
+    /// When it ends before it has printed them.
+    pub fn of(command: &mut Command, exports: usize) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut child = child.expect("udm starts");
         let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let uris: Vec<String> = lines.take(exports).map(|line| line.expect("a line of the server")).collect();
         assert_eq!(uris.len(), exports, "the server ended before it served: {:?}", child.wait());

@@ -274,3 +274,22 @@ fn a_bench_measures_every_way_at_every_size_and_draws_it() {
     assert_refused(&run(["bench", "--rounds", "0"]), "31 would do");
     assert_refused(&run(["bench", "stack", "--sector-size", "1000"]), "sector_size");
 }
+
+#[test]
+fn a_number_of_clients_that_no_server_has_is_refused_by_name() {
+    let folder = tempfile::TempDir::with_prefix("udm-connections-").unwrap();
+    let address = format!("unix:{}", folder.path().join("sock").display());
+    let words = |most| {
+        ["serve", "--table", "d=0 8 linear ram:1M 0", "--nbd", &address, "--max-connections", most]
+            .map(str::to_owned)
+    };
+    for most in ["0", "121", "100000"] {
+        let output = run(words(most));
+        assert_eq!(output.status.code(), Some(2));
+        assert_refused(&output, &format!("--max-connections {most}: a server takes from 1 to 120 clients"));
+    }
+    // The twin: both borders serve.
+    for most in ["1", "120"] {
+        Served::start(&words(most)[1..], 1).stop();
+    }
+}

@@ -42,6 +42,9 @@ impl Flags {
     pub const PREFLUSH: Self = Self(1 << 1);
     /// For [`Op::WriteZeroes`]: keep the range allocated (`REQ_NOUNMAP`).
     pub const NO_UNMAP: Self = Self(1 << 2);
+    /// For [`Op::WriteZeroes`]: end with [`NotSupported`](crate::Status::NotSupported) at once, with nothing changed,
+    /// rather than write zeros as data (`BLKDEV_ZERO_NOFALLBACK`).
+    pub const FAST: Self = Self(1 << 3);
 
     /// Whether all of `other` are in the set.
     pub const fn has(self, other: Self) -> bool {

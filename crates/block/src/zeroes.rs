@@ -58,6 +58,10 @@ impl Device for WriteZeroes {
         if bio.op() != Op::WriteZeroes {
             return crate::submit(&self.lower, bio);
         }
+        if bio.flags().has(Flags::FAST) {
+            // Writing is what it does not want, and the device says by itself where it would.
+            return crate::submit(&self.lower, bio);
+        }
         let Some(end) = bio.end() else { return bio.complete(Status::IoErr) };
         let pad = Zeroing {
             next: bio.sector(),

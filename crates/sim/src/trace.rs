@@ -111,8 +111,12 @@ impl Event {
 }
 
 /// The wishes that a bio can have, with the kernel's names.
-const WISHES: [(Flags, &str); 3] =
-    [(Flags::FUA, "fua"), (Flags::PREFLUSH, "preflush"), (Flags::NO_UNMAP, "no-unmap")];
+const WISHES: [(Flags, &str); 4] = [
+    (Flags::FUA, "fua"),
+    (Flags::PREFLUSH, "preflush"),
+    (Flags::NO_UNMAP, "no-unmap"),
+    (Flags::FAST, "fast"),
+];
 
 fn bits(flags: Flags) -> u8 {
     (0..).zip(WISHES).map(|(bit, (wish, _))| u8::from(flags.has(wish)) << bit).sum()

@@ -107,6 +107,7 @@ pub const IO_PATH: &[&str] = &[
     "crates/dm/src/targets/crypt/iv/tcw.rs",
     "crates/export/src/nbd/server/request.rs",
     "crates/export/src/nbd/server/socket.rs",
+    "crates/export/src/nbd/server/steps.rs",
     "crates/export/src/nbd/wire/transmission.rs",
 ];
 

@@ -248,6 +248,18 @@ impl<P: Pad> PadBio<P> {
         self.bio_mut().own_mut().len = len.0 as usize;
     }
 
+    /// Makes it about `len` bytes of its memory, from byte `at` on: for a driver that does several I/Os, one after another,
+    /// with parts of one buffer. It is not under way.
+    ///
+    /// # Panics
+    /// Where it has less memory.
+    pub fn set_window(&mut self, at: usize, len: usize) {
+        let all: usize = self.runs().iter().map(Span::len).sum();
+        assert!(at <= all && len <= all - at, "{len} bytes at {at} leave the {all} bytes of a bio");
+        let own = self.bio_mut().own_mut();
+        (own.skip, own.len) = (at, len);
+    }
+
     /// Takes its pages back; its data is empty then.
     pub fn take_pages(&mut self) -> Option<Pages> {
         let own = self.bio_mut().own_mut();

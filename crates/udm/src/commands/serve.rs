@@ -14,7 +14,7 @@ use udm_block::memory::{Heap, Source};
 use udm_dm::managed::ManagedDevice;
 use udm_dm::table::Table;
 use udm_export::nbd::address::Address;
-use udm_export::nbd::server::{Attendant, Export, MAX_CONNECTIONS, Server, Stopper};
+use udm_export::nbd::server::{Attendant, Export, LIMIT_OF_CONNECTIONS, MAX_CONNECTIONS, Server, Stopper};
 
 use crate::cli::{Failure, ServeArgs, human, print, read_table};
 use crate::control::Control;
@@ -34,11 +34,11 @@ struct Named {
 }
 
 pub(crate) fn run(args: &ServeArgs, json: bool) -> Result<(), Failure> {
+    let most = max_connections(args)?;
     let options = args.open.options(args.read_only);
     let Some(mode) = args.locked else {
         let files = Files::new(&options);
         let devices = open_all(args, &files)?;
-        let most = args.max_connections.unwrap_or(MAX_CONNECTIONS);
         let server = Server::bind(&args.nbd, exports(args, &devices, &(Arc::new(Heap) as Source))?, most);
         let server = server.map_err(Failure::work)?;
         let control = args.control.as_ref().map(|path| control(path, &devices, files)).transpose()?;
@@ -51,12 +51,23 @@ pub(crate) fn run(args: &ServeArgs, json: bool) -> Result<(), Failure> {
     let devices = open_all(args, &files)?;
     locked.look(&files, &args.nbd);
     let exports = exports(args, &devices, &locked.source())?;
-    let most = args.max_connections.unwrap_or(locked::MAX_CONNECTIONS);
     let counters = locked.counters();
     let attendant = Arc::clone(&counters) as Arc<dyn Attendant>;
     let server = Server::bind_sealed(&args.nbd, exports, most, attendant).map_err(Failure::work)?;
     locked.close(devices.len(), most)?;
     serve(args, server, devices, Some(counters), json)
+}
+
+/// How many clients there may be at once.
+fn max_connections(args: &ServeArgs) -> Result<usize, Failure> {
+    match args.max_connections {
+        None if args.locked.is_some() => Ok(locked::MAX_CONNECTIONS),
+        None => Ok(MAX_CONNECTIONS),
+        Some(most @ 1..=LIMIT_OF_CONNECTIONS) => Ok(most),
+        Some(most) => Err(Failure::request(format!(
+            "--max-connections {most}: a server takes from 1 to {LIMIT_OF_CONNECTIONS} clients at once"
+        ))),
+    }
 }
 
 /// Listens for `udm dm`.

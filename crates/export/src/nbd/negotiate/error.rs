@@ -14,11 +14,13 @@ pub enum NegotiationError {
         /// The client's flags.
         found: ClientFlags,
     },
-    /// The client does not speak fixed newstyle.
-    #[error("the client sent the flags {found}, it should speak fixed newstyle (flag 0x1)")]
+    /// The client does not speak fixed newstyle, and so takes no reply to an option.
+    #[error(
+        "the client sent {option} without the flag of fixed newstyle (0x1), only NBD_OPT_EXPORT_NAME can be answered so"
+    )]
     NotFixedNewstyle {
-        /// The client's flags.
-        found: ClientFlags,
+        /// The option.
+        option: OptionCode,
     },
     /// What should be an option is something else.
     #[error("the client lost step: {0}")]

@@ -1,7 +1,7 @@
 //! The server's side of the handshake, from the greeting to the transmission phase, as a state machine without I/O.
 //!
 //! Whoever owns the socket sends [`GREETING`], then feeds what arrives to [`Negotiation::input`] and sends what it
-//! answers. Fixed newstyle is required. Served are `NBD_OPT_EXPORT_NAME`, `NBD_OPT_GO`, `NBD_OPT_INFO`, `NBD_OPT_LIST`
+//! answers. A client without fixed newstyle is served by `NBD_OPT_EXPORT_NAME` alone. Served are `NBD_OPT_EXPORT_NAME`, `NBD_OPT_GO`, `NBD_OPT_INFO`, `NBD_OPT_LIST`
 //! and `NBD_OPT_ABORT`; every other option is answered `NBD_REP_ERR_UNSUP`, its data skipped.
 //!
 //! A hostile client gets nowhere: what is held of an unfinished message is at most [`MAX_OPTION_DATA`] bytes, one call
@@ -65,6 +65,8 @@ pub struct Negotiation<'a> {
     held: Vec<u8>,
     options_seen: u32,
     no_zeroes: bool,
+    /// The client speaks fixed newstyle. One that does not can read no reply to an option.
+    is_fixed: bool,
 }
 
 /// What is due next.
@@ -115,13 +117,27 @@ pub struct Chosen {
     pub knows_block_sizes: bool,
 }
 
+impl Chosen {
+    /// The block that the client has promised to keep to, in bytes: 1 where it has promised nothing.
+    pub(crate) fn least_block(&self, exports: &[ExportInfo]) -> u32 {
+        if self.knows_block_sizes { exports[self.export].block_sizes.min } else { 1 }
+    }
+}
+
 impl<'a> Negotiation<'a> {
     /// A handshake that has sent [`GREETING`] and offers these exports; the first is the default one, which the empty
     /// name chooses.
     ///
     /// The caller has checked them with [`check_exports`].
     pub fn new(exports: &'a [ExportInfo]) -> Self {
-        Self { exports, state: State::ClientFlags, held: Vec::new(), options_seen: 0, no_zeroes: false }
+        Self {
+            exports,
+            state: State::ClientFlags,
+            held: Vec::new(),
+            options_seen: 0,
+            no_zeroes: false,
+            is_fixed: false,
+        }
     }
 
     /// Takes bytes that the client sent, and appends the answer to `out`.
@@ -192,9 +208,7 @@ impl<'a> Negotiation<'a> {
         if !found.without(ClientFlags::KNOWN).is_empty() {
             return Err(NegotiationError::UnknownClientFlags { found });
         }
-        if !found.contains(ClientFlags::FIXED_NEWSTYLE) {
-            return Err(NegotiationError::NotFixedNewstyle { found });
-        }
+        self.is_fixed = found.contains(ClientFlags::FIXED_NEWSTYLE);
         self.no_zeroes = found.contains(ClientFlags::NO_ZEROES);
         Ok(())
     }
@@ -212,6 +226,9 @@ impl<'a> Negotiation<'a> {
                 return Err(NegotiationError::NameTooLong { length });
             }
             return Ok(State::Data(header));
+        }
+        if !self.is_fixed {
+            return Err(NegotiationError::NotFixedNewstyle { option });
         }
         if length > MAX_SKIPPED_DATA {
             return Err(NegotiationError::AbsurdOption { option, length });

@@ -229,8 +229,20 @@ fn an_option_with_too_much_data_is_skipped_and_refused() {
 fn flags_that_were_not_offered_end_the_session() {
     let error = NegotiationError::UnknownClientFlags { found: ClientFlags::from_bits(7) };
     expect("unknown", &[b"\0\0\0\x07"], &[], &(Err(error), 0));
-    let error = NegotiationError::NotFixedNewstyle { found: ClientFlags::from_bits(2) };
-    expect("newstyle", &[b"\0\0\0\x02"], &[], &(Err(error), 0));
+}
+
+/// Section "Client flags": such a client knows `NBD_OPT_EXPORT_NAME` alone, and no reply to an option.
+#[test]
+fn a_client_without_fixed_newstyle_is_served_by_export_name_alone() {
+    let name = b"IHAVEOPT\0\0\0\x01\0\0\0\x04disk";
+    let size_and_flags = b"\0\0\0\0\0\x10\0\0\0\x0d";
+    expect("no zeroes", &[b"\0\0\0\x02", name], &[size_and_flags], &chosen(0, false));
+    expect("zeroes", &[b"\0\0\0\0", name], &[size_and_flags, &[0; 124]], &chosen(0, false));
+    for option in [OptionCode::List, OptionCode::Abort, OptionCode::Go, OptionCode::Other(77)] {
+        let header = OptionHeader { option, length: 0 }.encode();
+        let error = NegotiationError::NotFixedNewstyle { option };
+        expect("another option", &[b"\0\0\0\0", &header], &[], &(Err(error), 0));
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Nothing here waits but `Queue::wait`: not for the disk, not for the client, not for memory. A request that finds no
 //! memory is held, and nothing more is received, until a reply has gone out.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,15 +13,14 @@ use std::time::{Duration, Instant};
 use udm_block::memory::Source;
 use udm_block::mempool::NoReserve;
 use udm_block::queue::{Interest, PollFlags, Queue};
-use udm_block::{
-    Alloc, BioSet, BioSetOptions, Bytes, DeviceRef, Op, PadBio, PagePool, PagePoolOptions, submit,
-};
+use udm_block::{BioSet, BioSetOptions, PadBio, PagePool, PagePoolOptions, Status};
 
 use super::export::{Export, LONGEST};
 use super::input::{Input, Received};
 use super::replies::Replies;
-use super::request::{Pending, Work, work};
+use super::request::{LONGEST_TAKEN, Work, work};
 use super::socket;
+use super::steps::Pending;
 use crate::nbd::wire::{Command, ErrorNumber, Request, WireError};
 
 /// How many requests of a client are under way or wait to be answered at once.
@@ -74,8 +74,13 @@ pub(super) enum Hangup {
     #[error("{0}")]
     Wire(#[from] WireError),
     /// A write that is too long even to be skipped.
-    #[error("a write of {0} bytes, of which even the refusal would cost too much; the longest is {LONGEST}")]
+    #[error(
+        "a write of {0} bytes, of which even the refusal would cost too much; the longest is {LONGEST_TAKEN}"
+    )]
     TooLong(u32),
+    /// A long read failed after its first bytes were sent, and there is no other way to say so.
+    #[error("the device failed in the middle of a read that was being sent: {0}")]
+    Torn(Status),
     /// The connection broke.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -85,11 +90,13 @@ pub(super) enum Hangup {
 }
 
 /// What the bytes that come next are.
-enum Next {
+pub(super) enum Next {
     /// A request.
     Header,
     /// The data of a write, whose bio has `filled` bytes of it.
-    Data { bio: PadBio<Pending>, work: Work, filled: usize },
+    Data { bio: PadBio<Pending>, filled: usize },
+    /// The data of a long write's next piece, once its bio is back from the device.
+    Piece,
     /// The data of a write that is refused.
     Skip { left: usize, cookie: u64, error: ErrorNumber },
     /// Whatever comes has to wait: there was no memory for this one.
@@ -98,7 +105,7 @@ enum Next {
 
 /// Whether to go on with the input.
 #[derive(PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     /// There may be more to do.
     More,
     /// Nothing to do until something comes or ends.
@@ -108,24 +115,34 @@ enum Step {
 /// The transmission phase with one client.
 pub(super) struct Connection<'a> {
     socket: BorrowedFd<'a>,
-    queue: &'a Queue,
-    export: &'a Export,
+    pub(super) queue: &'a Queue,
+    pub(super) export: &'a Export,
     stop: &'a AtomicBool,
+    /// The least block that the client has promised to keep to, in bytes.
+    min: u32,
+    /// The longest buffer, in bytes.
+    pub(super) longest: usize,
     input: Input,
-    under_way: usize,
+    /// How many requests are on their way through the device, or wait for their place among the writes.
+    pub(super) under_way: usize,
+    /// How a long read failed that is half sent.
+    pub(super) torn: Option<Status>,
     // What holds bios comes before the pools that these go home to: fields are dropped in this order.
-    next: Next,
-    replies: Replies,
-    bios: BioSet<Pending>,
-    pages: PagePool,
+    /// Writes that wait for others to the same blocks.
+    pub(super) waiting: VecDeque<PadBio<Pending>>,
+    pub(super) next: Next,
+    pub(super) replies: Replies,
+    pub(super) bios: BioSet<Pending>,
+    pub(super) pages: PagePool,
 }
 
 impl<'a> Connection<'a> {
-    /// Begins with what the handshake has left in `input`.
+    /// Begins with what the handshake has left in `input`. `chosen` are the export and the least block that the client
+    /// has promised to keep to.
     pub(super) fn new(
         socket: BorrowedFd<'a>,
         queue: &'a Queue,
-        export: &'a Export,
+        chosen: (&'a Export, u32),
         stop: &'a AtomicBool,
         input: Input,
         room: &Room,
@@ -149,10 +166,14 @@ impl<'a> Connection<'a> {
         Ok(Self {
             socket,
             queue,
-            export,
+            export: chosen.0,
             stop,
+            min: chosen.1,
+            longest: room.longest,
             input,
             under_way: 0,
+            torn: None,
+            waiting: VecDeque::with_capacity(DEPTH),
             next: Next::Header,
             replies: Replies::new(DEPTH),
             bios: BioSet::new(&bios, source, ())?,
@@ -215,8 +236,8 @@ impl<'a> Connection<'a> {
                 *deadline = Some(Instant::now() + patience);
             }
             self.collect();
-            let may_send = deadline.is_some_and(|end| Instant::now() < end);
-            if !may_send || self.replies.send(self.socket).is_err() {
+            let may_send = self.torn.is_none() && deadline.is_some_and(|end| Instant::now() < end);
+            if !may_send || self.send().is_err() {
                 *deadline = None;
                 self.replies.clear();
             }
@@ -233,7 +254,10 @@ impl<'a> Connection<'a> {
     fn serve(&mut self) -> Hangup {
         loop {
             self.collect();
-            if let Err(error) = self.replies.send(self.socket) {
+            if let Some(status) = self.torn {
+                return Hangup::Torn(status);
+            }
+            if let Err(error) = self.send() {
                 return error.into();
             }
             match self.take_input() {
@@ -250,20 +274,20 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Answers what has ended.
-    fn collect(&mut self) {
-        while let Some(bio) = self.queue.take_ended() {
-            let bio = self.bios.claim(bio).expect("this thread has no bios of another set");
-            self.under_way -= 1;
-            self.replies.push_ended(bio);
+    /// Sends what the socket takes, and has long reads go on whose last piece is sent.
+    fn send(&mut self) -> io::Result<()> {
+        self.replies.send(self.socket)?;
+        if let Some(bio) = self.replies.take_goes_on() {
+            self.read_on(bio);
         }
+        Ok(())
     }
 
     /// Sends I/O on its way, and waits for the client or for I/O.
     fn wait(&self, receives: bool, timeout: Option<Duration>) -> io::Result<()> {
         let mut events = PollFlags::empty();
         events.set(PollFlags::IN, receives);
-        events.set(PollFlags::OUT, !self.replies.is_empty());
+        events.set(PollFlags::OUT, self.replies.are_due());
         let client = &mut [Interest::new(self.socket, events)];
         // Without a wish the socket is left out: a hang-up that is not waited for would end every wait at once.
         let fds = if events.is_empty() { &mut client[..0] } else { &mut client[..] };
@@ -277,7 +301,7 @@ impl<'a> Connection<'a> {
                 return Ok(false);
             }
             if self.step()? == Step::Wait {
-                return Ok(!matches!(self.next, Next::Held { .. }));
+                return Ok(!matches!(self.next, Next::Held { .. } | Next::Piece));
             }
         }
     }
@@ -286,7 +310,11 @@ impl<'a> Connection<'a> {
     fn step(&mut self) -> Result<Step, Hangup> {
         match std::mem::replace(&mut self.next, Next::Header) {
             Next::Header => self.header(),
-            Next::Data { bio, work, filled } => self.data(bio, work, filled),
+            Next::Data { bio, filled } => self.data(bio, filled),
+            Next::Piece => {
+                self.next = Next::Piece;
+                Ok(Step::Wait)
+            }
             Next::Skip { left, cookie, error } => self.skip(left, cookie, error),
             Next::Held { work, cookie } => Ok(self.begin(work, cookie)),
         }
@@ -306,7 +334,7 @@ impl<'a> Connection<'a> {
         if request.command == Command::Disc {
             return Err(Hangup::Clean);
         }
-        match work(&request, self.export) {
+        match work(&request, self.export, self.min) {
             Ok(work) => Ok(self.begin(work, request.cookie)),
             Err(error) => self.refuse(&request, error),
         }
@@ -325,50 +353,18 @@ impl<'a> Connection<'a> {
         Ok(Step::More)
     }
 
-    /// Makes the bio of a request, and submits it unless its data is to come first.
-    fn begin(&mut self, work: Work, cookie: u64) -> Step {
-        let Some(bio) = self.make(&work, cookie) else {
-            self.next = Next::Held { work, cookie };
-            return Step::Wait;
-        };
-        if work.op == Op::Write {
-            self.next = Next::Data { bio, work, filled: 0 };
-        } else {
-            self.submit(bio, work);
-        }
-        Step::More
-    }
-
-    /// A bio with the memory that it needs, when there is enough.
-    fn make(&self, work: &Work, cookie: u64) -> Option<PadBio<Pending>> {
-        let pages = if work.op.has_data() { Some(self.pages.alloc(work.len, Alloc::NoWait)?) } else { None };
-        let pad = Pending { cookie, replies_with_data: work.op == Op::Read };
-        let mut bio = self.bios.alloc(pad, Alloc::NoWait).ok()?;
-        bio.set_home(self.queue.home());
-        bio.prepare(work.op, work.flags, work.sector);
-        match pages {
-            Some(pages) => bio.set_pages(pages, work.len),
-            None => bio.set_range(work.len),
-        }
-        Some(bio)
-    }
-
-    fn submit(&mut self, bio: PadBio<Pending>, work: Work) {
-        self.under_way += 1;
-        let writes_zeroes = work.op == Op::WriteZeroes && work.may_write_zeroes;
-        let device: &DeviceRef = if writes_zeroes { &self.export.with_zeroes } else { &self.export.device };
-        submit(device, bio.into_bio());
-    }
-
     /// Receives the data of a write.
-    fn data(&mut self, bio: PadBio<Pending>, work: Work, filled: usize) -> Result<Step, Hangup> {
+    fn data(&mut self, bio: PadBio<Pending>, filled: usize) -> Result<Step, Hangup> {
         let (got, received) = self.input.fill(self.socket, bio.data().after(filled))?;
         let filled = filled + got;
-        if Bytes(filled as u64) == work.len {
-            self.submit(bio, work);
+        if filled as u64 == bio.pad().len() {
+            if bio.pad().left() > 0 {
+                self.next = Next::Piece;
+            }
+            self.start(bio);
             return Ok(Step::More);
         }
-        self.next = Next::Data { bio, work, filled };
+        self.next = Next::Data { bio, filled };
         if received == Received::End { Err(Hangup::Vanished) } else { Ok(Step::Wait) }
     }
 

@@ -1,14 +1,18 @@
 //! What is served: a device under a name.
 
+use std::sync::Arc;
+
 use udm_block::memory::Source;
 use udm_block::mempool::NoReserve;
 use udm_block::zeroes::WriteZeroes;
-use udm_block::{DeviceRef, Geometry, SECTOR_SIZE};
+use udm_block::{DeviceRef, Geometry};
 
+use super::guard::Guard;
 use crate::nbd::negotiate::ExportInfo;
 use crate::nbd::wire::{BlockSizes, TransmissionFlags};
 
-/// The longest read or write that a client may ask for, in bytes, unless the device takes less at once.
+/// The longest read or write that clients are told of, in bytes, unless the device takes less at once. A longer one, of up
+/// to 32 MiB, goes piece by piece.
 pub const LONGEST: u32 = 4 << 20;
 /// What a client does well to ask for at least, in bytes.
 const PREFERRED: u32 = 4096;
@@ -16,6 +20,10 @@ const PREFERRED: u32 = 4096;
 /// A device that is served under a name.
 pub struct Export {
     pub(super) info: ExportInfo,
+    /// The longest read or write that clients are told of, unless the device takes less at once.
+    longest: u32,
+    /// Shared by all exports of the device.
+    pub(super) guard: Arc<Guard>,
     /// The device as it is.
     pub(super) device: DeviceRef,
     /// The device with zeros written where it has no operation for them.
@@ -35,37 +43,52 @@ impl Export {
         source: &Source,
     ) -> Result<Self, NoReserve> {
         let geometry = device.geometry();
-        let size = geometry.size.0 * SECTOR_SIZE as u64;
-        let mut info = ExportInfo::new(name, size, flags(&geometry, read_only));
+        let mut info = ExportInfo::new(name, size(&geometry), flags(&geometry, read_only));
         info.description = description.into();
-        let min = geometry.logical_block;
-        let max = LONGEST.min(geometry.max_transfer / min * min);
-        info.block_sizes = BlockSizes { min, preferred: PREFERRED.min(max).max(min), max };
+        info.block_sizes = block_sizes(&geometry, LONGEST);
         let with_zeroes = WriteZeroes::over(DeviceRef::clone(&device), source)?;
-        Ok(Self { info, device, with_zeroes })
+        let guard = Arc::new(Guard::new());
+        Ok(Self { info, longest: LONGEST, guard, device, with_zeroes })
     }
 
     /// The same with reads and writes of at most `longest` bytes.
     #[must_use]
     pub fn of_at_most(mut self, longest: u32) -> Self {
-        let sizes = &mut self.info.block_sizes;
-        sizes.max = sizes.max.min(longest / sizes.min * sizes.min).max(sizes.min);
-        sizes.preferred = sizes.preferred.min(sizes.max);
+        self.longest = longest;
+        self.info.block_sizes = block_sizes(&self.device.geometry(), longest);
         self
     }
 
-    /// What a client that connects now is told: the device may have another size and other abilities than it had.
+    /// Has the exports of one device know of each other's writes.
+    pub(super) fn share_guards(exports: &mut [Self]) {
+        for at in 1..exports.len() {
+            let (earlier, later) = exports.split_at_mut(at);
+            let is_same = |other: &&Self| Arc::ptr_eq(&other.device, &later[0].device);
+            if let Some(same) = earlier.iter().find(is_same) {
+                later[0].guard = Arc::clone(&same.guard);
+            }
+        }
+    }
+
+    /// What a client that connects now is told: the device may have another size, other blocks and other abilities than
+    /// it had.
     pub(super) fn info_now(&self) -> ExportInfo {
         let mut info = self.info.clone();
-        info.size = self.size();
-        let read_only = self.is_read_only();
-        info.flags = flags(&self.device.geometry(), read_only);
+        let geometry = self.device.geometry();
+        info.size = size(&geometry);
+        info.flags = flags(&geometry, self.is_read_only());
+        info.block_sizes = self.sizes();
         info
     }
 
     /// How long the device is now, in bytes.
     pub(super) fn size(&self) -> u64 {
-        self.device.geometry().size.bytes().0
+        size(&self.device.geometry())
+    }
+
+    /// The device's block now, what is fast, and the longest read or write that it takes at once, in bytes.
+    pub(super) fn sizes(&self) -> BlockSizes {
+        block_sizes(&self.device.geometry(), self.longest)
     }
 
     /// The name.
@@ -76,6 +99,19 @@ impl Export {
     pub(super) fn is_read_only(&self) -> bool {
         self.info.flags.contains(TransmissionFlags::READ_ONLY)
     }
+}
+
+/// The bytes that clients can reach: whole blocks.
+fn size(geometry: &Geometry) -> u64 {
+    let block = u64::from(geometry.logical_block);
+    geometry.size.bytes().0 / block * block
+}
+
+/// What a client does well to keep to.
+fn block_sizes(geometry: &Geometry, longest: u32) -> BlockSizes {
+    let min = geometry.logical_block;
+    let max = longest.min(geometry.max_transfer) / min * min;
+    BlockSizes { min, preferred: PREFERRED.min(max).max(min), max }
 }
 
 /// What the device lets a client do.

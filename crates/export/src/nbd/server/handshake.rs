@@ -72,7 +72,8 @@ pub(super) fn handshake(
                 return Ok(Some(chosen));
             }
             Progress::Closed => {
-                send(socket, end, &mut out)?;
+                // A client that sent NBD_OPT_ABORT need not wait for the answer.
+                let _ = send(socket, end, &mut out);
                 return Ok(None);
             }
         }

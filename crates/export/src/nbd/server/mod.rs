@@ -5,20 +5,26 @@
 //! | `listen` | sockets that listen |
 //! | `handshake` | [`Negotiation`](super::negotiate::Negotiation) over a socket |
 //! | `connection` | the transmission phase: the loop of a queue thread |
-//! | `request` | from a request on the wire to a bio |
+//! | `request` | from a request on the wire to what it asks of the device |
+//! | `steps` | the steps of a request that is long, or has parts of blocks |
+//! | `progress` | a request's way through its steps to its reply |
+//! | `guard` | which writes to the same blocks wait for each other |
 //! | `replies` | from bios that ended to the wire |
 //! | `sealed` | connections that take all of their memory before their first request |
 //! | `input`, `socket` | bytes from and to the socket |
 
 mod connection;
 mod export;
+mod guard;
 mod handshake;
 mod input;
 mod listen;
+mod progress;
 mod replies;
 mod request;
 mod sealed;
 mod socket;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -52,6 +58,9 @@ const THREAD_NAME: &str = "udm-nbd";
 
 /// How many clients there may be at once, unless it is said.
 pub const MAX_CONNECTIONS: usize = 16;
+
+/// The most clients that there may be at once: each has a queue thread, and others need some too.
+pub const LIMIT_OF_CONNECTIONS: usize = udm_block::queue::MAX_QUEUES - 8;
 
 /// Why a server could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -130,18 +139,23 @@ impl Server {
 
     fn make(
         addresses: &[Address],
-        exports: Vec<Export>,
+        mut exports: Vec<Export>,
         max_connections: usize,
         attendant: Option<Arc<dyn Attendant>>,
     ) -> Result<Self, ServeError> {
         let infos: Vec<_> = exports.iter().map(|export| export.info.clone()).collect();
         check_exports(&infos)?;
+        Export::share_guards(&mut exports);
+        let max_connections = max_connections.min(LIMIT_OF_CONNECTIONS);
+        for export in &exports {
+            export.guard.reserve(max_connections * DEPTH);
+        }
         let listeners = addresses.iter().map(Listener::bind).collect::<Result<_, _>>()?;
         let shared = Shared {
             exports,
             source: Arc::new(Heap),
             attendant,
-            max_connections: max_connections.min(udm_block::queue::MAX_QUEUES - 8),
+            max_connections,
             patience: Patience { handshake: Duration::from_secs(30), goodbye: Duration::from_secs(5) },
             stop: AtomicBool::new(false),
             bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(io::Error::from)?,
@@ -267,15 +281,16 @@ impl Shared {
         let mut input = Input::new();
         let end = Deadline { queue: &queue, stop: &self.stop, at: Instant::now() + self.patience.handshake };
         let infos: Vec<ExportInfo> = self.exports.iter().map(Export::info_now).collect();
-        let chosen = match handshake(client.as_fd(), &end, &infos, &mut input) {
-            Ok(Some(chosen)) => &self.exports[chosen.export],
+        let (chosen, min) = match handshake(client.as_fd(), &end, &infos, &mut input) {
+            Ok(Some(chosen)) => (&self.exports[chosen.export], chosen.least_block(&infos)),
             Ok(None) | Err(HandshakeError::Stopped) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         tracing::info!(peer, export = chosen.name(), "a client connected");
         let supply = Supply::new(&self.source, self.attendant.as_deref());
         let (room, source) = (supply.room(), supply.source());
-        let connection = Connection::new(client.as_fd(), &queue, chosen, &self.stop, input, room, &source)?;
+        let connection =
+            Connection::new(client.as_fd(), &queue, (chosen, min), &self.stop, input, room, &source)?;
         supply.begin(&connection)?;
         let hangup = connection.run(self.patience.goodbye);
         supply.end();

@@ -4,15 +4,17 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use udm_block::{PadBio, Status};
+use udm_block::{Flags, Op, PadBio, Status};
 
-use super::request::Pending;
 use super::socket::Gather;
+use super::steps::{self, Pending};
 use crate::nbd::wire::{ErrorNumber, SimpleReply};
 
 /// A reply: its header, and the bio whose data follows it.
 struct Reply {
     header: [u8; SimpleReply::SIZE],
+    /// Whether the header is due: not where a long read goes on.
+    begins: bool,
     data: Option<PadBio<Pending>>,
 }
 
@@ -21,18 +23,26 @@ pub(super) struct Replies {
     queue: VecDeque<Reply>,
     /// Bytes of the first one that are sent.
     sent: usize,
+    /// A long read whose last piece is sent: its next one is due.
+    goes_on: Option<PadBio<Pending>>,
+    /// Nothing else can be sent before the next piece of a long read.
+    is_within: bool,
 }
 
 impl Reply {
+    fn header(&self) -> &[u8] {
+        if self.begins { &self.header } else { &[] }
+    }
+
     fn len(&self) -> usize {
-        self.header.len() + self.data.as_ref().map_or(0, |bio| bio.len().0 as usize)
+        self.header().len() + self.data.as_ref().map_or(0, |bio| bio.len().0 as usize)
     }
 }
 
 impl Replies {
     /// Room for `depth` replies, made once.
     pub(super) fn new(depth: usize) -> Self {
-        Self { queue: VecDeque::with_capacity(depth), sent: 0 }
+        Self { queue: VecDeque::with_capacity(depth), sent: 0, goes_on: None, is_within: false }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -43,23 +53,45 @@ impl Replies {
         self.queue.is_empty()
     }
 
-    /// Answers a request that made no bio.
-    pub(super) fn push(&mut self, cookie: u64, error: Option<ErrorNumber>) {
-        self.queue.push_back(Reply { header: SimpleReply { error, cookie }.encode(), data: None });
+    /// Whether the socket is waited for.
+    pub(super) fn are_due(&self) -> bool {
+        !self.queue.is_empty() && !self.is_within
     }
 
-    /// Answers the request of a bio that ended.
-    pub(super) fn push_ended(&mut self, bio: PadBio<Pending>) {
+    /// A long read that goes on, now that its last piece is sent.
+    pub(super) fn take_goes_on(&mut self) -> Option<PadBio<Pending>> {
+        self.goes_on.take()
+    }
+
+    /// Answers a request that has no data.
+    pub(super) fn push(&mut self, cookie: u64, error: Option<ErrorNumber>) {
+        let header = SimpleReply { error, cookie }.encode();
+        self.queue.push_back(Reply { header, begins: true, data: None });
+    }
+
+    /// Answers the request of a bio that ended: with data, where it has read some.
+    pub(super) fn push_ended(&mut self, mut bio: PadBio<Pending>) {
         let pad = bio.pad();
-        let (cookie, error) = (pad.cookie, error_number(bio.status()));
-        let data = (pad.replies_with_data && error.is_none()).then_some(bio);
-        self.queue.push_back(Reply { header: SimpleReply { error, cookie }.encode(), data });
+        let is_fast = pad.work.flags.has(Flags::FAST);
+        let (cookie, error) = (pad.cookie, error_number(bio.status(), is_fast));
+        if pad.work.op != Op::Read || error.is_some() {
+            return self.push(cookie, error);
+        }
+        let begins = pad.is_first();
+        steps::show_data(&mut bio);
+        let reply = Reply { header: SimpleReply { error, cookie }.encode(), begins, data: Some(bio) };
+        if begins {
+            return self.queue.push_back(reply);
+        }
+        self.queue.push_front(reply);
+        self.is_within = false;
     }
 
     /// Forgets everything: there is nobody to send it to.
     pub(super) fn clear(&mut self) {
         self.queue.clear();
-        self.sent = 0;
+        self.goes_on = None;
+        (self.sent, self.is_within) = (0, false);
     }
 
     /// Sends what the socket takes.
@@ -67,16 +99,19 @@ impl Replies {
     /// # Errors
     /// What the system says; a full socket is none.
     pub(super) fn send(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
-        while !self.queue.is_empty() {
+        while self.are_due() {
             let mut gather = Gather::new();
             let mut skip = self.sent;
             for reply in &self.queue {
                 if !gather.has_room_for(1 + udm_block::bio::INLINE_SPANS) {
                     break;
                 }
-                gather.push_bytes(&reply.header, &mut skip);
+                gather.push_bytes(reply.header(), &mut skip);
                 if let Some(bio) = &reply.data {
                     bio.data().for_each(|run| gather.push(run, &mut skip));
+                    if bio.pad().left() > 0 {
+                        break;
+                    }
                 }
             }
             match gather.send(socket) {
@@ -92,23 +127,25 @@ impl Replies {
     /// Drops the replies that are sent, and so gives their memory back.
     fn advance(&mut self, sent: usize) {
         self.sent += sent;
-        while let Some(first) = self.queue.front() {
-            if self.sent < first.len() {
-                break;
-            }
+        while !self.is_within
+            && let Some(first) = self.queue.front()
+            && self.sent >= first.len()
+        {
             self.sent -= first.len();
-            self.queue.pop_front();
+            let data = self.queue.pop_front().and_then(|reply| reply.data);
+            self.goes_on = data.filter(|bio| bio.pad().left() > 0);
+            self.is_within = self.goes_on.is_some();
         }
     }
 }
 
-/// The protocol's number for how a bio ended.
-pub(super) fn error_number(status: Status) -> Option<ErrorNumber> {
+/// The protocol's number for how a bio ended. `NBD_ENOTSUP` means that zeros are not fast, and nothing else.
+pub(super) fn error_number(status: Status, is_fast: bool) -> Option<ErrorNumber> {
     Some(match status {
         Status::Ok => return None,
         Status::NoSpace => ErrorNumber::NoSpc,
-        Status::NotSupported => ErrorNumber::NotSup,
-        Status::Invalid => ErrorNumber::Inval,
+        Status::NotSupported if is_fast => ErrorNumber::NotSup,
+        Status::Invalid | Status::NotSupported => ErrorNumber::Inval,
         Status::Protection => ErrorNumber::Perm,
         Status::DevResource => ErrorNumber::NoMem,
         Status::IoErr | Status::Medium | Status::Offline => ErrorNumber::Io,

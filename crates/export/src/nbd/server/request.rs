@@ -1,43 +1,33 @@
-//! From a request on the wire to a bio, or to the error that it is answered with.
+//! From a request on the wire to what it asks of the device, or to the error that it is answered with.
 
-use udm_block::queue;
-use udm_block::{Bytes, Flags, Op, Pad, PadBio, SECTOR_SIZE, Sector};
+use std::ops::Range;
+
+use udm_block::{Flags, Op};
 
 use super::export::Export;
-use crate::nbd::wire::{Command, CommandFlags, ErrorNumber, Request};
+use crate::nbd::wire::{BlockSizes, Command, CommandFlags, ErrorNumber, Request};
 
-/// The pad of a client's bio: how to answer it.
-pub(super) struct Pending {
-    pub(super) cookie: u64,
-    pub(super) replies_with_data: bool,
-}
-
-impl Pad for Pending {
-    type Context = ();
-
-    fn end_io(bio: PadBio<Self>) {
-        queue::deliver(bio);
-    }
-}
+/// The longest read or write, in bytes: what the protocol has every server take of clients that asked for no sizes.
+pub(super) const LONGEST_TAKEN: u32 = BlockSizes::DEFAULT.max;
 
 /// What a good request asks of the device.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Work {
     pub(super) op: Op,
     pub(super) flags: Flags,
-    pub(super) sector: Sector,
-    pub(super) len: Bytes,
-    /// Whether zeros may be written where the device has no operation for them.
-    pub(super) may_write_zeroes: bool,
+    /// The bytes that it is about; of a flush none.
+    pub(super) bytes: Range<u64>,
 }
 
-/// What `request` asks of `export`, or why it is refused (section "Request types" of the protocol).
+/// What `request` asks of `export`, or why it is refused (section "Request types" of the protocol). `min` is the least
+/// block that the client has promised to keep to.
 ///
 /// # Errors
 /// The number that the client is answered with.
-pub(super) fn work(request: &Request, export: &Export) -> Result<Work, ErrorNumber> {
+pub(super) fn work(request: &Request, export: &Export, min: u32) -> Result<Work, ErrorNumber> {
+    // DF is for structured replies, which no client of ours has.
     let (op, allowed) = match request.command {
-        Command::Read => (Op::Read, CommandFlags::DF),
+        Command::Read => (Op::Read, CommandFlags::NONE),
         Command::Write => (Op::Write, CommandFlags::NONE),
         Command::Flush => (Op::Flush, CommandFlags::NONE),
         Command::Trim => (Op::Discard, CommandFlags::NONE),
@@ -51,40 +41,33 @@ pub(super) fn work(request: &Request, export: &Export) -> Result<Work, ErrorNumb
     if op.is_write() && export.is_read_only() {
         return Err(ErrorNumber::Perm);
     }
-    let len = Bytes(u64::from(request.length));
-    if op != Op::Flush {
-        check_range(request, op, export)?;
+    if op == Op::Flush {
+        return if request.offset == 0 && request.length == 0 {
+            Ok(Work { op, flags: Flags::NONE, bytes: 0..0 })
+        } else {
+            Err(ErrorNumber::Inval)
+        };
     }
-    let mut flags = Flags::NONE;
-    if op.is_write() && request.flags.contains(CommandFlags::FUA) {
-        flags |= Flags::FUA;
+    let bytes = range(request, op, export, min)?;
+    let wished = |wish, flag| if request.flags.contains(wish) { flag } else { Flags::NONE };
+    let mut flags =
+        wished(CommandFlags::NO_HOLE, Flags::NO_UNMAP) | wished(CommandFlags::FAST_ZERO, Flags::FAST);
+    if op.is_write() {
+        flags |= wished(CommandFlags::FUA, Flags::FUA);
     }
-    if request.flags.contains(CommandFlags::NO_HOLE) {
-        flags |= Flags::NO_UNMAP;
-    }
-    Ok(Work {
-        op,
-        flags,
-        sector: Sector(if op == Op::Flush { 0 } else { request.offset / SECTOR_SIZE as u64 }),
-        len: if op == Op::Flush { Bytes(0) } else { len },
-        may_write_zeroes: !request.flags.contains(CommandFlags::FAST_ZERO),
-    })
+    Ok(Work { op, flags, bytes })
 }
 
-/// Whether the range is on the export and on its blocks.
-fn check_range(request: &Request, op: Op, export: &Export) -> Result<(), ErrorNumber> {
+/// The bytes of the request, where they are on the export and on the blocks that the client promised.
+fn range(request: &Request, op: Op, export: &Export, min: u32) -> Result<Range<u64>, ErrorNumber> {
     let end = request.offset.checked_add(u64::from(request.length));
-    if end.is_none_or(|end| end > export.size()) {
+    let Some(end) = end.filter(|end| *end <= export.size()) else {
         let grows = matches!(op, Op::Write | Op::WriteZeroes);
         return Err(if grows { ErrorNumber::NoSpc } else { ErrorNumber::Inval });
-    }
-    let block = u64::from(export.info.block_sizes.min);
-    let on_blocks = request.offset.is_multiple_of(block) && u64::from(request.length).is_multiple_of(block);
-    if request.length == 0 || !on_blocks {
+    };
+    let keeps_promise = request.offset.is_multiple_of(min.into()) && request.length.is_multiple_of(min);
+    if request.length == 0 || !keeps_promise || op.has_data() && request.length > LONGEST_TAKEN {
         return Err(ErrorNumber::Inval);
     }
-    if op.has_data() && request.length > export.info.block_sizes.max {
-        return Err(if op == Op::Read { ErrorNumber::Overflow } else { ErrorNumber::Inval });
-    }
-    Ok(())
+    Ok(request.offset..end)
 }

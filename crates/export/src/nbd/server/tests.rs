@@ -5,6 +5,8 @@ mod hostile;
 mod idle;
 mod listening;
 mod requests;
+mod sizes;
 mod stopping;
 mod support;
+mod unaligned;
 mod vanishing;

@@ -23,7 +23,9 @@ pub struct VolumeArgs {
     /// The bits of the volume key [default: 512 for xts, 256 else]
     #[arg(short = 's', long, value_name = "BITS", value_parser = parse_bits)]
     pub key_size: Option<usize>,
-    /// The bytes that share one IV [default: 4096 where the data are whole sectors of it, else 512]
+    /// The bytes that share one IV [default: 4096 where the data are whole sectors of it, else 512]. 512 where the volume
+    /// holds an image with a partition table or a file system of 512-byte sectors, and the kernel is to open it: its
+    /// device has blocks of this size. udm serves any size by NBD, but a write of a part of a sector costs a read
     #[arg(long, value_name = "BYTES")]
     pub sector_size: Option<u32>,
     /// A label

@@ -24,6 +24,10 @@ pub(super) enum Manner {
     Held(Mutex<Vec<Bio>>),
     /// On the spot, with this.
     Fails(Status),
+    /// On the spot; from this byte on with an error.
+    FailsFrom(u64),
+    /// On the spot; it refuses zeros, though it said that it has an operation for them.
+    Zeroless,
     /// It has a fault: a read of sector 7 panics.
     Faulty,
 }
@@ -48,7 +52,7 @@ pub(super) struct Store {
 
 /// A device in memory.
 pub(super) struct Ram {
-    geometry: Geometry,
+    geometry: Mutex<Geometry>,
     pub(super) store: Arc<Store>,
     manner: Manner,
 }
@@ -75,7 +79,7 @@ impl Ram {
     pub(super) fn new(geometry: Geometry, manner: Manner) -> Arc<Self> {
         let size = geometry.size.bytes().0 as usize;
         let store = Store { bytes: Mutex::new(vec![0; size]), ..Store::default() };
-        Arc::new(Self { geometry, store: Arc::new(store), manner })
+        Arc::new(Self { geometry: Mutex::new(geometry), store: Arc::new(store), manner })
     }
 
     /// A device that ends its bios from another thread.
@@ -90,6 +94,11 @@ impl Ram {
 
     pub(super) fn held(geometry: Geometry) -> Arc<Self> {
         Self::new(geometry, Manner::Held(Mutex::default()))
+    }
+
+    /// Gives it other limits, as a table that is reloaded does.
+    pub(super) fn set_geometry(&self, geometry: Geometry) {
+        *self.geometry.lock().unwrap() = geometry;
     }
 
     /// How many bios wait to be told.
@@ -141,7 +150,7 @@ impl Store {
 
 impl Device for Ram {
     fn geometry(&self) -> Geometry {
-        self.geometry
+        *self.geometry.lock().unwrap()
     }
 
     fn submit(&self, bio: Bio) {
@@ -155,7 +164,11 @@ impl Device for Ram {
             Manner::Held(held) => held.lock().unwrap().push(bio),
             Manner::Fails(status) => bio.complete(*status),
             Manner::Faulty if bio.op() == Op::Read && bio.sector().0 == 7 => panic!("a fault, on purpose"),
-            Manner::Inline | Manner::Faulty => self.store.carry_out(bio),
+            Manner::Zeroless if bio.op() == Op::WriteZeroes => bio.complete(Status::NotSupported),
+            Manner::FailsFrom(at) if offset >= *at => bio.complete(Status::IoErr),
+            Manner::Inline | Manner::FailsFrom(_) | Manner::Zeroless | Manner::Faulty => {
+                self.store.carry_out(bio);
+            }
         }
     }
 }

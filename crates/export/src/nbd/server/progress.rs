@@ -1,0 +1,128 @@
+//! A request's way from its first step to its reply.
+
+use udm_block::{Alloc, Bytes, Flags, Op, PadBio, Sector, submit};
+
+use super::connection::{Connection, Next, Step};
+use super::guard::Place;
+use super::request::Work;
+use super::steps::{self, Pending};
+use crate::nbd::wire::ErrorNumber;
+
+impl Connection<'_> {
+    /// Takes a request on: it goes to the device, unless its data is to come first.
+    pub(super) fn begin(&mut self, mut work: Work, cookie: u64) -> Step {
+        let sizes = self.export.sizes();
+        let block = u64::from(sizes.min);
+        let is_partial = !(work.bytes.start.is_multiple_of(block) && work.bytes.end.is_multiple_of(block));
+        if is_partial && work.op == Op::Discard {
+            // What a trim does with parts of blocks is the server's choice (section "Request types").
+            work.bytes = work.bytes.start.next_multiple_of(block)..work.bytes.end / block * block;
+            if work.bytes.is_empty() {
+                self.replies.push(cookie, None);
+                return Step::More;
+            }
+        }
+        if is_partial && work.flags.has(Flags::FAST) {
+            // Parts of blocks are written as data.
+            self.replies.push(cookie, Some(ErrorNumber::NotSup));
+            return Step::More;
+        }
+        let pending = Pending::new(cookie, work.clone(), block, sizes.max.into(), self.longest as u64);
+        let Some(mut bio) = self.make(pending) else {
+            self.next = Next::Held { work, cookie };
+            return Step::Wait;
+        };
+        if work.op == Op::Write {
+            steps::show_data(&mut bio);
+            self.next = Next::Data { bio, filled: 0 };
+        } else {
+            self.start(bio);
+        }
+        Step::More
+    }
+
+    /// A bio with the memory that it needs, when there is enough.
+    fn make(&self, pending: Pending) -> Option<PadBio<Pending>> {
+        let (op, len) = (pending.work.op, Bytes(pending.memory()));
+        let pages = if len.0 > 0 { Some(self.pages.alloc(len, Alloc::NoWait)?) } else { None };
+        let mut bio = self.bios.alloc(pending, Alloc::NoWait).ok()?;
+        bio.set_home(self.queue.home());
+        bio.prepare(op, Flags::NONE, Sector(0));
+        if let Some(pages) = pages {
+            bio.set_pages(pages, len);
+        }
+        Some(bio)
+    }
+
+    /// Begins a piece of a request: a write waits for those to the same blocks that it must not cross.
+    pub(super) fn start(&mut self, mut bio: PadBio<Pending>) {
+        self.under_way += 1;
+        let pad = bio.pad_mut();
+        if matches!(pad.work.op, Op::Write | Op::WriteZeroes) {
+            let guard = &self.export.guard;
+            pad.place = guard.enter(&pad.blocks(), pad.is_partial(), self.queue.home());
+            if !guard.may_begin(&pad.place) {
+                return self.waiting.push_back(bio);
+            }
+        }
+        self.submit(bio);
+    }
+
+    /// Sends the next step of a request to the device.
+    fn submit(&self, mut bio: PadBio<Pending>) {
+        steps::prepare(&mut bio);
+        let zeroes = bio.op() == Op::WriteZeroes;
+        let device = if zeroes { &self.export.with_zeroes } else { &self.export.device };
+        submit(device, bio.into_bio());
+    }
+
+    /// Has a long read go on, whose last piece is sent.
+    pub(super) fn read_on(&mut self, mut bio: PadBio<Pending>) {
+        steps::next_piece(&mut bio);
+        self.start(bio);
+    }
+
+    /// Takes what has ended: to its next step, or to its reply. Then begins the writes that need not wait any more.
+    pub(super) fn collect(&mut self) {
+        while let Some(bio) = self.queue.take_ended() {
+            let mut bio = self.bios.claim(bio).expect("this thread has no bios of another set");
+            if bio.status().is_ok() && steps::next_step(&mut bio) {
+                self.submit(bio);
+            } else {
+                self.under_way -= 1;
+                let place = std::mem::replace(&mut bio.pad_mut().place, Place::None);
+                self.export.guard.leave(place);
+                self.ended(bio);
+            }
+        }
+        for _ in 0..self.waiting.len() {
+            let Some(bio) = self.waiting.pop_front() else { return };
+            if self.export.guard.may_begin(&bio.pad().place) {
+                self.submit(bio);
+            } else {
+                self.waiting.push_back(bio);
+            }
+        }
+    }
+
+    /// A piece of a request has ended, and with its last one the request.
+    fn ended(&mut self, mut bio: PadBio<Pending>) {
+        let (pad, status) = (bio.pad(), bio.status());
+        let left = pad.left();
+        match pad.work.op {
+            Op::Write if left > 0 && matches!(self.next, Next::Piece) => {
+                self.next = if let Some(error) = super::replies::error_number(status, false) {
+                    Next::Skip { left: left as usize, cookie: pad.cookie, error }
+                } else {
+                    steps::next_piece(&mut bio);
+                    steps::show_data(&mut bio);
+                    Next::Data { bio, filled: 0 }
+                };
+            }
+            // The client is gone, and with it the rest of the data.
+            Op::Write if left > 0 => {}
+            Op::Read if !pad.is_first() && !status.is_ok() => self.torn = Some(status),
+            _ => self.replies.push_ended(bio),
+        }
+    }
+}
