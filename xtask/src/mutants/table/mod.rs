@@ -5,11 +5,12 @@ mod backend;
 mod block;
 mod crypto;
 mod dm;
+mod export;
 mod luks;
 
 use super::Mutant;
 
 /// Every mutant.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    [backend::ALL, block::ALL, crypto::ALL, dm::ALL, luks::ALL].into_iter().flatten()
+    [backend::ALL, block::ALL, crypto::ALL, dm::ALL, export::ALL, luks::ALL].into_iter().flatten()
 }

@@ -31,7 +31,7 @@ mod tests;
 pub use error::ClientError;
 pub use handshake::ListedExport;
 pub use pipeline::{Completion, MAX_IN_FLIGHT};
-pub use socket::Socket;
+pub use socket::{Shutdown, Socket};
 
 use std::time::Duration;
 
@@ -79,6 +79,25 @@ impl Client {
     /// No connection, a server that does not speak our protocol, or one that refuses the export.
     pub fn connect(address: &Address, export: &str) -> Result<Self, ClientError> {
         Self::over(Socket::connect(address, Some(DEFAULT_TIMEOUT))?, export, Some(DEFAULT_TIMEOUT))
+    }
+
+    /// The same, where each wait until the export is chosen takes at most `patience`.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub fn connect_within(address: &Address, export: &str, patience: Duration) -> Result<Self, ClientError> {
+        let patience = patience.min(DEFAULT_TIMEOUT);
+        let mut client = Self::over(Socket::connect(address, Some(patience))?, export, Some(patience))?;
+        client.set_timeout(Some(DEFAULT_TIMEOUT))?;
+        Ok(client)
+    }
+
+    /// What ends the connection from another thread: what waits for the server fails then.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn shutdown_handle(&self) -> Result<Shutdown, ClientError> {
+        self.transport.shutdown_handle()
     }
 
     /// Chooses an export over a socket that is connected. No wait takes longer than `timeout`.

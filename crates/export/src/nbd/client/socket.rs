@@ -3,13 +3,17 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrUnix, SocketFlags, SocketType, recv,
+    sendmsg,
+};
 
 use super::ClientError;
 use crate::nbd::address::Address;
@@ -42,7 +46,7 @@ impl Socket {
     /// What the system said of the last one tried.
     pub fn connect(address: &Address, timeout: Option<Duration>) -> Result<Self, ClientError> {
         let connected = match address {
-            Address::Unix(path) => UnixStream::connect(path).map(Self::Unix),
+            Address::Unix(path) => connect_unix(path, timeout).map(Self::Unix),
             Address::Tcp { host, port } => connect_tcp(host, *port, timeout).map(Self::Tcp),
         };
         connected.map_err(|source| ClientError::Connect { address: address.clone(), source })
@@ -52,6 +56,28 @@ impl Socket {
         match self {
             Self::Unix(stream) => stream.set_read_timeout(timeout),
             Self::Tcp(stream) => stream.set_read_timeout(timeout),
+        }
+    }
+}
+
+/// A server that takes no clients for now has a full queue of them, for which `connect` alone would wait for ever.
+fn connect_unix(path: &Path, timeout: Option<Duration>) -> io::Result<UnixStream> {
+    let Some(timeout) = timeout else { return UnixStream::connect(path) };
+    let end = Instant::now() + timeout;
+    let address = SocketAddrUnix::new(path)?;
+    loop {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) => {
+                let stream = UnixStream::from(socket);
+                stream.set_nonblocking(false)?;
+                return Ok(stream);
+            }
+            Err(Errno::AGAIN) if Instant::now() < end => std::thread::sleep(Duration::from_millis(10)),
+            Err(Errno::AGAIN) => return Err(ErrorKind::TimedOut.into()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
 }
@@ -89,6 +115,18 @@ impl Read for Socket {
     }
 }
 
+/// Ends a connection from another thread.
+#[derive(Debug)]
+pub struct Shutdown(OwnedFd);
+
+impl Shutdown {
+    /// Ends it, as if the server had hung up.
+    pub fn shut_down(self) {
+        // It may be over already.
+        let _ = rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both);
+    }
+}
+
 /// A socket, and what was read from it ahead of time.
 #[derive(Debug)]
 pub(super) struct Transport {
@@ -107,6 +145,11 @@ impl Transport {
         let mut transport = Self { socket, ahead: VecDeque::new(), timeout: None };
         transport.set_timeout(timeout)?;
         Ok(transport)
+    }
+
+    pub(super) fn shutdown_handle(&self) -> Result<Shutdown, ClientError> {
+        let copy = self.socket.as_fd().try_clone_to_owned();
+        copy.map(Shutdown).map_err(|source| ClientError::Io { doing: "taking a handle to it", source })
     }
 
     pub(super) fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<(), ClientError> {
