@@ -159,24 +159,37 @@ fn argon2(
     let bytes = (count * Block::SIZE) as u64;
     blocks.try_reserve_exact(count).map_err(|_| NoMemory { bytes })?;
     blocks.resize(count, Block::new());
-    // Its own threads, not those that live as long as the program: their stacks see the blocks, too.
-    let threads = rayon::ThreadPoolBuilder::new()
-        .num_threads(params.p_cost().clamp(1, processors()) as usize)
-        .exit_handler(|_| stack::wipe())
-        .build();
-    let threads = threads.map_err(|error| Error::Io {
-        what: "starting the threads of argon2".into(),
-        source: std::io::Error::other(error),
-    })?;
+    let lanes = params.p_cost().clamp(1, processors()) as usize;
     let algorithm = match kind {
         Argon2Kind::I => Algorithm::Argon2i,
         Argon2Kind::Id => Algorithm::Argon2id,
     };
     let argon2 = Argon2::new(algorithm, Version::V0x13, params);
     let derive = || argon2.hash_password_into_with_memory(passphrase, salt, key, &mut blocks[..]);
-    let result = threads.install(|| stack::wiped(derive));
+    let result = on_threads(lanes, || stack::wiped(derive));
     blocks.iter_mut().for_each(Zeroize::zeroize);
-    result.map_err(argon2_failed)
+    result?.map_err(argon2_failed)
+}
+
+/// Runs `work` on `count` threads of its own, and returns when all of them have ended: their stacks see what Argon2 works on,
+/// and are wiped on their way out. A pool that is dropped tells its threads to end, and does not wait for it.
+fn on_threads<T: Send>(count: usize, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
+    let mut threads = Vec::with_capacity(count);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(count)
+        .exit_handler(|_| stack::wipe())
+        .spawn_handler(|thread| {
+            threads.push(std::thread::Builder::new().name("argon2".into()).spawn(|| thread.run())?);
+            Ok(())
+        })
+        .build();
+    let result = pool.map(|pool| pool.install(work));
+    let joined = threads.into_iter().map(std::thread::JoinHandle::join).filter(Result::is_err).count();
+    debug_assert_eq!(joined, 0, "a lane's panic is that of `install`");
+    result.map_err(|error| Error::Io {
+        what: format!("starting the {count} threads of Argon2"),
+        source: std::io::Error::other(error),
+    })
 }
 
 /// The threads that can run at once.

@@ -43,4 +43,13 @@ pub const ALL: &[Mutant] = &[
         test: "material_is_gone_before_the_header_forgets_it",
         says: "sectors of the material are left",
     },
+    Mutant {
+        name: "Argon2's threads are not waited for",
+        file: "crates/luks/src/kdf.rs",
+        find: "threads.into_iter().map(std::thread::JoinHandle::join)",
+        replace: "threads.into_iter().take(0).map(std::thread::JoinHandle::join)",
+        build: Build::Tests { package: "udm-luks", target: "--test=lanes" },
+        test: "no_lane_outlives_the_key",
+        says: "a lane's thread still lived",
+    },
 ];
