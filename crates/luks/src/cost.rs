@@ -6,9 +6,10 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use crate::error::Error;
+use crate::error::{Error, Finding};
 use crate::hash::Hash;
 use crate::kdf::{Argon2Kind, KIB_A_LANE, Kdf};
+use crate::memory::{Left, Room};
 use crate::random;
 
 /// The bytes of a new salt.
@@ -24,11 +25,11 @@ pub const MOST_MEMORY_KIB: u32 = 4 << 20;
 /// The most lanes.
 pub const MOST_LANES: u32 = 4;
 /// The memory that a measurement begins with, and goes below only where it must, in KiB.
-const FIRST_MEMORY_KIB: u32 = 64 << 10;
+pub(crate) const FIRST_MEMORY_KIB: u32 = 64 << 10;
 /// What a measurement is worth that took so long, and no shorter.
 const TELLING: Duration = Duration::from_millis(100);
 /// The default of the most memory, in KiB.
-const DEFAULT_MEMORY_KIB: u32 = 1 << 20;
+pub(crate) const DEFAULT_MEMORY_KIB: u32 = 1 << 20;
 /// The default of the time.
 const DEFAULT_TIME: Duration = Duration::from_secs(2);
 
@@ -57,13 +58,14 @@ pub struct KdfOptions {
 }
 
 impl Default for KdfOptions {
-    /// Argon2id for two seconds, over 1 GiB or half of the memory that is free, with a lane a processor up to four.
+    /// Argon2id for two seconds, over 1 GiB or half of the memory that is free ([`Room::choice`]), with a lane a processor up
+    /// to four.
     fn default() -> Self {
         let lanes = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
         Self {
             kind: KdfKind::Argon2(Argon2Kind::Id),
             iterations: None,
-            memory_kib: DEFAULT_MEMORY_KIB.min(half_of_free_kib()).max(LEAST_MEMORY_KIB),
+            memory_kib: Room::here().choice().kib,
             lanes: lanes.min(MOST_LANES),
             time: DEFAULT_TIME,
         }
@@ -82,6 +84,9 @@ impl KdfOptions {
     /// Where a cost is outside its bounds, by the name of cryptsetup's option; and as [`Kdf::derive`], where it is measured.
     pub fn kdf(&self, size: usize) -> Result<Kdf, Error> {
         self.check()?;
+        if let KdfKind::Argon2(_) = self.kind {
+            self.check_room(&Room::here())?;
+        }
         match (self.kind, self.iterations) {
             (KdfKind::Pbkdf2(hash), None) => pbkdf2(hash, iterations_for(hash, size, self.time)?),
             (KdfKind::Pbkdf2(hash), Some(iterations)) => pbkdf2(hash, iterations),
@@ -111,6 +116,18 @@ impl KdfOptions {
         within("--pbkdf-parallel", self.lanes, 1, MOST_LANES)?;
         let least = LEAST_MEMORY_KIB.max(self.lanes * KIB_A_LANE);
         within("--pbkdf-memory", self.memory_kib, least, MOST_MEMORY_KIB)
+    }
+
+    /// Whether there is room for the memory, before any of it is taken.
+    fn check_room(&self, room: &Room) -> Result<(), Error> {
+        let Left { kib, limit } = &room.most;
+        if u64::from(self.memory_kib) <= *kib {
+            return Ok(());
+        }
+        let why = format!("{limit} leaves {kib} KiB");
+        let hint =
+            "raise that limit, give less (which makes passphrases cheaper to guess), or --pbkdf pbkdf2";
+        Err(Error::NoRoom(Finding::new("--pbkdf-memory", format!("{} KiB", self.memory_kib), why, hint)))
     }
 
     /// Measures Argon2, from little memory on: what is measured last is no more than an eighth of the aim, or is it.
@@ -183,22 +200,6 @@ fn measured(kdf: &Kdf, size: usize) -> Result<Duration, Error> {
     Ok(begin.elapsed())
 }
 
-/// Half of the memory that can be had without swapping, in KiB; what the control group leaves, where that is less.
-fn half_of_free_kib() -> u32 {
-    let free = || -> Option<u64> {
-        let told = std::fs::read_to_string("/proc/meminfo").ok()?;
-        let line = told.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-        line.split_whitespace().next()?.parse().ok()
-    };
-    let group = |name: &str| -> Option<u64> {
-        std::fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse().ok()
-    };
-    let group = group("memory.max").zip(group("memory.current"));
-    let left = group.map_or(u64::MAX, |(most, used)| most.saturating_sub(used) >> 10);
-    let free = free().unwrap_or(2 * u64::from(FIRST_MEMORY_KIB)).min(left);
-    u32::try_from(free / 2).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,6 +230,23 @@ mod tests {
             println!("{kdf:?}: {took:?}");
             assert!(took > time / 8 && took < time * 8, "{took:?}");
         }
+    }
+
+    /// The twin is the same with memory that everybody has.
+    #[test]
+    fn memory_that_is_not_there_is_refused_before_it_is_taken() {
+        let room = |kib| {
+            let left = Left { kib, limit: crate::memory::Limit::AddressSpace };
+            Room { free: left.clone(), most: left }
+        };
+        let options = KdfOptions { memory_kib: 1 << 20, ..KdfOptions::default() };
+        let error = options.check_room(&room(1000)).unwrap_err();
+        let told = error.to_string();
+        assert!(
+            told.contains("--pbkdf-memory is 1048576 KiB") && told.contains("ulimit -v) leaves 1000 KiB"),
+            "{told}"
+        );
+        options.check_room(&room(1 << 20)).unwrap();
     }
 
     #[test]

@@ -67,6 +67,9 @@ pub enum Error {
     /// The header asks for more memory or time than it may have. Nothing of it was done.
     #[error("over the limit: {0}")]
     OverLimit(Box<Finding>),
+    /// A key slot needs more memory than there is. Nothing of it was taken.
+    #[error("not enough memory: {0}")]
+    NoRoom(Box<Finding>),
     /// No key slot opens.
     #[error("{}", wrong_passphrase(tried, left_out))]
     WrongPassphrase {
@@ -112,7 +115,7 @@ impl Error {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Io { .. } | Self::NoMemory(_) | Self::Cipher { .. } => Fault::Machine,
+            Self::Io { .. } | Self::NoMemory(_) | Self::NoRoom(_) | Self::Cipher { .. } => Fault::Machine,
             Self::NoHeader | Self::Damaged(_) => Fault::Header,
             Self::Unsupported(_) => Fault::Unsupported,
             Self::OverLimit(_) => Fault::Hostile,
@@ -127,6 +130,7 @@ impl Error {
             Self::Damaged(finding)
             | Self::Unsupported(finding)
             | Self::OverLimit(finding)
+            | Self::NoRoom(finding)
             | Self::Request(finding) => Some(finding),
             _ => None,
         }

@@ -9,6 +9,7 @@ use zeroize::Zeroize;
 use crate::error::{Error, Finding};
 use crate::hash::Hash;
 use crate::limits::Limits;
+use crate::memory::{Left, Room};
 use crate::secret::{NoMemory, Secret};
 
 /// The least memory of Argon2 for each lane, in KiB (RFC 9106, section 3.1).
@@ -81,6 +82,23 @@ impl Kdf {
             Self::Argon2 { time, memory_kib, lanes, .. } => {
                 check_argon2(path, *time, *memory_kib, *lanes, limits)
             }
+        }
+    }
+
+    /// Whether there is room for its memory. `path` is where the header has it.
+    ///
+    /// # Errors
+    /// [`Error::NoRoom`].
+    pub fn check_room(&self, path: &str, room: &Room) -> Result<(), Error> {
+        let Left { kib, limit } = &room.most;
+        match self {
+            Self::Argon2 { memory_kib, .. } if u64::from(*memory_kib) > *kib => {
+                let why = format!("{limit} leaves {kib} KiB");
+                let hint = "open it where there is more, or have udm luks convert-key --pbkdf-memory make it cheaper there";
+                let found = format!("{memory_kib} KiB");
+                Err(Error::NoRoom(Finding::new(format!("{path}.memory"), found, why, hint)))
+            }
+            _ => Ok(()),
         }
     }
 

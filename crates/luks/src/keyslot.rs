@@ -11,6 +11,7 @@ use crate::error::{Error, Finding};
 use crate::hash::Hash;
 use crate::kdf::Kdf;
 use crate::limits::Limits;
+use crate::memory::Room;
 use crate::random;
 use crate::secret::Secret;
 use crate::source::{ReadAt, Storage};
@@ -134,6 +135,9 @@ impl KeySlot {
         limits: &Limits,
     ) -> Result<Secret, Error> {
         self.kdf.check(&self.kdf_path(), limits)?;
+        if let Kdf::Argon2 { .. } = self.kdf {
+            self.kdf.check_room(&self.kdf_path(), &Room::here())?;
+        }
         let cipher = self.cipher()?;
         let mut material = self.read(source)?;
         let key = self.kdf.derive(passphrase, self.area.key_size)?;

@@ -49,6 +49,7 @@ pub mod limits;
 pub mod locked;
 pub mod luks1;
 pub mod luks2;
+pub mod memory;
 pub mod random;
 pub mod secret;
 pub mod segment;

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use udm_backend::locate::parse_size;
 use udm_luks::hash::Hash;
 use udm_luks::kdf::Argon2Kind;
+use udm_luks::memory::{Choice, Room};
 use udm_luks::{KdfKind, KdfOptions, Version};
 
 use super::KeyArgs;
@@ -115,7 +116,7 @@ pub struct SlotArgs {
     /// How long an unlocking is to take on this machine, in milliseconds
     #[arg(short = 'i', long, value_name = "MS", default_value_t = 2000)]
     pub iter_time: u64,
-    /// The most memory of argon2, in KiB [default: 1048576, or half of what is free]
+    /// The most memory of argon2, in KiB [default: 1048576, or half of what is free, but at least 65536]
     #[arg(long, value_name = "KIB")]
     pub pbkdf_memory: Option<u32>,
     /// The threads of argon2 [default: as many as there are processors, up to 4]
@@ -152,6 +153,13 @@ impl SlotArgs {
             (Some(PbkdfName::Argon2id), _) | (None, Version::Luks2) => KdfKind::Argon2(Argon2Kind::Id),
         };
         let defaults = KdfOptions::default();
+        if let (KdfKind::Argon2(_), None, Choice { kib, why: Some(why) }) =
+            (kind, self.pbkdf_memory, Room::here().choice())
+        {
+            tracing::warn!(
+                "the key slot gets at most {kib} KiB of memory: {why}; --pbkdf-memory says otherwise"
+            );
+        }
         KdfOptions {
             kind,
             iterations: self.pbkdf_force_iterations,
