@@ -25,6 +25,49 @@ enum AreaIv {
     Plain64be,
     Benbi,
     Essiv(HashAlgorithm),
+    Eboiv,
+}
+
+/// A cipher's word in its parts.
+struct Word<'a> {
+    /// The crypto API's name of the cipher.
+    name: String,
+    /// The IV mode; empty where there is none.
+    mode: &'a str,
+    /// What stands behind the colon of the IV mode.
+    option: Option<&'a str>,
+}
+
+impl<'a> Word<'a> {
+    fn read(word: &'a str) -> Self {
+        if let Some(api) = word.strip_prefix("capi:") {
+            // As the kernel has it: the option first, since the name of a hash may have a dash.
+            let (rest, option) =
+                api.rsplit_once(':').map_or((api, None), |(rest, option)| (rest, Some(option)));
+            let (name, mode) = rest.rsplit_once('-').unwrap_or((rest, ""));
+            return Self { name: name.to_owned(), mode, option };
+        }
+        let (cipher, rest) = word.split_once('-').unwrap_or((word, "cbc-plain"));
+        let (chain, iv) = match rest.split_once('-') {
+            Some(parts) => parts,
+            // The form of the first dm-crypt, in which cbc is not said.
+            None if rest == "plain" => ("cbc", "plain"),
+            None => (rest, ""),
+        };
+        let (mode, option) = iv.split_once(':').map_or((iv, None), |(mode, option)| (mode, Some(option)));
+        Self { name: format!("{chain}({cipher})"), mode, option }
+    }
+}
+
+/// `word` without an option that its IV mode does not read, where it has one, and that option: `aes-xts-plain64` and
+/// `sha256` for `aes-xts-plain64:sha256`. Only essiv has an option.
+///
+/// QEMU writes such words where it is given a hash for an IV mode that needs none, and so did those who took essiv's
+/// `:sha256` over to plain64. dm-crypt opens them; cryptsetup opens their key slots by dm-crypt alone.
+pub fn without_idle_option(word: &str) -> Option<(&str, &str)> {
+    let Word { mode, option, .. } = Word::read(word);
+    let option = option.filter(|_| mode != "essiv" && !mode.is_empty())?;
+    Some((&word[..word.len() - option.len() - 1], option))
 }
 
 impl AreaCipher {
@@ -33,47 +76,39 @@ impl AreaCipher {
     /// # Errors
     /// What is wrong with the word, and what would do.
     pub fn parse(word: &str) -> Result<Self, (String, &'static str)> {
-        let (name, iv) = if let Some(api) = word.strip_prefix("capi:") {
-            let (name, iv) = api.rsplit_once('-').unwrap_or((api, ""));
-            (name.to_owned(), iv)
-        } else {
-            let (cipher, rest) = word.split_once('-').unwrap_or((word, "cbc-plain"));
-            let (mode, iv) = match rest.split_once('-') {
-                Some(parts) => parts,
-                // The form of the first dm-crypt, in which cbc is not said.
-                None if rest == "plain" => ("cbc", "plain"),
-                None => (rest, ""),
-            };
-            (format!("{mode}({cipher})"), iv)
-        };
+        let Word { name, mode, option } = Word::read(word);
         let algorithm: Algorithm = name
             .parse()
             .map_err(|error: udm_crypto::AlgorithmError| (error.to_string(), "aes-xts-plain64 would do"))?;
         if algorithm.cipher == Cipher::CipherNull {
-            return Err(("it enciphers nothing".into(), "aes-xts-plain64 would do"));
+            return Err(("it encrypts nothing".into(), "aes-xts-plain64 would do"));
         }
-        Ok(Self { algorithm, iv: Self::iv(algorithm, iv)? })
+        Ok(Self { algorithm, iv: Self::iv(algorithm, mode, option)? })
     }
 
-    fn iv(algorithm: Algorithm, name: &str) -> Result<AreaIv, (String, &'static str)> {
-        let would_do = "plain64 would do, or essiv:sha256 in cbc";
-        Ok(match name {
+    fn iv(algorithm: Algorithm, mode: &str, option: Option<&str>) -> Result<AreaIv, (String, &'static str)> {
+        let has_block_ivs = algorithm.blocks().is_some() && algorithm.iv_size() == algorithm.block_size();
+        let unknown = || {
+            let name = option.map_or(mode.to_owned(), |option| format!("{mode}:{option}"));
+            let why =
+                format!("a key slot cannot have the IV mode {} with this cipher", crate::error::shown(&name));
+            (why, "plain64 would do, or essiv:sha256 in cbc")
+        };
+        Ok(match mode {
             _ if algorithm.mode == Mode::Ecb => AreaIv::Null,
             "null" => AreaIv::Null,
             "plain" => AreaIv::Plain,
             "plain64" => AreaIv::Plain64,
             "plain64be" => AreaIv::Plain64be,
             "benbi" if algorithm.blocks().is_some() => AreaIv::Benbi,
-            _ => {
-                let hash = name.strip_prefix("essiv:").and_then(HashAlgorithm::from_name);
-                let fits = |hash: &HashAlgorithm| {
-                    let is_key = algorithm.cipher.key_sizes().contains(&hash.digest_size());
-                    is_key && algorithm.blocks().is_some() && algorithm.iv_size() == algorithm.block_size()
-                };
-                let hash = hash.filter(fits);
-                let why = || (format!("the IV mode {name:?} is none of its area's cipher here"), would_do);
-                AreaIv::Essiv(hash.ok_or_else(why)?)
+            "eboiv" if has_block_ivs => AreaIv::Eboiv,
+            "essiv" if has_block_ivs => {
+                let hash = option.and_then(HashAlgorithm::from_name);
+                let is_key =
+                    |hash: &HashAlgorithm| algorithm.cipher.key_sizes().contains(&hash.digest_size());
+                AreaIv::Essiv(hash.filter(is_key).ok_or_else(unknown)?)
             }
+            _ => return Err(unknown()),
         })
     }
 
@@ -96,6 +131,7 @@ impl AreaCipher {
         let cipher = cipher.map_err(|error| error.to_string())?;
         let ivs = match self.iv {
             AreaIv::Essiv(hash) => self.essiv(hash, key, sectors.len() / SECTOR_SIZE)?,
+            AreaIv::Eboiv => self.eboiv(key, sectors.len() / SECTOR_SIZE)?,
             _ => Vec::new(),
         };
         let run = [Span::new(sectors)];
@@ -118,29 +154,47 @@ impl AreaCipher {
                 let stride = (SECTOR_SIZE / self.algorithm.cipher.block_size()) as u64;
                 IvRule::CounterBe64 { first: 1u128.to_be_bytes(), stride }
             }
-            AreaIv::Essiv(_) => IvRule::Vector(ivs),
+            AreaIv::Essiv(_) | AreaIv::Eboiv => IvRule::Vector(ivs),
         }
     }
 
-    /// The IVs of `count` sectors: their numbers, enciphered under the hash of the key.
+    /// The IVs of `count` sectors: their numbers, encrypted under the hash of the key.
     fn essiv(self, hash: HashAlgorithm, key: &[u8], count: usize) -> Result<Vec<Iv>, String> {
         let blocks = self.algorithm.blocks().ok_or("no block cipher")?;
-        let cipher = Skcipher::new(Registry::global(), Choice::Best, blocks, &hash.digest(key));
-        let cipher = cipher.map_err(|error| error.to_string())?;
+        let numbers = IvRule::CounterLe64 { first: Iv::default(), stride: 1 };
         let mut ivs = vec![Iv::default(); count];
-        IvRule::CounterLe64 { first: Iv::default(), stride: 1 }.fill(0, &mut ivs);
-        let run = [Span::new(ivs.as_flattened_mut())];
-        let spans = SpanIter::new(&run);
-        let request = Request {
-            direction: Direction::Encrypt,
-            src: spans,
-            dst: spans,
-            unit_size: size_of::<Iv>(),
-            iv: IvRule::Constant(Iv::default()),
-        };
-        cipher.crypt(&request).map_err(|error| error.to_string())?;
+        numbers.fill(0, &mut ivs);
+        encrypt(blocks, &hash.digest(key), &mut ivs, IvRule::Constant(Iv::default()))?;
         Ok(ivs)
     }
+
+    /// The IVs of `count` sectors: the byte that each begins at, encrypted under the key itself.
+    ///
+    /// cryptsetup does so by the block cipher under all of the key, also in xts, whose key is two. Where that is no key of
+    /// the block cipher, it leaves the area to dm-crypt, which encrypts a block of zeros in the volume's own mode.
+    fn eboiv(self, key: &[u8], count: usize) -> Result<Vec<Iv>, String> {
+        let blocks = self.algorithm.blocks().ok_or("no block cipher")?;
+        let places = IvRule::CounterLe64 { first: Iv::default(), stride: SECTOR_SIZE as u64 };
+        let mut ivs = vec![Iv::default(); count];
+        if blocks.check_key_size(key.len()).is_ok() {
+            places.fill(0, &mut ivs);
+            encrypt(blocks, key, &mut ivs, IvRule::Constant(Iv::default()))?;
+        } else {
+            encrypt(self.algorithm, key, &mut ivs, places)?;
+        }
+        Ok(ivs)
+    }
+}
+
+/// Encrypts each of `ivs` by itself.
+fn encrypt(algorithm: Algorithm, key: &[u8], ivs: &mut [Iv], iv: IvRule<'_>) -> Result<(), String> {
+    let cipher = Skcipher::new(Registry::global(), Choice::Best, algorithm, key);
+    let cipher = cipher.map_err(|error| error.to_string())?;
+    let run = [Span::new(ivs.as_flattened_mut())];
+    let spans = SpanIter::new(&run);
+    let direction = Direction::Encrypt;
+    let request = Request { direction, src: spans, dst: spans, unit_size: size_of::<Iv>(), iv };
+    cipher.crypt(&request).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -159,6 +213,12 @@ mod tests {
             ("xchacha12,aes-adiantum-plain64", 32),
             ("capi:xts(aes)-plain64", 64),
             ("aes-plain", 32),
+            ("aes-xts-plain64:sha256", 64),
+            ("aes-cbc-benbi:x", 32),
+            ("aes-cbc-eboiv", 32),
+            ("aes-xts-eboiv", 64),
+            ("capi:cbc(aes)-essiv:sha3-256", 32),
+            ("capi:xts(aes)-plain64:sha256", 64),
         ] {
             let cipher = AreaCipher::parse(word).unwrap_or_else(|(why, _)| panic!("{word}: {why}"));
             assert!(cipher.takes_key_size(key), "{word}");
@@ -188,9 +248,29 @@ mod tests {
             "capi:authenc(hmac(sha256),xts(aes))-plain64",
             "xchacha12,aes-adiantum-essiv:sha256",
             "xchacha12,aes-adiantum-benbi",
+            "xchacha12,aes-adiantum-eboiv",
+            "aes-cbc-lmk:x",
+            "aes-cbc-plain65:sha256",
         ] {
             // "aes" alone is the first dm-crypt's aes-cbc-plain.
             assert_eq!(AreaCipher::parse(word).is_ok(), word == "aes", "{word}");
+        }
+    }
+
+    #[test]
+    fn an_option_that_nobody_reads_changes_nothing_and_is_found() {
+        for (word, without, option) in [
+            ("aes-xts-plain64:sha256", "aes-xts-plain64", "sha256"),
+            ("capi:xts(aes)-plain64:sha3-256", "capi:xts(aes)-plain64", "sha3-256"),
+            ("aes-cbc-benbi:x", "aes-cbc-benbi", "x"),
+            ("aes-cbc-eboiv:", "aes-cbc-eboiv", ""),
+        ] {
+            assert_eq!(without_idle_option(word), Some((without, option)), "{word}");
+            assert_eq!(AreaCipher::parse(word), AreaCipher::parse(without), "{word}");
+        }
+        // The twins: essiv reads its option, and the driver's or the key count's colon is none of an IV mode.
+        for word in ["aes-cbc-essiv:sha256", "capi:cbc(aes)-essiv:sha3-256", "aes-xts-plain64", "aes"] {
+            assert_eq!(without_idle_option(word), None, "{word}");
         }
     }
 }

@@ -8,6 +8,7 @@ use zeroize::Zeroize;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[expect(missing_docs, reason = "each is named as in its standard")]
 pub enum Hash {
+    Md5,
     Sha1,
     Sha224,
     Sha256,
@@ -35,6 +36,7 @@ macro_rules! of_type {
     // Those of the second list have no block-level interface, or work on their last block late.
     ($hash:expr, $D:ident => $eager:expr, $L:ident => $lazy:expr) => {
         match $hash {
+            Hash::Md5 => { type $D = md5::Md5; $eager }
             Hash::Sha1 => { type $D = sha1::Sha1; $eager }
             Hash::Sha224 => { type $D = sha2::Sha224; $eager }
             Hash::Sha256 => { type $D = sha2::Sha256; $eager }
@@ -55,7 +57,8 @@ macro_rules! of_type {
 
 impl Hash {
     /// Every hash.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
+        Self::Md5,
         Self::Sha1,
         Self::Sha224,
         Self::Sha256,
@@ -80,6 +83,7 @@ impl Hash {
     /// cryptsetup's name.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Md5 => "md5",
             Self::Sha1 => "sha1",
             Self::Sha224 => "sha224",
             Self::Sha256 => "sha256",
@@ -150,7 +154,8 @@ mod tests {
         }
     }
 
-    const PBKDF2: [(&str, &str); 14] = [
+    const PBKDF2: [(&str, &str); 15] = [
+        ("md5", "042407b552be345ad6eee2cf2f7ed01dd9662d8f"),
         ("sha1", "ea6c014dc72d6f8ccd1ed92ace1d41f0d8de8957"),
         ("sha224", "93200ffa96c5776d38fa10abdf8f5bfc0054b971"),
         ("sha256", "ae4d0c95af6b46d32d0adff928f06dd02a303f8e"),
@@ -179,10 +184,11 @@ mod tests {
             hash.digest(&[b"abc"], &mut short);
             assert_eq!(short, out[..5]);
         }
-        assert_eq!(Hash::from_name("md5"), None);
+        assert_eq!(Hash::from_name("md4"), None);
     }
 
-    const DIGESTS: [(&str, &str); 14] = [
+    const DIGESTS: [(&str, &str); 15] = [
+        ("md5", "900150983cd24fb0d6963f7d28e17f72"),
         ("sha1", "a9993e364706816aba3e25717850c26c"),
         ("sha224", "23097d223405d8228642a477bda255b3"),
         ("sha256", "ba7816bf8f01cfea414140de5dae2223"),

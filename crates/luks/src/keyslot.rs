@@ -5,7 +5,7 @@ use udm_block::{SECTOR_SIZE, stack};
 use udm_crypto::Direction;
 
 use crate::af;
-use crate::area::AreaCipher;
+use crate::area::{AreaCipher, without_idle_option};
 use crate::cost::KdfOptions;
 use crate::error::{Error, Finding};
 use crate::hash::Hash;
@@ -100,22 +100,39 @@ impl SlotOptions {
     /// Where those that were asked for cannot be.
     pub(crate) fn area_cipher(&self, encryption: &str, key_size: usize) -> Result<(String, usize), Error> {
         let Some((encryption, key_size)) = &self.cipher else {
-            let fits = AreaCipher::parse(encryption).is_ok_and(|cipher| cipher.takes_key_size(key_size));
+            // Without what its IV mode does not read: cryptsetup reads no such area by itself.
+            let encryption = without_idle_option(encryption).map_or(encryption, |(word, _)| word);
+            let cipher = AreaCipher::parse(encryption);
+            let fits = cipher.is_ok_and(|cipher| cipher.takes_key_size(key_size)) && !is_capi(encryption);
             return Ok(if fits {
                 (encryption.into(), key_size)
             } else {
                 (AREA_CIPHER.into(), AREA_KEY_SIZE)
             });
         };
-        let shown = crate::error::shown(encryption);
-        let cipher = AreaCipher::parse(encryption)
-            .map_err(|(why, hint)| Error::request("--keyslot-cipher", &shown, why, hint))?;
+        let refused = |why: String, hint: &str| {
+            Error::request("--keyslot-cipher", crate::error::shown(encryption), why, hint)
+        };
+        if is_capi(encryption) {
+            let why = "cryptsetup opens no key slot with a cipher in this form";
+            return Err(refused(why.into(), "write it as aes-xts-plain64 is written"));
+        }
+        if let Some((word, option)) = without_idle_option(encryption) {
+            let why = format!("its IV mode does not read the option {}", crate::error::shown(option));
+            return Err(refused(why, &format!("write {word}")));
+        }
+        let cipher = AreaCipher::parse(encryption).map_err(|(why, hint)| refused(why, hint))?;
         if !cipher.takes_key_size(*key_size) {
-            let (bits, why) = (key_size * 8, format!("{encryption} has no key of so many bits"));
+            let (bits, why) = (key_size * 8, format!("{encryption} does not take a key of this many bits"));
             return Err(Error::request("--keyslot-key-size", bits, why, "leave it out for the volume's own"));
         }
         Ok((encryption.clone(), *key_size))
     }
+}
+
+/// Whether the cipher is in the kernel's crypto API's form.
+pub(crate) fn is_capi(encryption: &str) -> bool {
+    encryption.starts_with("capi:")
 }
 
 impl KeySlot {

@@ -106,7 +106,7 @@ impl<S: ReadAt> Volume<S> {
     /// What a person should know of the header, though the volume can be opened.
     pub fn notice(&self) -> Option<String> {
         match &self.header {
-            Header::Luks1(_) => None,
+            Header::Luks1(header) => header.notice(),
             Header::Luks2(header) => header.copies.notice(),
         }
     }
@@ -153,6 +153,9 @@ impl<S: ReadAt> Volume<S> {
         passphrase: &[u8],
         limits: &Limits,
     ) -> Result<(u32, Secret), Error> {
+        if let Header::Luks2(header) = &self.header {
+            header.copies.check_readable()?;
+        }
         let (mut tried, mut refused) = (Vec::new(), None);
         for (slot, digest) in candidates {
             let opened = digest.check(limits).and_then(|()| slot.open(&self.source, passphrase, limits));
@@ -180,7 +183,7 @@ impl<S: ReadAt> Volume<S> {
             return Err(Error::Request(Finding::new(name, found, why, hint)));
         }
         if segment.encryption.contains("cipher_null") {
-            let why = "it enciphers nothing, so whoever made this header would read what is written";
+            let why = "it encrypts nothing, so whoever made this header could read what is written";
             let hint = "name it with --table-file, where that is what you want";
             return Err(Error::Unsupported(Finding::new("cipher", shown(&segment.encryption), why, hint)));
         }
@@ -257,7 +260,7 @@ pub(crate) fn luks2_candidates(
         }
         let reason = match (slot.key(), digest) {
             (None, _) if matches!(slot, Slot::Unsupported(_)) => "it needs what udm does not have",
-            (None, _) => "it is none that a passphrase opens",
+            (None, _) => "a passphrase does not open this kind of key slot",
             (_, None) => "no digest tells whether its key is right",
             (_, Some(digest)) if !is_bound(digest) => "its key is not that of the data",
             (Some(slot), Some(digest)) => match &digest.digest {

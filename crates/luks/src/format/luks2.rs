@@ -37,10 +37,10 @@ pub fn write(
     let binary = Binary {
         header_size: options.metadata_size,
         sequence: 0,
-        label: options.label.clone(),
-        subsystem: options.subsystem.clone(),
+        label: (&*options.label).into(),
+        subsystem: (&*options.subsystem).into(),
         checksum: crate::hash::Hash::Sha256,
-        uuid: plan.uuid.clone(),
+        uuid: (&*plan.uuid).into(),
     };
     // What cannot be is found out before anything is destroyed.
     let copies = commit::Copies::encode(binary, &json(plan, &slot, &digest))?;
@@ -52,7 +52,7 @@ pub fn write(
 }
 
 fn json(plan: &Plan, slot: &KeySlot, digest: &Digest) -> Json {
-    let numbered = |number: u32, value| Json::Object(vec![(number.to_string(), value)]);
+    let numbered = |number: u32, value| Json::Object(vec![((&*number.to_string()).into(), value)]);
     Json::object([
         ("keyslots", numbered(slot.id, keyslots::write(slot))),
         ("tokens", Json::Object(Vec::new())),

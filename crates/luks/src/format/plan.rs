@@ -5,9 +5,11 @@ use std::ops::Range;
 use udm_block::SECTOR_SIZE;
 
 use super::options::{FormatOptions, Version};
+use crate::area::without_idle_option;
 use crate::cost::KdfKind;
 use crate::error::{Error, shown};
-use crate::keyslot::{MAX_KEY_SIZE, STRIPES};
+use crate::hash::Hash;
+use crate::keyslot::{MAX_KEY_SIZE, STRIPES, is_capi};
 use crate::luks1;
 use crate::luks2::binary::SIZES;
 use crate::luks2::config::MAX_AREAS;
@@ -95,8 +97,22 @@ fn check_key(options: &FormatOptions) -> Result<(), Error> {
         || cipher.contains("cipher_null")
         || !cipher.bytes().all(|byte| byte.is_ascii_graphic())
     {
-        let why = "it is no cipher that keeps a secret";
+        let why = "it is not a cipher that keeps a secret";
         return Err(Error::request("--cipher", shown(cipher), why, "aes-xts-plain64 would do"));
+    }
+    if let Some((word, option)) = without_idle_option(cipher) {
+        let why =
+            format!("its IV mode does not read the option {}, and some programs refuse it", shown(option));
+        return Err(Error::request("--cipher", shown(cipher), why, format!("write {word}")));
+    }
+    if options.version == Version::Luks1 && is_capi(cipher) {
+        let why = "LUKS1 has no place for a cipher in this form, and no other program would open it";
+        let hint = "write it as aes-xts-plain64 is written, or give --type luks2";
+        return Err(Error::request("--cipher", shown(cipher), why, hint));
+    }
+    if options.hash == Hash::Md5 {
+        let why = "udm opens what others made with it, and makes nothing new: cryptsetup refuses it";
+        return Err(Error::request("--hash", "md5", why, "sha256 would do"));
     }
     if size == 0 || size > MAX_KEY_SIZE {
         let why = format!("a volume key has 8 to {} bits", MAX_KEY_SIZE * 8);
@@ -201,7 +217,7 @@ fn slot(options: &FormatOptions) -> Result<u32, Error> {
 fn area_cipher(options: &FormatOptions) -> Result<(String, usize), Error> {
     let cipher = options.slot.area_cipher(&options.encryption, options.key_size)?;
     if options.version == Version::Luks1 && cipher.0 != options.encryption {
-        let why = "LUKS1 enciphers its key slots with it, and udm cannot";
+        let why = "LUKS1 encrypts its key slots with it, and udm cannot";
         return Err(Error::request("--cipher", &options.encryption, why, "--type luks2 can have it"));
     }
     Ok(cipher)

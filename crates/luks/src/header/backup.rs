@@ -18,9 +18,8 @@ impl<S: ReadAt> Volume<S> {
     /// # Errors
     /// Where its copies are not both whole and the same, or it cannot be read or written.
     pub fn back_up(&self, mut file: impl Write) -> Result<(), Error> {
-        if let Some(notice) = self.notice() {
-            let hint = "a backup of it could not be restored";
-            return Err(Error::request("the header", "of two different copies", notice, hint));
+        if let Header::Luks2(header) = &self.header {
+            header.copies.check()?;
         }
         let (end, mut at) = (self.header.end(), 0);
         let mut buffer = vec![0; PIECE];
@@ -75,8 +74,10 @@ pub fn restore(storage: &mut impl Storage, backup: &[u8]) -> Result<(), Error> {
     let refused = |field: &str, found: String, why: &str| {
         Err(Error::request(field, found, why, "take the backup that was made of this volume"))
     };
-    if let Some(notice) = volume.notice() {
-        return refused("the backup", "damaged".into(), &notice);
+    if let Header::Luks2(header) = volume.header()
+        && let Err(error) = header.copies.check()
+    {
+        return refused("the backup", "damaged".into(), &error.to_string());
     }
     let (header, end) = (volume.header(), volume.header().end());
     if (backup.len() as u64) < end {
@@ -91,13 +92,19 @@ pub fn restore(storage: &mut impl Storage, backup: &[u8]) -> Result<(), Error> {
         let ((old_at, old_sizes), (at, sizes)) = (old.header().data(), header.data());
         let differ = !old_sizes.is_empty() && !sizes.is_empty() && old_sizes != sizes;
         if old_at != at || differ {
-            let found = format!("{at:?}, with a key of {sizes:?} bytes");
-            let why = format!("the device has {old_at:?}, with {old_sizes:?}");
-            return refused("the data's place in the backup", found, &why);
+            let why = format!("those of the device are {}", told(old_at, &old_sizes));
+            return refused("the place of the data in the backup", told(at, &sizes), &why);
         }
     }
     wipe_old(storage, &(0..end))?;
     write(storage, header, &backup[..end as usize])
+}
+
+/// Where the data begin, and the sizes of their keys, in words.
+fn told(at: Option<u64>, sizes: &[usize]) -> String {
+    let at = at.map_or("not said".into(), |at| format!("byte {at}"));
+    let sizes: Vec<_> = sizes.iter().map(ToString::to_string).collect();
+    if sizes.is_empty() { at } else { format!("{at}, with a key of {} bytes", sizes.join(" or ")) }
 }
 
 /// Writes the key slots, then the header itself.

@@ -19,10 +19,10 @@ impl<S: Storage> Volume<S> {
     pub fn set_label(&mut self, label: Option<&str>, subsystem: Option<&str>) -> Result<(), Error> {
         let mut draft = self.luks2("--label")?.draft()?;
         if let Some(label) = label {
-            label.clone_into(&mut draft.binary.label);
+            draft.binary.label = label.into();
         }
         if let Some(subsystem) = subsystem {
-            subsystem.clone_into(&mut draft.binary.subsystem);
+            draft.binary.subsystem = subsystem.into();
         }
         self.commit(draft)
     }
@@ -39,14 +39,14 @@ impl<S: Storage> Volume<S> {
         }
         match &self.header {
             Header::Luks1(header) => {
-                let mut draft = Draft1::of(header);
+                let mut draft = Draft1::of(header)?;
                 draft.set_uuid(&uuid)?;
                 let header = draft.commit(Some(header), &mut self.source)?;
                 self.header = Header::Luks1(Box::new(header));
             }
             Header::Luks2(header) => {
                 let mut draft = header.draft()?;
-                draft.binary.uuid.clone_from(&uuid);
+                draft.binary.uuid = (&*uuid).into();
                 self.commit(draft)?;
             }
         }
@@ -72,12 +72,14 @@ impl<S: Storage> Volume<S> {
     /// Where it is LUKS1, or it cannot be written.
     pub fn set_flags(&mut self, flags: ActivationFlags) -> Result<(), Error> {
         let header = self.luks2("--persistent")?;
-        let mut words: Vec<Json> = Vec::new();
-        let unknown = header.metadata.config.flags.iter().filter(|flag| !ActivationFlags::is_name(flag));
-        words.extend(unknown.map(|flag| Json::from(flag.as_str())));
-        words.extend(flags.names().map(Json::from));
         let mut draft = header.draft()?;
         let config = draft.section("config");
+        let mut words = match config.get("flags") {
+            Some(Json::Array(words)) => words.clone(),
+            _ => Vec::new(),
+        };
+        words.retain(|word| !ActivationFlags::NAMES.iter().any(|name| word.is(name)));
+        words.extend(flags.names().map(Json::from));
         if words.is_empty() {
             config.remove("flags");
         } else {

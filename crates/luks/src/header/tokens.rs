@@ -1,15 +1,21 @@
 //! Tokens: how others get at passphrases. All but their key slots is kept as it came.
 
-use crate::error::Error;
+use crate::error::{Error, shown};
 use crate::luks2::json::Json;
 use crate::source::{ReadAt, Storage};
 use crate::volume::Volume;
+
+/// What would do instead of a token that is refused.
+const WOULD_DO: &str = "import a token as token export prints one";
+/// What the types begin with that are cryptsetup's own, and the one that there is.
+const RESERVED: &str = "luks2-";
+const KEYRING: &str = "luks2-keyring";
 
 /// A token that names a key of the kernel's keyring, which holds the passphrase of these key slots (LUKS2 On-Disk Format
 /// Specification, the tokens object: `luks2-keyring`).
 pub fn keyring_token(description: &str, key_slots: &[u32]) -> Json {
     Json::object([
-        ("type", "luks2-keyring".into()),
+        ("type", KEYRING.into()),
         ("keyslots", Json::references(key_slots)),
         ("key_description", description.into()),
     ])
@@ -37,11 +43,12 @@ impl<S: Storage> Volume<S> {
             Some(id) if replace && draft.section("tokens").get(&id.to_string()).is_some() => id,
             id => draft.free_token(id)?,
         };
+        check(id, &token)?;
         draft.section("tokens").set(&id.to_string(), token);
-        // What is no token is no header that was damaged.
+        // The token is wrong, and no header was damaged.
         let copies = draft.encode().map_err(|error| match error {
             Error::Damaged(mut finding) => {
-                "import a token as token export prints one".clone_into(&mut finding.hint);
+                WOULD_DO.clone_into(&mut finding.hint);
                 Error::Request(finding)
             }
             error => error,
@@ -60,6 +67,34 @@ impl<S: Storage> Volume<S> {
         draft.section("tokens").remove(&id.to_string()).ok_or_else(|| no_such_token(id))?;
         self.commit(draft)
     }
+}
+
+/// Whether cryptsetup would take `token`, as far as that is not a matter of its key slots: a header with one that it does not
+/// take is one that it does not open.
+fn check(id: u32, token: &Json) -> Result<(), Error> {
+    let field = |name: &str| format!("tokens.{id}.{name}");
+    let Some(kind) = token.get("type").and_then(Json::as_str) else {
+        let found = token.get("type").map_or("missing", Json::kind);
+        return Err(Error::request(field("type"), found, "a token has one, in a string", WOULD_DO));
+    };
+    if kind.is_empty() {
+        return Err(Error::request(field("type"), "empty", "a token has one", WOULD_DO));
+    }
+    if !kind.starts_with(RESERVED) {
+        return Ok(());
+    }
+    if kind != KEYRING {
+        let why = format!("types that begin with {RESERVED} are cryptsetup's, which has {KEYRING} alone");
+        return Err(Error::request(field("type"), shown(&kind), why, "give it another type"));
+    }
+    let has_key = token.get("key_description").and_then(Json::as_str).is_some_and(|key| !key.is_empty());
+    let members = if let Json::Object(members) = token { members.len() } else { 0 };
+    if has_key && members == 3 {
+        return Ok(());
+    }
+    let found = format!("{KEYRING} with {members} members");
+    let why = "it has three: type, keyslots, and key_description, a string that is not empty";
+    Err(Error::request(field("type"), found, why, "make it with udm luks token add"))
 }
 
 fn no_such_token(id: u32) -> Error {

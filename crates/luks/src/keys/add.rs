@@ -123,7 +123,7 @@ pub(super) fn add_luks1(
     }
     let id = free_luks1(header, options.id)?;
     let kdf = KdfOptions { kind: KdfKind::Pbkdf2(header.hash), ..options.kdf };
-    let mut draft = Draft1::of(header);
+    let mut draft = Draft1::of(header)?;
     if let Kdf::Pbkdf2 { iterations, salt, .. } = kdf.kdf(header.key_size)? {
         draft.enable(id as usize, iterations, &salt);
     }
@@ -136,11 +136,15 @@ pub(super) fn add_luks1(
 
 /// The number of a key slot of LUKS1 that is not in use.
 fn free_luks1(header: &luks1::Header, wanted: Option<u32>) -> Result<u32, Error> {
-    let is_free = |id: &u32| header.slots.get(*id as usize).is_some_and(Option::is_none);
+    let is_free = |id: &u32| header.is_free(*id as usize);
     if let Some(id) = wanted {
         let hint = "leave it out for the first that is free";
         return match header.slots.get(id as usize) {
-            Some(None) => Ok(id),
+            Some(None) if is_free(&id) => Ok(id),
+            Some(None) => {
+                let why = "it is marked as neither free nor in use";
+                Err(Error::request("--key-slot", id, why, hint))
+            }
             Some(Some(_)) => Err(Error::request("--key-slot", id, "this key slot is in use", hint)),
             None => Err(Error::request("--key-slot", id, "key slots have the numbers 0 to 7", hint)),
         };

@@ -59,7 +59,7 @@ impl<S: ReadAt> Volume<S> {
                 return Ok(VolumeKey { key_slot: None, digest: id, key });
             }
         }
-        let why = "it is no key of this volume";
+        let why = "it is not a key of this volume";
         Err(Error::request("--volume-key-file", format!("{} bytes", key.len()), why, "give its own key"))
     }
 

@@ -62,7 +62,7 @@ impl<S: Storage> Volume<S> {
     fn destroy(&mut self, slots: &[u32]) -> Result<(), Error> {
         match &self.header {
             Header::Luks1(header) => {
-                let mut draft = Draft1::of(header);
+                let mut draft = Draft1::of(header)?;
                 let mut areas = Vec::new();
                 for id in slots {
                     let slot = header.slots.get(*id as usize).and_then(Option::as_ref);

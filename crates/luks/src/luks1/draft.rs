@@ -16,7 +16,7 @@ use super::{DISABLED, ENABLED, HEADER_SIZE, Header, KEY_SLOTS, SALT_SIZE, SLOT_S
 use crate::digest::Digest;
 use crate::error::{Error, shown};
 use crate::hash::Hash;
-use crate::keyslot::STRIPES;
+use crate::keyslot::{STRIPES, is_capi};
 use crate::luks2::binary::MAGIC;
 use crate::source::Storage;
 
@@ -50,7 +50,7 @@ impl Draft {
     /// Where a text does not fit.
     pub fn new(parts: &Parts<'_>) -> Result<Self, Error> {
         let mut draft = Self([0; HEADER_SIZE]);
-        let Some((name, mode)) = parts.encryption.split_once('-').filter(|(name, _)| *name != "capi:") else {
+        let Some((name, mode)) = parts.encryption.split_once('-').filter(|(name, _)| !is_capi(name)) else {
             let why = "LUKS1 has a name, a dash, and a mode";
             return Err(Error::request("--cipher", shown(parts.encryption), why, "aes-xts-plain64 would do"));
         };
@@ -75,8 +75,17 @@ impl Draft {
         Ok(draft)
     }
 
-    /// The header as it is.
-    pub fn of(header: &Header) -> Self {
+    /// The header as it is, to be changed.
+    ///
+    /// # Errors
+    /// Where a key slot that is not in use is wrong.
+    pub fn of(header: &Header) -> Result<Self, Error> {
+        header.check_writable()?;
+        Ok(Self::unchecked(header))
+    }
+
+    /// The same, whatever is wrong with it: to repair it.
+    pub(super) fn unchecked(header: &Header) -> Self {
         Self(header.bytes)
     }
 
@@ -97,6 +106,30 @@ impl Draft {
         let at = Self::place(id).start;
         self.put_number(at, DISABLED);
         self.put(at + 4, &[0; 4 + SALT_SIZE]);
+    }
+
+    /// Disables key slot `id` and gives it the place and the stripes that a new one has.
+    pub(super) fn free(&mut self, id: usize, offset: u32) {
+        self.disable(id);
+        let at = Self::place(id).start;
+        self.put_number(at + 40, offset);
+        self.put_number(at + 44, STRIPES as u32);
+    }
+
+    /// Sets the cipher's mode.
+    ///
+    /// # Errors
+    /// Where it does not fit.
+    pub(super) fn set_mode(&mut self, mode: &str) -> Result<(), Error> {
+        self.put_text("cipher-mode", 40, 32, mode)
+    }
+
+    /// Sets the name of the hash.
+    ///
+    /// # Errors
+    /// Where it does not fit.
+    pub(super) fn set_hash(&mut self, hash: &str) -> Result<(), Error> {
+        self.put_text("hash-spec", 72, 32, hash)
     }
 
     /// Sets the UUID.

@@ -2,6 +2,8 @@
 //! section 2.1).
 
 pub(crate) mod draft;
+mod repair;
+mod unused;
 
 use std::num::NonZeroU32;
 
@@ -49,10 +51,12 @@ pub struct Header {
     pub key_size: usize,
     /// The digest of the volume key.
     pub digest: Digest,
-    /// The UUID, as text.
+    /// The UUID, as text; what is not UTF-8 in it is U+FFFD.
     pub uuid: String,
     /// The key slots; `None` where one is not in use.
     pub slots: [Option<KeySlot>; KEY_SLOTS],
+    /// What is wrong with those that are not in use. The volume opens, and is not changed before it is repaired.
+    pub faults: Vec<Finding>,
     /// The header itself.
     bytes: [u8; HEADER_SIZE],
 }
@@ -98,14 +102,16 @@ impl Header {
             payload_offset: number(bytes, 104),
             key_size,
             digest,
-            uuid: text(bytes, "uuid", 168, 40)?,
+            uuid: String::from_utf8_lossy(field(bytes, 168, 40)).into_owned(),
             slots: Default::default(),
+            faults: Vec::new(),
             bytes: *bytes,
         };
         for id in 0..KEY_SLOTS {
             header.slots[id] = header.slot(bytes, id)?;
         }
         header.check_overlaps()?;
+        header.faults = unused::faults(&header);
         Ok(header)
     }
 
@@ -127,11 +133,7 @@ impl Header {
 
     /// Where the areas of all key slots end, in use or not, in bytes; where the data begin at the latest.
     pub fn end(&self) -> u64 {
-        let areas = (0..KEY_SLOTS).map(|id| {
-            let at = SLOTS + id * SLOT_SIZE;
-            let size = self.key_size as u64 * u64::from(number(&self.bytes, at + 44));
-            u64::from(number(&self.bytes, at + 40)) * SECTOR_SIZE as u64 + size
-        });
+        let areas = (0..KEY_SLOTS).map(|id| self.area(id).end);
         let end = areas.max().unwrap_or(0).max(HEADER_SIZE as u64).next_multiple_of(AREA_ALIGNMENT);
         match self.segment().offset {
             0 => end.min(MAX_END),
@@ -145,11 +147,8 @@ impl Header {
         let path = format!("key-slot-{id}");
         match number(bytes, at) {
             ENABLED => {}
-            DISABLED => return Ok(None),
-            other => {
-                let why = format!("it is neither enabled ({ENABLED:#010x}) nor disabled ({DISABLED:#010x})");
-                return Err(damaged(format!("{path}.active"), format_args!("{other:#010x}"), why));
-            }
+            // What is marked as neither is no more tried than what is free: others open all the same.
+            _ => return Ok(None),
         }
         let iterations = iterations(bytes, &format!("{path}.iterations"), at + 4)?;
         let salt = bytes[at + 8..at + 8 + SALT_SIZE].to_vec();
@@ -214,10 +213,17 @@ fn iterations(bytes: &[u8; HEADER_SIZE], field: &str, at: usize) -> Result<NonZe
 
 /// The text at `at`, which ends with a zero byte or with its field.
 fn text(bytes: &[u8; HEADER_SIZE], field: &str, at: usize, len: usize) -> Result<String, Error> {
-    let bytes = &bytes[at..at + len];
-    let bytes = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    let bytes = self::field(bytes, at, len);
     match std::str::from_utf8(bytes) {
         Ok(text) if text.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(text.to_owned()),
-        _ => Err(damaged(field, shown(&String::from_utf8_lossy(bytes)), "it is no word")),
+        _ => {
+            let found = shown(&String::from_utf8_lossy(bytes));
+            Err(damaged(field, found, "letters, digits and signs of ASCII were expected"))
+        }
     }
+}
+
+/// The bytes at `at`, up to a zero byte or to the end of their field.
+fn field(bytes: &[u8; HEADER_SIZE], at: usize, len: usize) -> &[u8] {
+    bytes[at..at + len].split(|byte| *byte == 0).next().unwrap_or_default()
 }

@@ -3,6 +3,7 @@
 
 use subtle::ConstantTimeEq;
 
+use super::json::Text;
 use crate::error::{Error, Finding, shown};
 use crate::hash::{Hash, MAX_DIGEST};
 use crate::source::ReadAt;
@@ -47,13 +48,13 @@ pub struct Binary {
     /// How often the header was written: the copy with the higher one is the newer.
     pub sequence: u64,
     /// The volume's label, which may be empty.
-    pub label: String,
+    pub label: Text,
     /// The label of a second kind.
-    pub subsystem: String,
+    pub subsystem: Text,
     /// The hash of the checksum.
     pub checksum: Hash,
-    /// The UUID, as text.
-    pub uuid: String,
+    /// The UUID, as text. None of the three need be UTF-8.
+    pub uuid: Text,
 }
 
 impl Binary {
@@ -88,10 +89,10 @@ impl Binary {
         let header = Self {
             header_size,
             sequence: number(&bytes, 16),
-            label: text(&bytes, "label", 24, 48)?,
-            subsystem: text(&bytes, "subsystem", 208, 48)?,
+            label: text(&bytes, 24, 48),
+            subsystem: text(&bytes, 208, 48),
             checksum,
-            uuid: text(&bytes, "uuid", 168, 40)?,
+            uuid: text(&bytes, 168, 40),
         };
         let json = &bytes[BINARY_SIZE..];
         let end = json.iter().position(|byte| *byte == 0).ok_or_else(|| {
@@ -143,12 +144,13 @@ impl Binary {
 }
 
 /// The bytes of `text`, which leave at least one of the `room` to the zero byte that ends it.
-fn fitting<'a>(field: &str, text: &'a str, room: usize) -> Result<&'a [u8], Error> {
-    if text.len() < room && !text.contains('\0') {
-        return Ok(text.as_bytes());
+fn fitting<'a>(field: &str, text: &'a Text, room: usize) -> Result<&'a [u8], Error> {
+    let bytes = text.as_bytes();
+    if bytes.len() < room && !bytes.contains(&0) {
+        return Ok(bytes);
     }
     let why = format!("it has at most {} bytes, none of them zero", room - 1);
-    Err(Error::request(field, shown(text), why, "choose a shorter one"))
+    Err(Error::request(field, shown(&text.lossy()), why, "choose a shorter one"))
 }
 
 /// Looks at magic, version and place, and gives the size.
@@ -177,7 +179,8 @@ fn sizes(bytes: &[u8], which: Which, offset: u64) -> Result<u64, Error> {
 
 /// Looks at the checksum of a whole copy, in which it counts as zeros.
 fn check_sum(bytes: &mut [u8]) -> Result<Hash, Error> {
-    let name = text(bytes, "csum_alg", 72, 32)?;
+    let name = text(bytes, 72, 32);
+    let name = name.lossy();
     let Some(hash) = Hash::from_name(&name) else {
         return Err(damaged("csum_alg", shown(&name), "udm does not have this hash"));
     };
@@ -195,7 +198,8 @@ fn check_sum(bytes: &mut [u8]) -> Result<Hash, Error> {
 }
 
 fn damaged(field: &str, found: impl std::fmt::Display, why: impl Into<String>) -> Error {
-    let hint = "udm luks repair restores it from the other copy, if that is good";
+    // Where the other copy is good, this one is a notice, which says what would do.
+    let hint = "the other copy is not whole either: restore a backup of the header (udm luks header-restore)";
     Error::Damaged(Finding::new(field, found, why, hint))
 }
 
@@ -205,10 +209,6 @@ fn number(bytes: &[u8], at: usize) -> u64 {
 }
 
 /// The text at `at`, which ends with a zero byte or with its field.
-fn text(bytes: &[u8], field: &str, at: usize, len: usize) -> Result<String, Error> {
-    let bytes = bytes[at..at + len].split(|byte| *byte == 0).next().unwrap_or_default();
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(text.to_owned()),
-        Err(_) => Err(damaged(field, shown(&String::from_utf8_lossy(bytes)), "it is no UTF-8")),
-    }
+fn text(bytes: &[u8], at: usize, len: usize) -> Text {
+    bytes[at..at + len].split(|byte| *byte == 0).next().unwrap_or_default().into()
 }

@@ -35,11 +35,7 @@ impl Copies {
         let metadata = Metadata::parse(&text, binary.header_size)?;
         let copy = |which| binary.encode(which, &text, &random::bytes()?);
         let (primary, secondary) = (copy(Which::Primary)?, copy(Which::Secondary)?);
-        let copies = super::Copies {
-            used: Which::Primary,
-            primary: Ok(binary.sequence),
-            secondary: Ok(binary.sequence),
-        };
+        let copies = super::Copies::whole(binary.sequence);
         Ok(Self { header: Header { binary, metadata, copies }, primary, secondary })
     }
 

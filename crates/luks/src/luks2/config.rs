@@ -41,7 +41,7 @@ impl Config {
         }
         let words = |field: Option<Field<'_>>| -> Result<Vec<String>, Error> {
             let Some(field) = field else { return Ok(Vec::new()) };
-            field.items()?.map(|item| item.word().map(str::to_owned)).collect()
+            field.items()?.map(|item| Ok(item.text()?.into_owned())).collect()
         };
         let requirements = match object.get("requirements")? {
             Some(requirements) => words(requirements.get("mandatory")?)?,
@@ -77,7 +77,7 @@ pub(super) fn refusal(requirement: &str) -> (&'static str, &'static str) {
             "open it on that drive, with cryptsetup 2.8 or newer",
         )
     } else if is("opal") {
-        ("the drive itself enciphers it (OPAL)", "open it on that drive, with cryptsetup 2.7 or newer")
+        ("the drive itself encrypts it (OPAL)", "open it on that drive, with cryptsetup 2.7 or newer")
     } else {
         (
             "udm does not know this requirement, and without it the data would be read wrongly",

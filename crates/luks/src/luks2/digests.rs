@@ -50,8 +50,8 @@ pub fn write(digest: &Digest, key_slots: &[u32], segments: &[u32]) -> Json {
         ("segments", Json::references(segments)),
         ("hash", digest.hash.name().into()),
         ("iterations", digest.iterations.get().into()),
-        ("salt", Json::String(Base64::encode_string(&digest.salt))),
-        ("digest", Json::String(Base64::encode_string(&digest.digest))),
+        ("salt", (&*Base64::encode_string(&digest.salt)).into()),
+        ("digest", (&*Base64::encode_string(&digest.digest)).into()),
     ])
 }
 

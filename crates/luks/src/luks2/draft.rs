@@ -37,13 +37,7 @@ impl Header {
                 hint,
             )));
         }
-        match self.copies.notice() {
-            None => Ok(()),
-            Some(notice) => {
-                let hint = "nothing is changed before both are the same";
-                Err(Error::request("the header", "of two different copies", notice, hint))
-            }
-        }
+        self.copies.check()
     }
 
     /// The same header, to be changed.
@@ -123,7 +117,7 @@ impl Draft {
         match (slots.get_mut(&name), object) {
             (Some(old), Json::Object(members)) => {
                 for (name, value) in members {
-                    old.set(&name, value);
+                    old.set(&name.lossy(), value);
                 }
             }
             (_, object) => slots.set(&name, object),
@@ -152,7 +146,7 @@ impl Draft {
     pub fn remove_slot(&mut self, slot: u32) {
         let name = slot.to_string();
         self.section("keyslots").remove(&name);
-        let is_other = |item: &Json| !matches!(item, Json::String(text) if *text == name);
+        let is_other = |item: &Json| !item.is(&name);
         for section in ["digests", "tokens"] {
             let Json::Object(members) = self.section(section) else { continue };
             for (_, member) in members {

@@ -1,9 +1,11 @@
 //! A value of the metadata with the path that leads to it, so that whatever is wrong with it can be named.
 
-use base64ct::{Base64, Encoding};
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 
-use super::json::Json;
+use base64ct::{Base64, Encoding};
+
+use super::json::{Json, Quoted};
 use crate::error::{Error, Finding, shown};
 use crate::hash::Hash;
 
@@ -50,8 +52,8 @@ impl<'a> Field<'a> {
     /// The value, for a message.
     fn found(&self) -> String {
         match self.value {
-            Json::String(text) => shown(text),
-            Json::Number(number) => number.to_string(),
+            Json::String(text) => shown(&text.lossy()),
+            Json::Number(number) => number.as_str().chars().take(MAX_WORD).collect(),
             other => other.kind().to_owned(),
         }
     }
@@ -85,7 +87,7 @@ impl<'a> Field<'a> {
         })
     }
 
-    fn object(&self) -> Result<&'a [(String, Json)], Error> {
+    fn object(&self) -> Result<&'a [(Quoted, Json)], Error> {
         match self.value {
             Json::Object(members) => Ok(members),
             _ => Err(self.damaged("an object was expected")),
@@ -96,8 +98,13 @@ impl<'a> Field<'a> {
     ///
     /// # Errors
     /// Where this is no object.
-    pub fn members(&self) -> Result<impl Iterator<Item = (&'a str, Self)>, Error> {
-        Ok(self.object()?.iter().map(|(name, value)| (name.as_str(), self.child(name, value))))
+    pub fn members(&self) -> Result<impl Iterator<Item = (Cow<'a, str>, Self)>, Error> {
+        let member = |(name, value): &'a (Quoted, Json)| {
+            let name = name.lossy();
+            let field = self.child(&name, value);
+            (name, field)
+        };
+        Ok(self.object()?.iter().map(member))
     }
 
     /// The members, whose names are numbers below `limit`, in ascending order.
@@ -107,10 +114,10 @@ impl<'a> Field<'a> {
     pub fn numbered(&self, limit: u32) -> Result<Vec<(u32, Self)>, Error> {
         let mut numbered = Vec::new();
         for (name, field) in self.members()? {
-            let number = decimal(name).and_then(|number| u32::try_from(number).ok());
+            let number = decimal(&name).and_then(|number| u32::try_from(number).ok());
             let Some(number) = number.filter(|number| *number < limit) else {
                 let why = format!("the names here are the numbers 0 to {}", limit - 1);
-                return Err(Error::Damaged(Finding::new(self.path(), shown(name), why, RESTORE)));
+                return Err(Error::Damaged(Finding::new(self.path(), shown(&name), why, RESTORE)));
             };
             numbered.push((number, field));
         }
@@ -127,21 +134,21 @@ impl<'a> Field<'a> {
         Ok(items.iter().enumerate().map(|(index, value)| self.child(&index.to_string(), value)))
     }
 
-    /// The items, which are numbers in strings that name members of something else, of which there are `known`.
+    /// The items, which are numbers in strings that name members of something else, of which there are `known`. One that is
+    /// there twice counts once, as with cryptsetup.
     ///
     /// # Errors
-    /// Where an item names nothing, or the same as another one.
+    /// Where an item names nothing.
     pub fn references(&self, known: &[u32], what: &str) -> Result<Vec<u32>, Error> {
         let mut found = Vec::new();
         for item in self.items()? {
-            let number = decimal(item.word()?).and_then(|number| u32::try_from(number).ok());
+            let number = decimal(&item.word()?).and_then(|number| u32::try_from(number).ok());
             let Some(number) = number.filter(|number| known.contains(number)) else {
                 return Err(item.damaged(format!("there is no such {what}")));
             };
-            if found.contains(&number) {
-                return Err(item.damaged("it is there twice"));
+            if !found.contains(&number) {
+                found.push(number);
             }
-            found.push(number);
         }
         Ok(found)
     }
@@ -150,12 +157,20 @@ impl<'a> Field<'a> {
     ///
     /// # Errors
     /// Where this is none.
-    pub fn word(&self) -> Result<&'a str, Error> {
-        match self.value {
-            Json::String(text) if text.len() <= MAX_WORD => Ok(text),
-            Json::String(_) => Err(self.damaged(format!("it has more than {MAX_WORD} bytes"))),
-            _ => Err(self.damaged("a string was expected")),
+    pub fn word(&self) -> Result<Cow<'a, str>, Error> {
+        let text = self.text()?;
+        if text.len() > MAX_WORD {
+            return Err(self.damaged(format!("it has more than {MAX_WORD} bytes")));
         }
+        Ok(text)
+    }
+
+    /// A string of any length, for what is shown and not used.
+    ///
+    /// # Errors
+    /// Where this is none.
+    pub fn text(&self) -> Result<Cow<'a, str>, Error> {
+        self.value.as_str().ok_or_else(|| self.damaged("a string was expected"))
     }
 
     /// A number of 64 bits, which the metadata have as a string (LUKS2 specification, section 3.1: JSON has no integers
@@ -164,7 +179,7 @@ impl<'a> Field<'a> {
     /// # Errors
     /// Where this is none.
     pub fn long(&self) -> Result<u64, Error> {
-        decimal(self.word()?).ok_or_else(|| self.damaged("a number of 64 bits, as a string, was expected"))
+        decimal(&self.word()?).ok_or_else(|| self.damaged("a number of 64 bits, as a string, was expected"))
     }
 
     /// A number that is a number, from `least` to `most`.
@@ -196,7 +211,7 @@ impl<'a> Field<'a> {
     pub fn hash(&self) -> Result<Hash, Error> {
         let unknown =
             || self.unsupported("udm does not have this hash", "cryptsetup knows it, if its library does");
-        Hash::from_name(self.word()?).ok_or_else(unknown)
+        Hash::from_name(&self.word()?).ok_or_else(unknown)
     }
 
     /// Bytes, which the metadata have in base64.
@@ -204,11 +219,11 @@ impl<'a> Field<'a> {
     /// # Errors
     /// Where this is none, or they are not as many as `sizes` allow.
     pub fn bytes(&self, sizes: std::ops::RangeInclusive<usize>) -> Result<Vec<u8>, Error> {
-        let Json::String(text) = self.value else { return Err(self.damaged("a string was expected")) };
+        let text = self.text()?;
         if text.len() > MAX_BINARY.div_ceil(3) * 4 {
             return Err(self.damaged("it is too long"));
         }
-        let bytes = Base64::decode_vec(text).map_err(|_| self.damaged("it is no base64"))?;
+        let bytes = Base64::decode_vec(&text).map_err(|_| self.damaged("it is not base64"))?;
         if sizes.contains(&bytes.len()) {
             return Ok(bytes);
         }

@@ -48,7 +48,7 @@ pub fn read(object: &Field<'_>, place: &Range<u64>) -> Result<Vec<(u32, Slot)>, 
     let mut slots = Vec::new();
     let mut areas: Vec<(Range<u64>, u32)> = Vec::new();
     for (id, field) in object.numbered(MAX_SLOTS)? {
-        let slot = match field.need("type")?.word()? {
+        let slot = match &*field.need("type")?.text()? {
             "luks2" => match key_slot(id, &field) {
                 Ok(slot) => Slot::Key(slot),
                 Err(Error::Unsupported(finding)) => Slot::Unsupported(finding),
@@ -80,10 +80,7 @@ pub fn areas(object: &Json) -> Vec<Range<u64>> {
 /// The area of one key slot, where it has one.
 pub fn area_of(slot: &Json) -> Option<Range<u64>> {
     let area = slot.get("area")?;
-    let long = |name| match area.get(name) {
-        Some(Json::String(text)) => text.parse::<u64>().ok(),
-        _ => None,
-    };
+    let long = |name| area.get(name)?.as_str()?.parse::<u64>().ok();
     let (offset, size) = (long("offset")?, long("size")?);
     Some(offset..offset.checked_add(size)?)
 }
@@ -127,7 +124,7 @@ pub fn set_priority(slot: &mut Json, priority: Priority) {
 }
 
 fn write_kdf(kdf: &Kdf) -> Json {
-    let salt = Json::String(Base64::encode_string(kdf.salt()));
+    let salt = Json::from(&*Base64::encode_string(kdf.salt()));
     match kdf {
         Kdf::Pbkdf2 { hash, iterations, .. } => Json::object([
             ("type", kdf.name().into()),
@@ -150,10 +147,12 @@ fn area_range(area: &Field<'_>, place: &Range<u64>) -> Result<Range<u64>, Error>
     let (offset, size) = (area.need("offset")?, area.need("size")?);
     let (start, length) = (offset.long()?, size.long()?);
     if !start.is_multiple_of(AREA_ALIGNMENT) {
-        return Err(offset.damaged(format!("it is no multiple of {AREA_ALIGNMENT}")));
+        return Err(offset.damaged(format!("areas begin at multiples of {AREA_ALIGNMENT}")));
     }
     if length == 0 || !length.is_multiple_of(AREA_ALIGNMENT) {
-        return Err(size.damaged(format!("it is no positive multiple of {AREA_ALIGNMENT}")));
+        return Err(
+            size.damaged(format!("areas have a multiple of {AREA_ALIGNMENT} bytes, and at least that"))
+        );
     }
     if start < place.start || start >= place.end {
         let why = format!("areas of key slots lie from byte {} to {}", place.start, place.end);
@@ -165,14 +164,31 @@ fn area_range(area: &Field<'_>, place: &Range<u64>) -> Result<Range<u64>, Error>
     }
 }
 
+/// The whole number that cryptsetup reads in a value of any kind: a string may have one, and what has none is 0.
+fn whole(value: &Json) -> i64 {
+    let leading = |text: &str| {
+        let text = text.trim_start();
+        let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+        let len = digits.bytes().take_while(u8::is_ascii_digit).count();
+        text[..text.len() - digits.len() + len].parse().unwrap_or(0)
+    };
+    match value {
+        Json::Bool(value) => (*value).into(),
+        Json::Number(number) => leading(number.as_str()),
+        Json::String(text) => leading(&text.lossy()),
+        Json::Null | Json::Array(_) | Json::Object(_) => 0,
+    }
+}
+
 /// Reads a key slot of the type luks2.
 fn key_slot(id: u32, field: &Field<'_>) -> Result<KeySlot, Error> {
     let priority = match field.get("priority")? {
         None => Priority::Normal,
-        Some(priority) => match priority.number(0, 2)? {
-            0 => Priority::Ignore,
+        Some(priority) => match whole(priority.value()) {
             1 => Priority::Normal,
-            _ => Priority::Prefer,
+            2 => Priority::Prefer,
+            // cryptsetup tries those of other numbers only where they are named, too.
+            _ => Priority::Ignore,
         },
     };
     let key_size = field.need("key_size")?.number(1, MAX_KEY_SIZE as u32)? as usize;
@@ -207,7 +223,7 @@ fn area(field: &Field<'_>, key_size: usize, stripes: usize) -> Result<Area, Erro
     let area = Area {
         offset: field.need("offset")?.long()?,
         size: size.long()?,
-        encryption: field.need("encryption")?.word()?.to_owned(),
+        encryption: field.need("encryption")?.word()?.into_owned(),
         key_size: field.need("key_size")?.number(1, MAX_KEY_SIZE as u32)? as usize,
     };
     let material = (key_size * stripes).next_multiple_of(udm_block::SECTOR_SIZE);
@@ -242,7 +258,7 @@ fn kdf(field: &Field<'_>) -> Result<Kdf, Error> {
             salt: salt.clone(),
         })
     };
-    match kind.word()? {
+    match &*kind.word()? {
         "pbkdf2" => Ok(Kdf::Pbkdf2 {
             hash: field.need("hash")?.hash()?,
             iterations: field.need("iterations")?.count()?,

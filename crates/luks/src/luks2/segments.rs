@@ -69,19 +69,19 @@ pub fn write(segment: &Segment) -> Json {
 }
 
 fn entry(id: u32, field: &Field<'_>) -> Result<Entry, Error> {
-    let kind = field.need("type")?.word()?;
+    let kind = field.need("type")?.text()?.into_owned();
     let mut flags = Vec::new();
     if let Some(field) = field.get("flags")? {
         for flag in field.items()? {
-            flags.push(flag.word()?.to_owned());
+            flags.push(flag.text()?.into_owned());
         }
     }
     let integrity = match field.get("integrity")? {
-        Some(integrity) => Some(integrity.need("type")?.word()?.to_owned()),
+        Some(integrity) => Some(integrity.need("type")?.text()?.into_owned()),
         None => None,
     };
     let segment = if kind == "crypt" { Some(crypt(field)?) } else { None };
-    Ok(Entry { id, kind: kind.to_owned(), segment, integrity, flags })
+    Ok(Entry { id, kind, segment, integrity, flags })
 }
 
 fn crypt(field: &Field<'_>) -> Result<Segment, Error> {
@@ -94,7 +94,7 @@ fn crypt(field: &Field<'_>) -> Result<Segment, Error> {
     let offset = field.need("offset")?;
     let start = offset.long()?;
     if !start.is_multiple_of(unit) {
-        return Err(offset.damaged(format!("it is no multiple of the sector size, {unit}")));
+        return Err(offset.damaged(format!("it must be a multiple of the sector size, {unit}")));
     }
     let size_field = field.need("size")?;
     let size = if size_field.word()? == "dynamic" {
@@ -102,7 +102,9 @@ fn crypt(field: &Field<'_>) -> Result<Segment, Error> {
     } else {
         let size = size_field.long()?;
         if size == 0 || !size.is_multiple_of(unit) {
-            return Err(size_field.damaged(format!("it is no positive multiple of the sector size, {unit}")));
+            return Err(
+                size_field.damaged(format!("it must be a multiple of the sector size, {unit}, and not 0"))
+            );
         }
         Some(size)
     };
@@ -112,11 +114,11 @@ fn crypt(field: &Field<'_>) -> Result<Segment, Error> {
     let tweak = field.need("iv_tweak")?;
     let iv_tweak = tweak.long()?;
     if !iv_tweak.is_multiple_of(unit / SECTOR_SIZE as u64) {
-        return Err(tweak.damaged(format!("it is no multiple of the sector size, {unit}")));
+        return Err(tweak.damaged(format!("it must be a multiple of the sector size, {unit}")));
     }
     let encryption = field.need("encryption")?;
     if encryption.word()?.is_empty() {
         return Err(encryption.damaged("the cipher has no name"));
     }
-    Ok(Segment { offset: start, size, encryption: encryption.word()?.to_owned(), iv_tweak, sector_size })
+    Ok(Segment { offset: start, size, encryption: encryption.word()?.into_owned(), iv_tweak, sector_size })
 }

@@ -25,7 +25,7 @@ pub struct Token {
 pub fn read(object: &Field<'_>, key_slots: &[u32]) -> Result<Vec<Token>, Error> {
     let mut tokens = Vec::new();
     for (id, field) in object.numbered(MAX_TOKENS)? {
-        let kind = field.need("type")?.word()?.to_owned();
+        let kind = field.need("type")?.text()?.into_owned();
         tokens.push(Token {
             id,
             kind,

@@ -321,7 +321,7 @@ where
     S: udm_luks::ReadAt,
 {
     match volume.header() {
-        Header::Luks2(header) => header.binary.label.clone(),
+        Header::Luks2(header) => header.binary.label.to_string(),
         Header::Luks1(_) => String::new(),
     }
 }

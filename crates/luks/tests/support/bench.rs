@@ -43,7 +43,8 @@ impl Bench {
         let output = self.try_cryptsetup(words);
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "cryptsetup {words}: {told}");
-        String::from_utf8(output.stdout).unwrap()
+        // A token's type need not be UTF-8.
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// The volume key, as cryptsetup tells it.

@@ -107,7 +107,8 @@ impl Unlocking {
         let unlocked = volume.unlock(&passphrase, &self.options).map_err(failed)?;
         drop(passphrase);
         tracing::info!("{}: key slot {} unlocked", image.display(), unlocked.key_slot);
-        let size = unlocked.size(size).map_err(failed)?;
+        // Too short is the image, wherever the header is.
+        let size = unlocked.size(size).map_err(|error| LuksError::Luks { path: image.into(), error })?;
         stack::wiped(|| self.row(image, &unlocked, size))
     }
 

@@ -15,32 +15,43 @@ use crate::luks::Unlocking;
 pub(super) fn dump(args: &LuksDumpArgs, json: bool) -> Result<(), Failure> {
     let volume = Unlocking::default().volume(&args.image).map_err(DeviceError::from)?;
     if json {
-        return print(&to_json(volume.header()).to_string());
+        return print(&to_json(volume.header()));
     }
     print(to_text(volume.header()).trim_end())
 }
 
 /// What a header says, for a program: of LUKS2 the metadata as they are, as `luksDump --dump-json-metadata` has them.
-fn to_json(header: &Header) -> Value {
-    match header {
+fn to_json(header: &Header) -> String {
+    let (mut told, metadata) = match header {
         Header::Luks1(header) => {
             let slots: Vec<_> = header.slots.iter().flatten().map(slot_json).collect();
-            json!({
+            let faults: Vec<_> = header.faults.iter().map(ToString::to_string).collect();
+            let told = json!({
                 "version": 1, "uuid": header.uuid, "cipher": header.encryption(), "hash": header.hash.name(),
                 "payload_offset": header.payload_offset, "key_size": header.key_size,
-                "digest_iterations": header.digest.iterations, "key_slots": slots,
-            })
+                "digest_iterations": header.digest.iterations, "key_slots": slots, "faults": faults,
+            });
+            (told.to_string(), None)
         }
         Header::Luks2(header) => {
             let (binary, copies) = (&header.binary, &header.copies);
-            json!({
-                "version": 2, "uuid": binary.uuid, "label": binary.label, "subsystem": binary.subsystem,
+            let notice = copies.notice().or_else(|| copies.refusal().map(|finding| finding.to_string()));
+            let told = json!({
+                "version": 2, "uuid": binary.uuid.lossy(), "label": binary.label.lossy(),
+                "subsystem": binary.subsystem.lossy(),
                 "sequence": binary.sequence, "header_size": binary.header_size,
                 "checksum": binary.checksum.name(), "used": copies.used.to_string(),
-                "notice": copies.notice(), "metadata": header.metadata.json,
-            })
+                "notice": notice,
+            });
+            (told.to_string(), Some(header.metadata.json.to_strict()))
         }
+    };
+    if let Some(metadata) = metadata {
+        // Within the object: its numbers may be longer than a value of the library's could keep.
+        told.truncate(told.len() - 1);
+        let _ = write!(told, ",\"metadata\":{metadata}}}");
     }
+    told
 }
 
 fn slot_json(slot: &KeySlot) -> Value {
@@ -72,10 +83,18 @@ fn write_luks1(out: &mut String, header: &luks1::Header) -> std::fmt::Result {
     writeln!(out, "MK digest:     \t{}", hex(&header.digest.digest))?;
     writeln!(out, "MK salt:       \t{}", hex(&header.digest.salt))?;
     writeln!(out, "MK iterations: \t{}", header.digest.iterations)?;
-    writeln!(out, "UUID:          \t{}\n", header.uuid)?;
+    writeln!(out, "UUID:          \t{}\n", printable(&header.uuid))?;
     for (id, slot) in header.slots.iter().enumerate() {
         let Some(slot) = slot else {
-            writeln!(out, "Key Slot {id}: DISABLED")?;
+            write!(out, "Key Slot {id}: DISABLED")?;
+            if let Some(mark) = header.odd_mark(id) {
+                write!(out, " (marked {mark:#010x}, which is neither free nor in use)")?;
+            }
+            let path = format!("key-slot-{id}.");
+            for fault in header.faults.iter().filter(|fault| fault.field.starts_with(&path)) {
+                write!(out, " (INVALID: {fault})")?;
+            }
+            writeln!(out)?;
             continue;
         };
         writeln!(out, "Key Slot {id}: ENABLED")?;
@@ -96,15 +115,18 @@ fn write_luks2(out: &mut String, header: &luks2::Header) -> std::fmt::Result {
     writeln!(out, "Epoch:         \t{}", binary.sequence)?;
     writeln!(out, "Metadata area: \t{} [bytes]", binary.header_size)?;
     writeln!(out, "Keyslots area: \t{} [bytes]", metadata.config.keyslots_size)?;
-    writeln!(out, "UUID:          \t{}", printable(&binary.uuid))?;
-    writeln!(out, "Label:         \t{}", or(&binary.label, "(no label)"))?;
-    writeln!(out, "Subsystem:     \t{}", or(&binary.subsystem, "(no subsystem)"))?;
+    writeln!(out, "UUID:          \t{}", printable(&binary.uuid.lossy()))?;
+    writeln!(out, "Label:         \t{}", or(&binary.label.lossy(), "(no label)"))?;
+    writeln!(out, "Subsystem:     \t{}", or(&binary.subsystem.lossy(), "(no subsystem)"))?;
     writeln!(out, "Flags:       \t{}", or(&metadata.config.flags.join(" "), "(no flags)"))?;
     if !metadata.config.requirements.is_empty() {
         writeln!(out, "Requirements:\t{}", printable(&metadata.config.requirements.join(" ")))?;
     }
     if header.copies.used == Which::Secondary {
         writeln!(out, "Copy:          \tthe secondary header")?;
+    }
+    if let Some(refusal) = header.copies.refusal() {
+        writeln!(out, "Copies:        \t{}", printable(&refusal.to_string()))?;
     }
     writeln!(out, "\nData segments:")?;
     for entry in &metadata.segments {

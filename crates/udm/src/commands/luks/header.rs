@@ -42,7 +42,7 @@ pub(super) fn uuid(args: &LuksUuidArgs, manner: Manner) -> Result<(), Failure> {
         }
         None => match open(&args.image)?.header() {
             Header::Luks1(header) => header.uuid.clone(),
-            Header::Luks2(header) => header.binary.uuid.clone(),
+            Header::Luks2(header) => header.binary.uuid.to_string(),
         },
     };
     // It is data, and so is printed however quiet one is to be.
@@ -77,6 +77,8 @@ pub(super) fn restore(args: &LuksRestoreArgs, manner: Manner) -> Result<(), Fail
     let (path, from) = (args.image.path(), &args.header_backup_file);
     let bytes =
         std::fs::read(from).map_err(|error| Failure::request(format!("{}: {error}", from.display())))?;
+    // What is wrong with the backup is the backup's.
+    udm_luks::Volume::open(&*bytes, udm_luks::Place::Detached).map_err(failed(from))?;
     if !args.batch_mode && !manner.quiet {
         let what = "is going to be replaced: keys that were added since the backup are lost";
         ask::confirm(&format!("The header of {} {what}", path.display()))?;
@@ -87,8 +89,13 @@ pub(super) fn restore(args: &LuksRestoreArgs, manner: Manner) -> Result<(), Fail
 }
 
 pub(super) fn repair(args: &LuksImageArgs, manner: Manner) -> Result<(), Failure> {
-    let repaired = open_locked(args)?.repair().map_err(failed(args.path()))?;
-    let text =
-        if repaired { "Both copies of the header are the same now." } else { "There is nothing to repair." };
-    manner.done(text, &json!({ "repaired": repaired }))
+    let mut volume = open_locked(args)?;
+    let steps = volume.repairs().map_err(failed(args.path()))?;
+    let repaired = volume.repair().map_err(failed(args.path()))?;
+    let text = if repaired {
+        format!("{}.\nThe header is repaired.", steps.join(".\n"))
+    } else {
+        "There is nothing to repair.".into()
+    };
+    manner.done(&text, &json!({ "repaired": repaired, "steps": steps }))
 }

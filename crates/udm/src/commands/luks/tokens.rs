@@ -1,7 +1,7 @@
 //! `udm luks token`.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use serde_json::json;
@@ -11,7 +11,7 @@ use udm_luks::{Header, ReadAt, Volume};
 
 use super::{Manner, failed, open, open_locked};
 use crate::cli::{
-    Failure, LuksTokenCommand, TokenAddArgs, TokenExportArgs, TokenImportArgs, TokenRemoveArgs, print,
+    Failure, LuksTokenCommand, TokenAddArgs, TokenExportArgs, TokenImportArgs, TokenRemoveArgs,
 };
 
 /// The longest token: no metadata are longer.
@@ -46,7 +46,7 @@ fn import(args: &TokenImportArgs, manner: Manner) -> Result<(), Failure> {
     })?;
     let mut token = Json::parse(&text).map_err(|why| Failure::request(format!("the token: {why}")))?;
     if let (Some(slot), Some(Json::Array(slots))) = (args.key_slot, token.get_mut("keyslots")) {
-        let slot = Json::String(slot.to_string());
+        let slot = Json::from(&*slot.to_string());
         if !slots.contains(&slot) {
             slots.push(slot);
         }
@@ -69,7 +69,13 @@ fn export(args: &TokenExportArgs) -> Result<(), Failure> {
     let volume = open(&args.image)?;
     let token = volume.token(args.token_id).map_err(failed(args.image.path()))?.to_bytes();
     match args.json_file.as_deref().filter(|path| *path != Path::new("-")) {
-        None => print(&String::from_utf8_lossy(&token)),
+        None => {
+            // As it is, also where it is not UTF-8.
+            let mut out = io::stdout().lock();
+            let written =
+                out.write_all(&token).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+            written.map_err(|error| Failure::work(format!("stdout: {error}")))
+        }
         Some(path) => {
             std::fs::write(path, token).map_err(|error| Failure::work(format!("{}: {error}", path.display())))
         }
