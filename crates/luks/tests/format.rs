@@ -13,6 +13,9 @@ use udm_luks::{
     Error, Fault, FormatOptions, Header, KdfKind, KdfOptions, Place, Secret, UnlockOptions, Volume, format,
 };
 
+/// aes-xts-plain64 in the form of the kernel's crypto API.
+const CAPI: &str = "capi:xts(aes)-plain64";
+
 /// The cheapest costs that there may be.
 fn cheap(kind: KdfKind) -> KdfOptions {
     let iterations = Some(if matches!(kind, KdfKind::Pbkdf2(_)) { 1000 } else { 4 });
@@ -189,6 +192,14 @@ fn what_cannot_be_is_refused_by_its_name_before_anything_is_written() {
         ("--cipher", with(luks2(), |options| options.encryption = "cipher_null-ecb".into())),
         ("--cipher", with(luks1(Hash::Sha256), |options| options.encryption = "aes".into())),
         ("--cipher", with(luks1(Hash::Sha256), |options| options.encryption = "aes:64-cbc-lmk".into())),
+        ("--cipher", with(luks1(Hash::Sha256), |options| options.encryption = CAPI.into())),
+        ("--cipher", with(luks2(), |options| options.encryption = "aes-xts-plain64:sha256".into())),
+        ("--hash", with(luks2(), |options| options.hash = Hash::Md5)),
+        ("--keyslot-cipher", with(luks2(), |options| options.slot.cipher = Some((CAPI.into(), 64)))),
+        (
+            "--keyslot-cipher",
+            with(luks2(), |options| options.slot.cipher = Some(("aes-xts-plain64:sha256".into(), 64))),
+        ),
         ("--key-size", with(luks2(), |options| options.key_size = 0)),
         ("--key-slot", with(luks2(), |options| options.slot.id = Some(32))),
         ("--key-slot", with(luks1(Hash::Sha256), |options| options.slot.id = Some(8))),
@@ -234,4 +245,23 @@ fn what_cannot_be_is_refused_by_its_name_before_anything_is_written() {
         assert_eq!(error.finding().unwrap().field, field, "{error}");
         assert!(disk.iter().all(|byte| *byte == 0), "{field}: something was written");
     }
+}
+
+/// cryptsetup opens no key slot whose own cipher is in the crypto API's form.
+#[test]
+fn key_slots_of_a_capi_cipher_are_such_as_cryptsetup_opens() {
+    let bench = Bench::new();
+    let mut image = File::options().read(true).write(true).open(bench.path("image")).unwrap();
+    let options = with(luks2(), |options| options.encryption = CAPI.into());
+    format(&mut image, &options, b"first passphrase\n").unwrap();
+    let volume = Volume::open(&image, Place::Attached).unwrap();
+    let Header::Luks2(header) = volume.header() else { panic!("it is LUKS2") };
+    let slot = header.metadata.slots[0].1.key().unwrap();
+    assert_eq!((&*slot.area.encryption, slot.area.key_size), ("aes-xts-plain64", 64));
+    assert_eq!(header.data().unwrap().1.encryption, CAPI);
+    bench.cryptsetup("open --test-passphrase --key-file @first @image");
+    bench.cryptsetup(
+        "luksAddKey --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-file @first @image @second",
+    );
+    assert_eq!(bench.unlock("second").unwrap().0, 1);
 }
