@@ -57,15 +57,11 @@ pub enum OpenError {
         /// The path.
         path: PathBuf,
     },
-    /// It is too short to hold one block.
-    #[error("{}: holds {bytes} bytes, less than one block of {block}; `truncate -s SIZE` makes it longer", path.display())]
-    TooShort {
+    /// It holds nothing.
+    #[error("{}: is empty, and a device has at least one byte; `truncate -s SIZE` makes it longer", path.display())]
+    Empty {
         /// The path.
         path: PathBuf,
-        /// Its length in bytes.
-        bytes: u64,
-        /// The size of a block in bytes.
-        block: u32,
     },
     /// `O_DIRECT` was asked for, and there is none.
     #[error("{}: cannot be used without the page cache: {why}; the cache mode auto would do", path.display())]

@@ -30,8 +30,11 @@ pub const LEAST_TRANSFER: Bytes = Bytes(4096);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent abilities")]
 pub struct Geometry {
-    /// Its length.
+    /// Its length in whole blocks: the last one may hold padding.
     pub size: Sectors,
+    /// How many bytes at the end of the last block are stored nowhere, less than a block: they read as zeros, and what is
+    /// written there is lost. A file of 1537 bytes is a device of 2048 with a padding of 511.
+    pub padding: u32,
     /// The smallest unit that it can transfer, in bytes: a power of two from 512 to 4096.
     pub logical_block: u32,
     /// The longest read or write that it takes at once, in bytes: [`LEAST_TRANSFER`] or more.
@@ -54,6 +57,7 @@ impl Geometry {
     pub const fn plain(size: Sectors) -> Self {
         Self {
             size,
+            padding: 0,
             logical_block: 512,
             max_transfer: u32::MAX,
             memory_alignment: 1,
@@ -62,6 +66,17 @@ impl Geometry {
             write_zeroes: false,
             write_cache: true,
         }
+    }
+
+    /// How many bytes are stored.
+    pub fn stored(&self) -> Bytes {
+        Bytes(self.size.bytes().0.saturating_sub(u64::from(self.padding)))
+    }
+
+    /// The blocks that are stored whole. A device on top that needs every byte of a block, as a cipher does, ends there.
+    pub fn stored_blocks(&self) -> Sectors {
+        let last = if self.padding > 0 { u64::from(self.logical_block) } else { 0 };
+        Sectors::in_bytes(self.size.bytes().0.saturating_sub(last))
     }
 
     /// Whether `len` bytes are whole blocks.

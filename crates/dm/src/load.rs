@@ -134,7 +134,8 @@ fn block_size(row: &Row) -> u32 {
 
 /// Whether the row's range lies within its device.
 fn check_size(row: &Row, name: &str, start: Sector, device: &DeviceRef) -> Result<(), TableError> {
-    let size = device.geometry().size;
+    // A block that is stored in part would lose the rest of a sector.
+    let size = device.geometry().stored_blocks();
     if start.checked_add(row.length).is_some_and(|end| end.0 <= size.0) {
         return Ok(());
     }

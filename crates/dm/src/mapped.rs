@@ -81,6 +81,7 @@ fn stacked_geometry(rows: &[MappedRow]) -> Geometry {
     let start = Geometry { discard: true, write_zeroes: true, write_cache: false, ..Geometry::plain(size) };
     rows.iter().map(|row| row.target.geometry()).fold(start, |all, row| Geometry {
         size,
+        padding: 0,
         logical_block: all.logical_block.max(row.logical_block),
         max_transfer: u32::MAX,
         memory_alignment: all.memory_alignment.max(row.memory_alignment),

@@ -154,6 +154,7 @@ mod tests {
             buffered: File::open("/dev/null").unwrap().into(),
             direct: None,
             is_block_device: false,
+            bytes: 0,
             can_shrink_below: None,
             gone: AtomicBool::new(false),
             syncs: Syncs::default(),

@@ -72,15 +72,15 @@ fn make(image: &Image, bio: &Bio, call: Call) -> Result<usize, i32> {
         Call::Zero { at, len } => {
             done(fallocate(&image.buffered, keep | FallocateFlags::ZERO_RANGE, at, len))
         }
-        Call::Read { way, at, skip, .. } => {
-            let count = fill(&mut vectors, bio.data().after(skip));
+        Call::Read { way, at, skip, len } => {
+            let count = fill(&mut vectors, bio.data().after(skip).first(len));
             read(image.fd(way), &vectors[..count], at)
         }
-        Call::Write { way: Way::Bounce, at, skip, durable, .. } => {
-            write_bounced(image.fd(Way::Bounce), bio.data().after(skip), at, durable)
+        Call::Write { way: Way::Bounce, at, skip, len, durable } => {
+            write_bounced(image.fd(Way::Bounce), bio.data().after(skip).first(len), at, durable)
         }
-        Call::Write { way, at, skip, durable, .. } => {
-            let count = fill(&mut vectors, bio.data().after(skip));
+        Call::Write { way, at, skip, len, durable } => {
+            let count = fill(&mut vectors, bio.data().after(skip).first(len));
             write(image.fd(way), &vectors[..count], at, durable)
         }
     }

@@ -14,6 +14,9 @@
 //! least as large as the alignment, so that places and lengths always fit. (One exception: where the kernel refuses even
 //! that, it refuses the neighbours too.) Reads may go either way: a page that was
 //! only read is clean, and a direct write throws it away.
+//!
+//! Past the page cache only whole blocks can be written. So a file that ends within a block has no direct descriptor where
+//! it is to be written; where it is only read, its last block is read through the page cache.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -22,7 +25,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, fstat, fstatfs, statx};
 use udm_block::memory::PAGE_SIZE;
 
 use super::image::Direct;
-use super::{BLOCK_MAX, Cache};
+use super::{BLOCK_MAX, Cache, FileOptions};
 use crate::OpenError;
 
 /// What was chosen, and in words why.
@@ -38,14 +41,15 @@ struct Alignment {
     memory: u32,
 }
 
-/// Decides for the file at `path`, open as `buffered`. `block` is the size of the device's blocks in bytes.
+/// Decides for the file of `bytes` bytes at `path`, open as `buffered`. `block` is the size of the device's blocks in bytes.
 pub(super) fn choose(
     path: &Path,
     buffered: &OwnedFd,
-    cache: Cache,
+    options: FileOptions,
     block: u32,
-    read_only: bool,
+    bytes: u64,
 ) -> Result<Choice, OpenError> {
+    let FileOptions { cache, read_only, .. } = options;
     if cache == Cache::Writeback {
         return Ok(Choice { direct: None, words: "page cache".to_owned() });
     }
@@ -56,6 +60,12 @@ pub(super) fn choose(
         }
         if place > BLOCK_MAX {
             return Err(format!("O_DIRECT needs blocks of {place} bytes, udm has up to {BLOCK_MAX}"));
+        }
+        if !read_only && !bytes.is_multiple_of(u64::from(place.max(block))) {
+            let block = place.max(block);
+            return Err(format!(
+                "it is {bytes} bytes long, and O_DIRECT writes whole blocks of {block} bytes only"
+            ));
         }
         Ok(Direct { fd, align: place, memory_align: memory })
     });

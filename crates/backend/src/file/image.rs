@@ -20,7 +20,9 @@ pub(super) struct Image {
     pub(super) direct: Option<Direct>,
     /// Its ranges are discarded and zeroed as those of a block device, and not as those of a file.
     pub(super) is_block_device: bool,
-    /// The bytes that the device has, if the file could become shorter than that: a block device could not.
+    /// How many bytes there are: the device's last block may reach beyond.
+    pub(super) bytes: u64,
+    /// The same if the file could become shorter than that: a block device could not.
     pub(super) can_shrink_below: Option<u64>,
     /// The file was seen to be shorter than the device. It stays so: what comes back has lost its bytes.
     pub(super) gone: AtomicBool,
@@ -44,7 +46,14 @@ impl Image {
         let at = bio.sector().checked_bytes().expect("a bio within the device");
         let align = self.direct.as_ref().map_or(1, |direct| direct.align);
         let medium = Medium { align, is_block_device: self.is_block_device };
-        Transfer::new(bio.op(), bio.flags(), at, bio.len().0, self.way(bio), medium)
+        let (len, stored) = (bio.len().0, self.bytes.saturating_sub(at));
+        if len <= stored {
+            return Transfer::new(bio.op(), bio.flags(), at, len, self.way(bio), medium);
+        }
+        if bio.op() == Op::Read {
+            bio.data().after(stored as usize).for_each(|padding| padding.fill(0));
+        }
+        Transfer::new(bio.op(), bio.flags(), at, stored, Way::Buffered, medium)
     }
 
     /// Which way the bytes of `bio` go: see `direct` for why a write never changes over to the page cache.

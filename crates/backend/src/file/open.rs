@@ -50,10 +50,13 @@ pub fn open(path: impl AsRef<Path>, options: &FileOptions) -> Result<FileDevice,
         512
     };
     let wanted_block = block_size.max(own_block);
-    let choice = direct::choose(path, &buffered, options.cache, wanted_block, options.read_only)?;
+    if bytes == 0 {
+        return Err(OpenError::Empty { path: path.to_owned() });
+    }
+    let choice = direct::choose(path, &buffered, *options, wanted_block, bytes)?;
     let align = choice.direct.as_ref().map_or(1, |direct| direct.align);
     let logical_block = wanted_block.max(align).min(BLOCK_MAX);
-    let whole = whole_blocks(path, bytes, logical_block)?;
+    let size = bytes.next_multiple_of(u64::from(logical_block));
     let (discard, write_zeroes) = match () {
         // Its own calls are for its own blocks, which are longer than those of the device here.
         () if options.read_only || own_block > BLOCK_MAX => (false, false),
@@ -64,6 +67,7 @@ pub fn open(path: impl AsRef<Path>, options: &FileOptions) -> Result<FileDevice,
         }
     };
     let geometry = Geometry {
+        padding: (size - bytes) as u32,
         logical_block,
         max_transfer: TRANSFER_MAX,
         memory_alignment: choice.direct.as_ref().map_or(1, |direct| direct.memory_align),
@@ -71,14 +75,15 @@ pub fn open(path: impl AsRef<Path>, options: &FileOptions) -> Result<FileDevice,
         discard,
         write_zeroes,
         write_cache: true,
-        ..Geometry::plain(Sectors::in_bytes(whole))
+        ..Geometry::plain(Sectors::in_bytes(size))
     };
     let image = Image {
         path: path.to_owned(),
         buffered,
         direct: choice.direct,
         is_block_device,
-        can_shrink_below: (!is_block_device).then_some(whole),
+        bytes,
+        can_shrink_below: (!is_block_device).then_some(bytes),
         gone: AtomicBool::new(false),
         syncs: Syncs::default(),
         registrations: Registrations::default(),
@@ -145,21 +150,6 @@ fn no_device(metadata: &fs::Metadata) -> Option<&'static str> {
         () if kind.is_char_device() => Some("a character device"),
         () => Some("of an unknown kind"),
     }
-}
-
-/// The bytes of the device: the whole blocks of the file.
-fn whole_blocks(path: &Path, bytes: u64, block: u32) -> Result<u64, OpenError> {
-    let left_over = bytes % u64::from(block);
-    if bytes < u64::from(block) {
-        return Err(OpenError::TooShort { path: path.to_owned(), bytes, block });
-    }
-    if left_over > 0 {
-        tracing::warn!(
-            path = %path.display(),
-            "the image is {bytes} bytes, not a multiple of {block}: its last {left_over} bytes are not part of the device"
-        );
-    }
-    Ok(bytes - left_over)
 }
 
 /// Whether blocks of the file can be given back. Nothing changes by the trial: it is behind the end.

@@ -51,9 +51,15 @@ pub enum AttachError {
     /// Its blocks are larger than those of any disk.
     #[error("the export has blocks of {0} bytes; a device has at most {LARGEST_BLOCK}")]
     Block(u32),
-    /// It is too short.
-    #[error("the export has {size} bytes, less than one block of {block}")]
-    TooShort {
+    /// It holds nothing.
+    #[error("the export is empty, and a device has at least one byte")]
+    Empty,
+    /// Its last bytes cannot be asked for.
+    #[error(
+        "the export has {size} bytes, and the server takes requests for whole blocks of {block} only: \
+         nobody can reach the last {}", size % u64::from(*block)
+    )]
+    Unreachable {
         /// Its length in bytes.
         size: u64,
         /// The bytes of a block.
@@ -111,14 +117,16 @@ fn geometry(client: &Client, block_size: u32, read_only: bool) -> Result<Geometr
     if block > LARGEST_BLOCK {
         return Err(AttachError::Block(block));
     }
-    let whole = size / u64::from(block) * u64::from(block);
-    if whole == 0 {
-        return Err(AttachError::TooShort { size, block });
+    if size == 0 {
+        return Err(AttachError::Empty);
     }
-    if whole < size {
-        tracing::warn!("the last {} of {size} bytes of the export are no whole block", size - whole);
+    if !size.is_multiple_of(u64::from(blocks.min.max(1))) {
+        return Err(AttachError::Unreachable { size, block: blocks.min });
     }
+    // A size next to 2^64 is not rounded up.
+    let whole = size.checked_next_multiple_of(u64::from(block)).unwrap_or(size - size % u64::from(block));
     Ok(Geometry {
+        padding: whole.saturating_sub(size) as u32,
         logical_block: block,
         max_transfer: (blocks.max.min(BlockSizes::DEFAULT.max) / block).max(1) * block,
         read_only: read_only || flags.contains(TransmissionFlags::READ_ONLY),

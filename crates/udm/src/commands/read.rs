@@ -12,7 +12,7 @@ const CHUNK: u64 = 4 << 20;
 
 pub(crate) fn run(args: &ReadArgs) -> Result<(), Failure> {
     let device = Blocking::new(args.device.open(true)?).map_err(Failure::work)?;
-    let size = device.device().geometry().size.bytes().0;
+    let size = device.device().geometry().stored().0;
     let length = args.length.unwrap_or_else(|| size.saturating_sub(args.offset));
     if args.offset.checked_add(length).is_none_or(|end| end > size) {
         return Err(Failure::request(format!(

@@ -83,7 +83,7 @@ fn control(path: &Path, devices: &[Named], files: Files) -> Result<Control, Fail
 /// What clients are told of the devices.
 fn exports(args: &ServeArgs, devices: &[Named], source: &Source) -> Result<Vec<Export>, Failure> {
     let exports = devices.iter().map(|named| {
-        let size = named.device.geometry().size.bytes().0;
+        let size = named.device.geometry().stored_blocks().bytes().0;
         let description = format!("{}, served by udm", human(size));
         Export::new(&named.name, description, DeviceRef::clone(&named.device), args.read_only, source)
     });
@@ -182,7 +182,7 @@ fn file_name(path: &str) -> String {
 /// Tells where each export is, one URI a line: clients may connect from now on.
 fn announce(addresses: &[Address], devices: &[Named], json: bool) -> Result<(), Failure> {
     for named in devices {
-        let size = named.device.geometry().size.bytes().0;
+        let size = named.device.geometry().stored_blocks().bytes().0;
         tracing::info!("serving \"{}\", {}", named.name, human(size));
         for address in addresses {
             let uri = address.uri(&named.name);

@@ -13,7 +13,7 @@ const CHUNK: u64 = 4 << 20;
 
 pub(crate) fn run(args: &WriteArgs, json: bool) -> Result<(), Failure> {
     let device = Blocking::new(args.device.open(false)?).map_err(Failure::work)?;
-    let size = device.device().geometry().size.bytes().0;
+    let size = device.device().geometry().stored().0;
     if args.offset > size {
         return Err(Failure::request(format!(
             "byte {} is not on the device, which has {size} bytes",

@@ -49,6 +49,22 @@ pub enum DeviceError {
     /// A LUKS image that is not opened.
     #[error(transparent)]
     Luks(#[from] LuksError),
+    /// A block device whose last bytes the kernel does not transfer.
+    #[error(
+        "{path}: has {bytes} bytes, which end within a block of {block}, and the kernel reads and writes whole blocks only; \
+         attach what it is made of with smaller blocks (losetup -b 512), or leave the last bytes out: \
+         --table \"0 {sectors} linear {path} 0\""
+    )]
+    PartialBlock {
+        /// Its path.
+        path: String,
+        /// Its length in bytes.
+        bytes: u64,
+        /// The size of a block in bytes.
+        block: u32,
+        /// How many sectors its whole blocks have.
+        sectors: u64,
+    },
     /// A file that says nothing about itself.
     #[error("{0} has no LUKS header: name it raw:{0} to take its bytes as they are, or use --table-file")]
     NoHeader(String),
@@ -147,7 +163,20 @@ impl Files {
     /// Those of [`open_image`].
     pub fn open_image(&self, name: &str, unlocking: &Unlocking) -> Result<DeviceRef, DeviceError> {
         match name.strip_prefix("raw:") {
-            Some(path) => Ok(self.open(path, 512)?),
+            Some(path) => {
+                let device = self.open(path, 512)?;
+                let geometry = device.geometry();
+                let is_file = std::fs::metadata(path).is_ok_and(|found| found.is_file());
+                if geometry.padding > 0 && !is_file {
+                    return Err(DeviceError::PartialBlock {
+                        path: path.into(),
+                        bytes: geometry.stored().0,
+                        block: geometry.logical_block,
+                        sectors: geometry.stored_blocks().0,
+                    });
+                }
+                Ok(device)
+            }
             None if is_nbd(name) => Ok(self.open(name, 512)?),
             None => self.load(&luks_table(name, unlocking)?),
         }

@@ -64,4 +64,13 @@ pub const ALL: &[Mutant] = &[
         test: "file::transfer::tests::a_disk_is_discarded_and_its_zeros_are_never_written_by_the_kernel",
         says: "NotSupported",
     },
+    Mutant {
+        name: "what a file has not is what the memory had",
+        file: "crates/backend/src/file/image.rs",
+        find: "for_each(|padding| padding.fill(0))",
+        replace: "for_each(drop)",
+        build: Build::Tests { package: "udm-backend", target: "--test=file" },
+        test: "a_block_that_is_stored_in_part_keeps_its_bytes",
+        says: "it reads as something else",
+    },
 ];

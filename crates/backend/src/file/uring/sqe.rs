@@ -38,19 +38,19 @@ pub(super) fn entry(
         Call::Zero { at, len } => {
             opcode::Fallocate::new(fd_of(Way::Buffered), len).offset(at).mode(ZERO).build()
         }
-        Call::Read { way, at, skip, .. } => {
+        Call::Read { way, at, skip, len } => {
             let fd = fd_of(way);
-            match calls::fill(vectors, bio.data().after(skip)) {
+            match calls::fill(vectors, bio.data().after(skip).first(len)) {
                 1 => opcode::Read::new(fd, vectors[0].iov_base.cast(), vectors[0].iov_len as u32)
                     .offset(at)
                     .build(),
                 count => opcode::Readv::new(fd, vectors.as_ptr(), count as u32).offset(at).build(),
             }
         }
-        Call::Write { way, at, skip, durable, .. } => {
+        Call::Write { way, at, skip, len, durable } => {
             let fd = fd_of(way);
             let flags = if durable { libc::RWF_DSYNC } else { 0 };
-            match calls::fill(vectors, bio.data().after(skip)) {
+            match calls::fill(vectors, bio.data().after(skip).first(len)) {
                 1 => opcode::Write::new(fd, vectors[0].iov_base.cast(), vectors[0].iov_len as u32)
                     .offset(at)
                     .rw_flags(flags)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use udm_block::queue::complete_at_home;
-use udm_block::{Bio, Flags, Op, SECTOR_SIZE, Status};
+use udm_block::{Bio, Flags, Op, Status};
 
 use super::session::{Next, Role, Shared};
 use crate::nbd::client::{Client, ClientError, Completion};
@@ -172,7 +172,7 @@ impl Connection {
     fn send(&mut self, slot: usize) -> Result<(), ClientError> {
         let Some(Flight { bio, stage, mark }) = &mut self.slots[slot] else { return Ok(()) };
         let (cookie, offers) = (slot as u64, self.client.flags());
-        let (begin, len) = (bio.sector().0 * SECTOR_SIZE as u64, bio.len().0);
+        let (begin, len) = self.shared.stored_range(bio);
         let fua = bio.flags().has(Flags::FUA) && offers.contains(TransmissionFlags::SEND_FUA);
         let flags = if fua { CommandFlags::FUA } else { CommandFlags::NONE };
         let (op, done) = match *stage {
@@ -201,7 +201,7 @@ impl Connection {
             Op::Read => self.client.send_read(cookie, begin, len as u32),
             Op::Write => {
                 self.data.resize(len as usize, 0);
-                bio.data().read(&mut self.data);
+                bio.data().first(len as usize).read(&mut self.data);
                 self.client.send_write(cookie, begin, &self.data, fua)
             }
             Op::Discard => self.client.send(range(Command::Trim, flags), &[]),
@@ -248,10 +248,12 @@ impl Connection {
         }
         if bio.op() == Op::Read && result.is_ok() && !bio.is_empty() {
             bio.data().write(&self.data);
+            bio.data().after(self.data.len()).for_each(|padding| padding.fill(0));
         }
         let is_durable = bio.flags().has(Flags::FUA) || !offers.contains(TransmissionFlags::SEND_FLUSH);
         if result.is_ok() && bio.op().is_write() && !is_durable {
-            self.shared.lock().unflushed.keep(bio);
+            let (begin, len) = self.shared.stored_range(bio);
+            self.shared.lock().unflushed.keep(bio, begin, len);
         }
         let status = result.map_or_else(|error| Status::from_errno(error as i32), |()| Status::Ok);
         if let Some(flight) = self.slots[slot].take() {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use udm_block::bio::BioList;
 use udm_block::queue::complete_at_home;
-use udm_block::{Bio, Geometry, Status};
+use udm_block::{Bio, Geometry, SECTOR_SIZE, Status};
 
 use super::unflushed::Unflushed;
 use crate::nbd::address::NbdUri;
@@ -98,6 +98,12 @@ impl Shared {
             is_lost: false,
         };
         Self { uri, patience, export, geometry, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// The bytes of the export that a bio is about, first and number: its last block may reach beyond the export's end.
+    pub(super) fn stored_range(&self, bio: &Bio) -> (u64, u64) {
+        let begin = bio.sector().0 * SECTOR_SIZE as u64;
+        (begin, bio.len().0.min(self.geometry.stored().0.saturating_sub(begin)))
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

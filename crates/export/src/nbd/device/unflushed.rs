@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use udm_block::{Bio, Flags, Op, SECTOR_SIZE};
+use udm_block::{Bio, Flags, Op};
 
 use crate::nbd::client::{Client, ClientError};
 use crate::nbd::wire::{CommandFlags, TransmissionFlags};
@@ -34,11 +34,10 @@ pub(super) struct Unflushed {
 }
 
 impl Unflushed {
-    /// Keeps a write that was acknowledged.
-    pub(super) fn keep(&mut self, bio: &Bio) {
-        let mut data = vec![0; if bio.op().has_data() { bio.len().0 as usize } else { 0 }];
+    /// Keeps a write that was acknowledged, of `len` bytes at byte `offset`: a bio may reach beyond the export's end.
+    pub(super) fn keep(&mut self, bio: &Bio, offset: u64, len: u64) {
+        let mut data = vec![0; if bio.op().has_data() { len as usize } else { 0 }];
         bio.data().read(&mut data);
-        let (offset, len) = (bio.sector().0 * SECTOR_SIZE as u64, bio.len().0);
         self.bytes += data.len();
         self.writes.push_back(Write {
             number: self.next,

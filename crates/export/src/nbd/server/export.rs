@@ -42,7 +42,14 @@ impl Export {
         read_only: bool,
         source: &Source,
     ) -> Result<Self, NoReserve> {
-        let geometry = device.geometry();
+        let (name, geometry): (String, _) = (name.into(), device.geometry());
+        let left_out = geometry.stored().0 - size(&geometry);
+        if left_out > 0 {
+            tracing::warn!(
+                "\"{name}\": the device ends within a block of {} bytes; clients cannot reach its last {left_out}",
+                geometry.logical_block
+            );
+        }
         let mut info = ExportInfo::new(name, size(&geometry), flags(&geometry, read_only));
         info.description = description.into();
         info.block_sizes = block_sizes(&geometry, LONGEST);
@@ -104,7 +111,7 @@ impl Export {
 /// The bytes that clients can reach: whole blocks.
 fn size(geometry: &Geometry) -> u64 {
     let block = u64::from(geometry.logical_block);
-    geometry.size.bytes().0 / block * block
+    geometry.stored_blocks().bytes().0 / block * block
 }
 
 /// What a client does well to keep to.
