@@ -156,10 +156,14 @@ fn a_server_that_fails_or_goes_away_is_an_error() {
     }
     let slow = ["-f", "-U", "SOCKET", "--filter=delay", "pattern", "1G", "rdelay=50ms"];
     let mut server = Server::start("nbdkit", &slow);
-    let words = ["--json", "convert", "--force", &server.uri(), &out].map(str::to_owned);
+    // What the other server's conversion has left is not for this one.
+    let told = convert(&["--force", &server.uri(), &out]);
+    refused(&told, "is of another conversion");
+    let out = format!("raw:{}", folder.path().join("slow").display());
+    let words = ["--json", "convert", &server.uri(), &out].map(str::to_owned);
     let convert =
         Command::new(udm_tests::program::path()).args(words).stderr(Stdio::piped()).spawn().unwrap();
-    while !Path::new(&folder.path().join("out.udm-convert")).exists() {
+    while !Path::new(&folder.path().join("slow.udm-convert")).exists() {
         std::thread::sleep(Duration::from_millis(1));
     }
     std::thread::sleep(Duration::from_millis(200));

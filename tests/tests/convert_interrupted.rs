@@ -7,39 +7,12 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
-use udm_tests::images::{CHEAP, Files, MIB, assert_refused, convert, convert_limited, converted};
+use udm_tests::images::{
+    CHEAP, Files, MIB, assert_refused, convert, convert_limited, converted, journal, killed, position,
+    write_journal,
+};
 use udm_tests::mutate::SplitMix64;
 use udm_tests::program::path;
-
-/// Where an interrupted conversion stands, by its journal; and a number that changes when that is written anew.
-fn journal(path: &str) -> (Option<u64>, u64) {
-    let written = fs::metadata(path).map_or(0, |found| found.ino() ^ found.mtime_nsec() as u64);
-    let told: Value = fs::read(path).map_or(Value::Null, |text| serde_json::from_slice(&text).unwrap());
-    (told["position"].as_u64(), written)
-}
-
-/// Starts `udm convert`, and kills it a while after it remembered a few times how far it is: whether it was still at work.
-fn killed(words: &[&str], journal_path: &str, random: &mut SplitMix64) -> bool {
-    let mut child = Command::new(path()).args(["--quiet", "convert"]).args(words).spawn().unwrap();
-    let (mut last, mut writes) = (journal(journal_path).1, random.below(6));
-    // Some die before they have begun.
-    while writes > 0 && child.try_wait().unwrap().is_none() {
-        std::thread::sleep(Duration::from_millis(1));
-        let now = journal(journal_path).1;
-        writes -= usize::from(now != last);
-        last = now;
-    }
-    std::thread::sleep(Duration::from_millis(random.below(30) as u64));
-    let ended = child.try_wait().unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(ended.is_none_or(|status| status.success()), "{words:?}: {ended:?}");
-    // It may have been done, and about to end.
-    let to = journal_path.strip_suffix(".udm-convert").unwrap();
-    let is_done = Path::new(to).exists() && !Path::new(journal_path).exists();
-    ended.is_none() && !is_done
-}
 
 /// Kills it at random times, and goes on until it is done. The oracle is the source.
 #[test]
@@ -60,7 +33,7 @@ fn ten_kills_and_the_payload_is_the_same() {
                 // It may have died between its last two steps.
                 let is_part = files.exists(&format!("{to}.udm-part"));
                 assert!(!files.exists(to) || !is_part, "a part of it looks like the whole");
-                positions.push(journal(&journal_path).0.unwrap_or(0));
+                positions.push(position(&journal_path).unwrap_or(0));
             } else {
                 // It was faster than the dice: once more from the beginning.
                 let _ = fs::remove_file(files.path(to));
@@ -83,19 +56,14 @@ fn a_journal_that_lies_is_found_by_verify_and_one_of_another_source_is_refused()
     let files = Files::new(64 * MIB, 0xC0_4E46);
     let (raw, out) = (files.raw("plain"), files.raw("out"));
     let (journal_path, part) = (files.path("out.udm-convert"), files.path("out.udm-part"));
-    let mut random = SplitMix64::new(1);
     let words = [&*raw, &*out, "--resume", "--checkpoint", "1M"];
-    let there = |path: &str| Path::new(path).exists();
-    while !killed(&words, &journal_path, &mut random) || !there(&part) || !there(&journal_path) {
-        let _ = fs::remove_file(files.path("out"));
-        let _ = fs::remove_file(&journal_path);
-    }
+    files.interrupted(&words, "out", 1);
     let interrupted = convert(&[&raw, &out]);
     assert_refused(&interrupted, 2, &["was interrupted", "--resume goes on with it", "--force begins anew"]);
-    let text = fs::read_to_string(&journal_path).unwrap();
-    let mut lying: Value = serde_json::from_str(&text).unwrap();
+    let text = fs::read(&journal_path).unwrap();
+    let mut lying = journal(&journal_path);
     lying["position"] = (40 << 20).into();
-    fs::write(&journal_path, lying.to_string()).unwrap();
+    write_journal(&journal_path, &lying);
     File::options().write(true).open(&part).unwrap().write_all_at(&[0; 4096], (40 << 20) - 4096).unwrap();
     let told = convert(&[words.as_slice(), &["--verify"]].concat());
     assert_refused(&told, 1, &["the destination differs from the source at byte"]);
@@ -103,10 +71,20 @@ fn a_journal_that_lies_is_found_by_verify_and_one_of_another_source_is_refused()
 
     fs::write(&journal_path, text).unwrap();
     File::options().write(true).open(files.path("plain")).unwrap().write_all_at(b"changed", 0).unwrap();
-    assert_refused(&convert(&words), 2, &["of another conversion", "of the source, modified was"]);
-    assert_refused(&convert(&[&files.raw("key"), &out]), 2, &["--resume goes on"]);
+    assert_refused(&convert(&words), 2, &["cannot go on", "the source was written to since"]);
+    let other = convert(&[&files.raw("key"), &out, "--force"]);
+    assert_refused(&other, 2, &["of another conversion, whose source was", "left as it is"]);
     fs::write(&journal_path, "something else").unwrap();
-    assert_refused(&convert(&words), 2, &["no record of a conversion"]);
+    for option in ["--resume", "--force"] {
+        let told = convert(&[&raw, &out, option]);
+        assert_refused(&told, 2, &["no record of a conversion", "left as it is"]);
+        assert_eq!(fs::read(&journal_path).unwrap(), b"something else");
+    }
+    fs::remove_file(&journal_path).unwrap();
+    // Nobody knows any more whose that is.
+    let told = convert(&["--force", &raw, &out]);
+    assert_refused(&told, 2, &["out.udm-part is there", "no record says", "move it away"]);
+    fs::remove_file(&part).unwrap();
     converted(&["--force", &raw, &out]);
     assert!(fs::read(files.path("out")).unwrap()[7..] == files.plain[7..]);
     assert!(!Path::new(&journal_path).exists() && !Path::new(&part).exists());
@@ -117,23 +95,47 @@ fn a_journal_that_lies_is_found_by_verify_and_one_of_another_source_is_refused()
 fn a_kill_between_the_last_two_steps_is_no_matter() {
     let files = Files::new(64 * MIB, 0xC0_4E4C);
     let (raw, out, journal_path) = (files.raw("plain"), files.raw("out"), files.path("out.udm-convert"));
-    let mut random = SplitMix64::new(2);
     let words = [&*raw, &*out, "--resume", "--checkpoint", "1M"];
-    while !killed(&words, &journal_path, &mut random) || !Path::new(&journal_path).exists() {
-        let _ = fs::remove_file(files.path("out"));
+    files.interrupted(&words, "out", 2);
+    let mut whole = journal(&journal_path);
+    converted(&words);
+    let there = fs::metadata(files.path("out")).unwrap();
+    whole["stage"] = "whole".into();
+    whole["position"] = there.len().into();
+    whole["destination"]["length"] = there.len().into();
+    whole["destination"]["modified"] = format!("{}.{:09}", there.mtime(), there.mtime_nsec()).into();
+    for option in [&[][..], &["--verify"]] {
+        write_journal(&journal_path, &whole);
+        let told = converted(&[&words[..], option].concat());
+        assert_eq!((told["read"].as_u64(), told["verified"].as_bool()), (Some(0), Some(!option.is_empty())));
+        assert!(!Path::new(&journal_path).exists());
+        assert!(fs::read(files.path("out")).unwrap() == files.plain);
     }
-    let text = fs::read(&journal_path).unwrap();
-    converted(&words);
-    fs::write(&journal_path, &text).unwrap();
-    converted(&words);
-    assert!(!Path::new(&journal_path).exists());
-    assert!(fs::read(files.path("out")).unwrap() == files.plain);
-    // The bad twin: another file at its name is not taken for it.
-    fs::write(&journal_path, &text).unwrap();
+    // The bad twins: what is at its name is not all of it, or another file, also where that has the same number, or was
+    // changed.
+    let refused = |whole: &serde_json::Value| {
+        write_journal(&journal_path, whole);
+        let before = fs::read(files.path("out")).unwrap();
+        let told = convert(&words);
+        assert_refused(&told, 2, &["out.udm-part is gone", "--force"]);
+        assert!(fs::read(files.path("out")).unwrap() == before && Path::new(&journal_path).exists());
+    };
+    for (field, value) in [("position", 1.into()), ("stage", "copying".into())] {
+        let mut twin = whole.clone();
+        twin[field] = value;
+        refused(&twin);
+    }
+    for (field, value) in [("born", "1.000000000"), ("modified", "1.000000000")] {
+        let mut twin = whole.clone();
+        twin["destination"][field] = value.into();
+        refused(&twin);
+    }
     fs::write(files.path("another"), b"another").unwrap();
     fs::rename(files.path("another"), files.path("out")).unwrap();
-    assert_refused(&convert(&words), 2, &["out.udm-part is gone", "--force begins anew"]);
-    assert_eq!(fs::read(files.path("out")).unwrap(), b"another");
+    refused(&whole);
+    // And the way out.
+    converted(&["--force", &raw, &out]);
+    assert!(fs::read(files.path("out")).unwrap() == files.plain);
 }
 
 #[test]
@@ -144,12 +146,11 @@ fn an_interrupt_stops_it_and_it_goes_on() {
         assert!(attempt < 50, "it is always faster than the signal");
         let _ = fs::remove_file(files.path("out"));
         let mut command = Command::new(path());
-        command.args(["--quiet", "convert", &raw, &out]).stderr(Stdio::piped());
+        command.args(["--quiet", "convert", &raw, &out, "--checkpoint", "1M"]).stderr(Stdio::piped());
         let child = command.spawn().unwrap();
-        while !files.exists("out.udm-convert") && !files.exists("out") {
+        while position(&files.path("out.udm-convert")).unwrap_or(0) == 0 && !files.exists("out") {
             std::thread::sleep(Duration::from_millis(1));
         }
-        std::thread::sleep(Duration::from_millis(5));
         let _ = kill_process(Pid::from_child(&child), Signal::INT);
         let output = child.wait_with_output().unwrap();
         if !output.status.success() {
@@ -157,7 +158,7 @@ fn an_interrupt_stops_it_and_it_goes_on() {
             break;
         }
     }
-    let (position, _) = journal(&files.path("out.udm-convert"));
+    let position = position(&files.path("out.udm-convert"));
     let told = converted(&[&raw, &out, "--resume"]);
     assert!(told["resumed_at"].as_u64() == position && position > Some(0), "{told} after {position:?}");
     assert!(fs::read(files.path("out")).unwrap() == files.plain);
@@ -176,7 +177,7 @@ fn a_full_disk_says_where_and_it_goes_on_when_there_is_room() {
         &["writing to the destination, 1048576 bytes at byte", "no space left", "--resume goes on"],
     );
     // The data begin at 16 MiB.
-    let (position, _) = journal(&files.path("one.img.udm-convert"));
+    let position = position(&files.path("one.img.udm-convert"));
     assert_eq!(position, Some(24 << 20));
     let told = converted(&words);
     assert_eq!(told["resumed_at"].as_u64(), position, "{told}");
@@ -200,7 +201,7 @@ fn a_source_that_cannot_be_read_says_where() {
         1,
         &["reading from the source, 1048576 bytes at byte 3145728", "input/output error"],
     );
-    assert_eq!(journal(&files.path("out.udm-convert")).0, Some(3 << 20));
+    assert_eq!(position(&files.path("out.udm-convert")), Some(3 << 20));
     assert!(!files.exists("out"));
     assert!(fs::read(files.path("out.udm-part")).unwrap()[..3 * MIB] == files.plain[..3 * MIB]);
 }

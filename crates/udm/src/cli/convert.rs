@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueHint};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, ValueHint};
 use udm_backend::locate::parse_size;
 use udm_luks::{FormatOptions, SlotOptions, Version};
 
@@ -32,7 +33,8 @@ pub struct ConvertArgs {
     /// Replace what is at DST, and begin anew where a conversion was interrupted
     #[arg(short, long)]
     pub force: bool,
-    /// Go on with a conversion that was interrupted, from where it was durable; begin it where there is none
+    /// Go on with a conversion that was interrupted, from where it was durable; begin it where there is none. Where nobody
+    /// can tell whether a side has changed (block devices, NBD, tables), what was copied is compared first
     #[arg(long)]
     pub resume: bool,
     /// Read both sides again when all is written, and compare them
@@ -44,7 +46,8 @@ pub struct ConvertArgs {
     /// How much is copied at most until it is durable and remembered, for --resume
     #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = parse_size)]
     pub checkpoint: u64,
-    /// The file that remembers how far it is [default: DST.udm-convert, where DST is a file]
+    /// The file that remembers how far it is; it is made, and no file of anything else is replaced
+    /// [default: DST.udm-convert, where DST is a file]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub journal: Option<PathBuf>,
     #[command(flatten)]
@@ -65,6 +68,59 @@ pub struct ConvertArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its doc comment would be taken for help")]
     pub slot: SlotArgs,
+    /// What of a new volume was asked for
+    #[arg(skip)]
+    pub given: Given,
+}
+
+/// The options of a new volume, with their text.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// Those of the command line.
+    pub(crate) asked: Vec<(&'static str, String)>,
+    /// Those of the key slot, also where their text is the default one.
+    pub(crate) key_slot: Vec<(&'static str, Option<String>)>,
+}
+
+/// What says how a new volume is to be: the name for clap, and for people.
+const OF_VOLUME: [(&str, &str); 6] = [
+    ("version", "--type"),
+    ("cipher", "--cipher"),
+    ("key_size", "--key-size"),
+    ("sector_size", "--sector-size"),
+    ("label", "--label"),
+    ("uuid", "--uuid"),
+];
+
+/// The same of its key slot.
+const OF_KEY_SLOT: [(&str, &str); 8] = [
+    ("pbkdf", "--pbkdf"),
+    ("hash", "--hash"),
+    ("iter_time", "--iter-time"),
+    ("pbkdf_memory", "--pbkdf-memory"),
+    ("pbkdf_parallel", "--pbkdf-parallel"),
+    ("pbkdf_force_iterations", "--pbkdf-force-iterations"),
+    ("keyslot_cipher", "--keyslot-cipher"),
+    ("keyslot_key_size", "--keyslot-key-size"),
+];
+
+impl Given {
+    /// What the command line has of it.
+    pub(crate) fn of(matches: &ArgMatches) -> Self {
+        let text = |id: &str| {
+            let mut words = matches.get_raw(id)?;
+            words.next().map(|word| word.to_string_lossy().into_owned())
+        };
+        let is_asked = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let both = OF_VOLUME.iter().chain(&OF_KEY_SLOT);
+        Self {
+            asked: both
+                .filter(|(id, _)| is_asked(id))
+                .filter_map(|(id, option)| Some((*option, text(id)?)))
+                .collect(),
+            key_slot: OF_KEY_SLOT.iter().map(|(id, option)| (*option, text(id))).collect(),
+        }
+    }
 }
 
 /// How the destination of a conversion is opened.
@@ -130,9 +186,16 @@ Zeros: holes of a plain file are not read. In a DST that is not encrypted they b
 (--sparse-size). In one that is encrypted they are encrypted like all data: a hole in ciphertext reads as garbage, and \
 shows where there are no data.
 
+Sizes: a DST that is not encrypted gets exactly the bytes of SRC, whatever their number. One that is encrypted holds whole \
+sectors, and is refused where SRC is not as many.
+
 Interruptions: a DST that is made is called DST.udm-part until it is whole, so what is at DST is a whole conversion or \
 none. DST.udm-convert remembers what is converted into what and up to where that is durable; it has no key. The same \
 command with --resume goes on from there after SIGINT, kill -9, a full disk or a power cut, if both sides are what they were. \
+A file is known by its number, its times and its size. Nobody can tell whether a block device, an NBD export or what a table \
+maps has changed: then what was copied is read from both sides and compared before it goes on. Options of a new volume \
+must be those that it was begun with, or be left out. No file is replaced or removed that this conversion did not \
+make, but DST with --force. \
 Into a DST that is there already (--no-create) the bytes go at once: until it is done, it is a mixture.
 
 Other formats: whatever qemu-nbd serves.

@@ -20,14 +20,19 @@ pub use luks::*;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use tracing_subscriber::EnvFilter;
 
 use crate::commands;
 
 /// Runs the program that `udm` is.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    if let (Command::Convert(args), Some(matches)) = (&mut cli.command, matches.subcommand_matches("convert"))
+    {
+        args.given = Given::of(matches);
+    }
     // A service says what happens; what is done at a prompt says what it was asked for.
     let level = if matches!(cli.command, Command::Serve(_)) { 2 } else { 1 };
     start_log(if cli.quiet { 0 } else { level + usize::from(cli.verbose) });

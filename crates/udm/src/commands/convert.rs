@@ -47,6 +47,8 @@ fn job(args: &ConvertArgs, json: bool) -> Result<Job, Failure> {
         sparse: usize::try_from(args.sparse_size).unwrap_or(usize::MAX),
         interval: args.checkpoint.max(1),
         journal: args.journal.clone(),
+        asked: args.given.asked.clone(),
+        key_slot: args.given.key_slot.iter().map(|(option, text)| ((*option).into(), json!(text))).collect(),
         shows_progress: !json && tracing::enabled!(tracing::Level::INFO) && std::io::stderr().is_terminal(),
     })
 }
@@ -75,8 +77,7 @@ fn names(args: &ConvertArgs) -> Result<(Name, Name), Failure> {
 fn failure(error: &ConvertError, job: &Job) -> Failure {
     let goes_on = "; the same command with --resume goes on";
     match error {
-        ConvertError::Request(_) => Failure::request(error),
-        ConvertError::Device(error) if error.is_request() => Failure::request(error),
+        error if error.is_request() => Failure::request(error),
         ConvertError::Io { .. } | ConvertError::Stopped { .. } if job.can_resume() => {
             Failure::work(format!("{error}{goes_on}"))
         }

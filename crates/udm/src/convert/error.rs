@@ -80,6 +80,15 @@ pub(crate) enum ConvertError {
         /// What the system says.
         source: io::Error,
     },
+    /// What is where the journal is to be is something else.
+    #[error(
+        "{}: this is no record of a conversion by this version of udm, and is left as it is; name another file with \
+         --journal, or move this one away", path.display()
+    )]
+    Foreign {
+        /// What is there.
+        path: PathBuf,
+    },
     /// What was asked for cannot be done, in words.
     #[error("{0}")]
     Request(String),
@@ -104,6 +113,15 @@ fn hint(status: Status) -> &'static str {
 }
 
 impl ConvertError {
+    /// Whether the request was wrong, as opposed to the work having failed.
+    pub(crate) fn is_request(&self) -> bool {
+        match self {
+            Self::Request(_) | Self::Foreign { .. } => true,
+            Self::Device(error) => error.is_request(),
+            _ => false,
+        }
+    }
+
     /// A file beside the destination on which something failed.
     pub(crate) fn file(path: impl Into<PathBuf>, what: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();

@@ -1,36 +1,45 @@
 //! Conversion: the bytes of one device become those of another, which may be encrypted otherwise or not at all.
 //!
-//! * `source`, `destination`: the two sides, and what identifies them.
+//! * `source`, `destination`: the two sides; `identity`: what identifies them.
+//! * `place`: whether the destination is made; `made`: a file that is; `agree`: whether one that is there is what was asked for.
 //! * `plan`: which piece of the source is next; `runs`: where in a piece there are zeros.
-//! * `copy`: many pieces on their way at once.
+//! * `copy`: many pieces on their way at once; `tail`: the last bytes, where they do not fill a block.
+//! * `resume`: how one goes on that was interrupted.
 //! * `journal`: what is remembered of a conversion, so that it can go on after it was interrupted.
 //! * `progress`: what a person sees, and what stops it.
 //! * `volume`: a LUKS volume that is made.
 //! * `verify`: both sides read again and compared.
 
+mod agree;
 mod copy;
 mod destination;
 mod error;
+mod identity;
 mod journal;
+mod made;
+mod place;
 mod plan;
 mod progress;
+mod resume;
 mod runs;
 mod source;
+mod tail;
 mod verify;
 mod volume;
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use copy::Copy;
-use destination::{Destination, Made, Opening};
+use destination::{Destination, Opening};
 pub(crate) use error::ConvertError;
-use journal::{Found, Journal, beside};
+use journal::{Journal, Record, Stage};
+use place::Place;
 use plan::Plan;
 use progress::Progress;
 pub(crate) use source::Name;
@@ -39,9 +48,6 @@ pub(crate) use volume::NewVolume;
 
 use crate::device::DeviceOptions;
 use crate::luks::Unlocking;
-
-/// Behind the destination's name, the file that remembers how far a conversion is.
-const JOURNAL: &str = ".udm-convert";
 
 /// What is to be converted into what, and how.
 #[derive(Debug)]
@@ -65,6 +71,10 @@ pub(crate) struct Job {
     pub(crate) interval: u64,
     /// Where it is remembered how far it is, where not beside the destination.
     pub(crate) journal: Option<PathBuf>,
+    /// Options of a new volume that were given, with their text.
+    pub(crate) asked: Vec<(&'static str, String)>,
+    /// All options of its key slot, with their text.
+    pub(crate) key_slot: Map<String, Value>,
     /// A person watches.
     pub(crate) shows_progress: bool,
 }
@@ -108,149 +118,157 @@ pub(crate) struct Outcome {
     pub(crate) sha256: Option<String>,
 }
 
-/// Whether the destination is made.
-enum Place {
-    Made(Made),
-    Existing,
-}
-
 /// Converts.
 ///
 /// # Errors
 /// When the request is wrong, in which case nothing was written; when an I/O fails, or the user stops it, and it can go on.
 pub(crate) fn convert(job: &Job) -> Result<Outcome, ConvertError> {
     let path = job.journal_path();
-    let found = match job.interrupted {
-        Interrupted::Forget => None,
-        _ => path.as_deref().map_or(Ok(None), Journal::find)?,
-    };
-    if let (Some(_), Some(path), Interrupted::Refuse) = (&found, &path, job.interrupted) {
-        return Err(ConvertError::Request(format!(
-            "{} is of a conversion that was interrupted: --resume goes on with it, --force begins anew",
-            path.display()
-        )));
+    if let Some(path) = &path {
+        job.check_journal(path)?;
     }
-    let place = job.place(found.as_ref())?;
-    if let (Place::Made(made), Some(found), Some(path)) = (&place, &found, &path)
-        && !made.part.exists()
-    {
-        return finished(made, found, path);
+    let found = path.as_deref().map_or(Ok(None), Journal::open)?;
+    if let Some(found) = &found {
+        job.check_found(found)?;
+    }
+    let is_begun =
+        |found: &&Journal| job.interrupted == Interrupted::GoOn && found.record.stage != Stage::Making;
+    let place = job.place(found.as_ref().filter(is_begun))?;
+    if let Some(found) = found.as_ref().filter(is_begun) {
+        agree::check_key_slot(&job.asked, &job.key_slot, &found.record.options)?;
     }
     let source = Source::open(&job.source, &job.options, &job.source_unlocking)?;
-    let destination = job.destination(&place, &source, found.is_some())?;
-    let identity = json!({ "source": source.identity, "destination": destination.identity });
-    let begin = match (&found, &path) {
-        (Some(found), Some(path)) => {
-            found.check(&identity, path)?;
-            found.position.min(source.size())
-        }
-        _ => 0,
-    };
-    let journal = path.map(|path| Journal::new(path, identity));
-    if let Some(journal) = &journal {
-        journal.record(begin)?;
+    if found.as_ref().is_some_and(|found| is_begun(&found)) {
+        return resume::resume(job, found.expect("it is there"), &place, &source);
     }
-    let stops = progress::stop_flag()?;
-    let mut outcome = job.copy(&source, &destination, journal.as_ref(), begin, &stops)?;
-    if job.verify {
-        outcome.sha256 = Some(job.compare(&source, &destination, &stops)?);
-    }
-    drop(destination);
-    if let Place::Made(made) = &place {
-        made.finish()?;
-    }
-    journal.map_or(Ok(()), Journal::remove)?;
-    Ok(outcome)
+    let (destination, journal, stops) = job.begin(found, path.as_deref(), &place, &source)?;
+    job.run(&place, &source, destination, journal, 0, &stops)
 }
 
 impl Job {
-    /// Where it is remembered how far it is: beside the destination, where that is a file.
-    fn journal_path(&self) -> Option<PathBuf> {
-        let beside_it = || {
-            let path = self.destination.path()?;
-            let is_device = fs::metadata(path).is_ok_and(|found| !found.is_file());
-            (!is_device).then(|| beside(&Made::at(path).path, JOURNAL))
-        };
-        self.journal.clone().or_else(beside_it)
-    }
-
-    /// Whether the destination is to be made: nothing is touched yet.
-    fn place(&self, found: Option<&Found>) -> Result<Place, ConvertError> {
-        let refuse = |why: &str, hint: &str| {
-            let name = match &self.destination {
-                Name::Raw(name) | Name::Luks(name) | Name::Nbd(name) => name,
-                Name::Table(_) => "a table",
-            };
-            Err(ConvertError::Request(format!("{name} {why}; {hint}")))
-        };
-        let into = "--no-create writes into it";
-        let Some(path) = self.destination.path() else {
-            return match self.existing {
-                Existing::Refuse => refuse("is there already", into),
-                _ => Ok(Place::Existing),
-            };
-        };
-        if let Some(found) = found {
-            let made = found.identity["destination"]["made"] == true;
-            return Ok(if made { Place::Made(Made::at(path)) } else { Place::Existing });
+    /// Makes or opens the destination, which has room for the source, and remembers it.
+    fn begin(
+        &self,
+        left: Option<Journal>,
+        path: Option<&Path>,
+        place: &Place,
+        source: &Source,
+    ) -> Result<(Destination, Option<Journal>, Arc<AtomicBool>), ConvertError> {
+        let (opening, size) = (self.opening(), source.size());
+        let new = self.new_volume(place);
+        if new.is_none() && self.destination_is_luks() {
+            agree::check_key_slot(&self.asked, &self.key_slot, &Value::Null)?;
         }
-        let made = || Ok(Place::Made(Made::at(path)));
-        let there = match (fs::metadata(path), self.existing) {
-            (Ok(there), _) => there,
-            (Err(_), Existing::Keep) => return refuse("is not there", "it is made without --no-create"),
-            (Err(_), _) => return made(),
-        };
-        let (is_file, is_device) = (there.is_file(), there.file_type().is_block_device());
-        match self.existing {
-            _ if !is_file && !is_device => {
-                refuse("is neither a file nor a block device", "name one of these")
+        // Asked for before anything is made: a person may think better of it.
+        let passphrase = new.map(|path| opening.new_passphrase(path, size)).transpose()?;
+        // From here on something is left behind, which a signal must not do unseen.
+        let stops = progress::stop_flag()?;
+        if let Place::Made(made) = place {
+            made.clear(left.as_ref().map(|left| &left.record))?;
+        }
+        left.map_or(Ok(()), Journal::remove)?;
+        let record = self.record(place, source, new.is_some());
+        let mut journal = path.map(|path| Journal::create(path, record)).transpose()?;
+        let made = self.make(place, source, journal.as_mut(), passphrase.as_deref());
+        let made = made.and_then(|destination| {
+            check_fits(source, &destination)?;
+            if let Some(journal) = &mut journal {
+                journal.record.sides[1] = destination.identity.value.clone();
+                journal.record.stage = Stage::Copying;
+                journal.write()?;
             }
-            Existing::Replace if is_file => made(),
-            Existing::Refuse if is_file => {
-                refuse("is there already", &format!("--force replaces it, {into}"))
+            Ok(destination)
+        });
+        match (made, journal) {
+            (Ok(destination), journal) => Ok((destination, journal, stops)),
+            (Err(error), None) => Err(error),
+            // Nothing is in it that would be missed.
+            (Err(error), Some(journal)) => {
+                if let Place::Made(made) = place {
+                    let _ = journal.record.forget(&made.part);
+                }
+                let _ = journal.remove();
+                Err(error)
             }
-            Existing::Refuse => refuse("is a block device, whose bytes would be lost", into),
-            _ if self.is_source(&there) => refuse("is the source itself", "name another destination"),
-            _ => Ok(Place::Existing),
         }
     }
 
-    /// Whether the source is this file.
-    fn is_source(&self, there: &fs::Metadata) -> bool {
-        let source = self.source.path().and_then(|path| fs::metadata(path).ok());
-        source.is_some_and(|source| (source.dev(), source.ino()) == (there.dev(), there.ino()))
+    /// What is remembered before anything is made.
+    fn record(&self, place: &Place, source: &Source, is_new_volume: bool) -> Record {
+        Record {
+            names: self.names(),
+            sides: [source.identity.value.clone(), Value::Null],
+            options: if is_new_volume { json!(self.key_slot) } else { Value::Null },
+            replaces: if let Place::Made(made) = place { made.replaces() } else { Value::Null },
+            is_made: matches!(place, Place::Made(_)),
+            stage: Stage::Making,
+            position: 0,
+        }
     }
 
-    /// Makes or opens the destination, which has room for the source.
-    fn destination(
+    /// Makes or opens the destination.
+    fn make(
         &self,
         place: &Place,
         source: &Source,
-        is_there: bool,
+        journal: Option<&mut Journal>,
+        passphrase: Option<&udm_luks::Secret>,
     ) -> Result<Destination, ConvertError> {
-        let opening = Opening {
+        let (opening, name, size) = (self.opening(), &self.destination, source.size());
+        match (place, passphrase, name.path()) {
+            (Place::Made(made), passphrase, _) => {
+                let is_secret = passphrase.is_some() || source.is_secret;
+                let file = made.create(if is_secret { 0o600 } else { 0o666 })?;
+                if let Some(journal) = journal {
+                    let failed = ConvertError::file(&made.part, "cannot be looked at");
+                    let mut part = json!({});
+                    identity::add_file(&mut part, &file.metadata().map_err(failed)?);
+                    journal.record.sides[1] = part;
+                    journal.write()?;
+                }
+                Destination::fill(made, file, name, size, &opening, passphrase)
+            }
+            (Place::Existing, Some(passphrase), Some(path)) => {
+                Destination::formatted(name, path, size, &opening, passphrase)
+            }
+            (Place::Existing, ..) => Destination::existing(name, &opening),
+        }
+    }
+
+    /// How the destination is opened or made.
+    fn opening(&self) -> Opening<'_> {
+        Opening {
             options: &self.options,
             unlocking: &self.destination_unlocking,
             volume: &self.volume,
+            asked: &self.asked,
             sparse: self.sparse,
-        };
-        let mut destination = match (place, &self.destination) {
-            (Place::Made(made), name) if is_there => Destination::unfinished(made, name, &opening)?,
-            (Place::Made(made), name) => Destination::made(made, name, source, &opening)?,
-            (Place::Existing, Name::Luks(path)) if !is_there && self.existing == Existing::Replace => {
-                Destination::formatted(Path::new(path), source, &opening)?
-            }
-            (Place::Existing, name) => Destination::existing(name, &opening)?,
-        };
-        destination.identity["made"] = json!(matches!(place, Place::Made(_)));
-        match (check_fits(source, &destination), place) {
-            (Ok(()), _) => Ok(destination),
-            (Err(error), Place::Made(made)) if !is_there => {
-                made.forget();
-                Err(error)
-            }
-            (Err(error), _) => Err(error),
         }
+    }
+
+    /// Copies from byte `begin` on, and ends the conversion.
+    fn run(
+        &self,
+        place: &Place,
+        source: &Source,
+        destination: Destination,
+        mut journal: Option<Journal>,
+        begin: u64,
+        stops: &AtomicBool,
+    ) -> Result<Outcome, ConvertError> {
+        let mut outcome = self.copy(source, &destination, journal.as_mut(), begin, stops)?;
+        if self.verify {
+            outcome.sha256 = Some(self.compare(source, &destination, source.size(), stops)?);
+        }
+        drop(destination);
+        if let Some(journal) = &mut journal {
+            resume::remember_whole(journal, place, self.destination.path(), source.size())?;
+        }
+        if let (Place::Made(made), Some(journal)) = (place, &journal) {
+            made.finish(&journal.record.replaces)?;
+        }
+        journal.map_or(Ok(()), Journal::remove)?;
+        Ok(outcome)
     }
 
     /// Copies from byte `begin` on.
@@ -258,31 +276,38 @@ impl Job {
         &self,
         source: &Source,
         destination: &Destination,
-        journal: Option<&Journal>,
+        mut journal: Option<&mut Journal>,
         begin: u64,
         stops: &AtomicBool,
     ) -> Result<Outcome, ConvertError> {
         let size = source.size();
+        let whole = size - size % tail::block_between(&source.device, &destination.device);
         let bar = progress::bar("copied", size, begin, self.shows_progress);
         let clock = Instant::now();
-        let mut progress = Progress::new(bar.clone(), journal, stops, self.interval, begin);
-        let plan = Plan::new(source.holes.as_ref(), begin, size);
-        let amounts =
-            Copy::new(&source.device, &destination.device, destination.zeros)?.run(plan, &mut progress)?;
+        let mut progress = Progress::new(bar.clone(), journal.as_deref_mut(), stops, self.interval, begin);
+        let plan = Plan::new(source.holes.as_ref(), begin, whole.max(begin));
+        let copy = Copy::new(&source.device, &destination.device, destination.zeros)?;
+        let mut amounts = copy.run(plan, &mut progress)?;
+        if begin < size && whole < size {
+            tail::copy(&source.device, &destination.device, whole, size)?;
+            amounts.read += size - whole;
+            amounts.written += size - whole;
+            journal.map_or(Ok(()), |journal| journal.reached(size))?;
+        }
         let time = clock.elapsed();
         bar.finish_and_clear();
         let (read, written, zeros) = (amounts.read, amounts.written, amounts.zeros);
         Ok(Outcome { size, begin, read, written, zeros, time, sha256: None })
     }
 
-    /// Reads both sides again: the digest of what they have.
+    /// Reads the first `size` bytes of both sides again: the digest of what they have.
     fn compare(
         &self,
         source: &Source,
         destination: &Destination,
+        size: u64,
         stops: &AtomicBool,
     ) -> Result<String, ConvertError> {
-        let size = source.size();
         let bar = progress::bar("compared", size, 0, self.shows_progress);
         let goes_on = |position| {
             bar.set_position(position);
@@ -295,40 +320,37 @@ impl Job {
 
     /// Whether it is remembered how far it is.
     pub(crate) fn can_resume(&self) -> bool {
-        self.journal_path().is_some_and(|path| path.exists())
+        self.journal_path().is_some_and(|path| fs::symlink_metadata(path).is_ok())
     }
 }
 
-/// The file that was made has no other name any more: it was whole, and the conversion was interrupted before it was
-/// forgotten.
-fn finished(made: &Made, found: &Found, journal: &Path) -> Result<Outcome, ConvertError> {
-    let inode = fs::metadata(&made.path).map(|there| source::inode(&there));
-    if inode.is_ok_and(|inode| found.identity["destination"]["inode"] == inode) {
-        journal::remove(journal)?;
-        return Ok(Outcome { size: found.position, begin: found.position, ..Outcome::default() });
-    }
-    let what = format!("{} is gone, with what was converted; --force begins anew", made.part.display());
-    Err(ConvertError::Request(what))
-}
-
-/// Refuses a destination that is too small, or has blocks that the source's size is no multiple of.
+/// Refuses a destination that is too small, or has whole sectors alone, of which the source's size is no multiple.
 fn check_fits(source: &Source, destination: &Destination) -> Result<(), ConvertError> {
     let (size, geometry) = (source.size(), destination.device.geometry());
-    let room = geometry.size.bytes().0;
+    let room = geometry.stored().0;
     if size > room {
         return Err(ConvertError::Request(format!(
             "the source has {size} bytes, and the destination room for {room}: nothing was written"
         )));
     }
-    check_block(size, geometry.logical_block, "one of smaller sectors would do")
-}
-
-/// Refuses a size that is no whole number of blocks.
-fn check_block(size: u64, block: u32, would_do: &str) -> Result<(), ConvertError> {
-    if size.is_multiple_of(u64::from(block)) {
+    if !destination.is_encrypted {
         return Ok(());
     }
+    check_sectors(size, geometry.logical_block, "one of smaller sectors would do")
+}
+
+/// Refuses a size that encrypted sectors cannot hold exactly.
+fn check_sectors(size: u64, sector: u32, would_do: &str) -> Result<(), ConvertError> {
+    if size.is_multiple_of(u64::from(sector)) {
+        return Ok(());
+    }
+    let would_do = if size.is_multiple_of(512) {
+        would_do
+    } else {
+        "a volume holds whole sectors of at least 512 bytes: `truncate -s %512 FILE` adds zeros to a copy of the source"
+    };
     Err(ConvertError::Request(format!(
-        "the source has {size} bytes, which is no whole number of the destination's sectors of {block}; {would_do}"
+        "the source has {size} bytes, not a multiple of the destination's sectors of {sector}, and nothing was written; \
+         {would_do}"
     )))
 }

@@ -40,7 +40,7 @@ pub(super) fn stop_flag() -> Result<Arc<AtomicBool>, ConvertError> {
 /// Watches a copy.
 pub(super) struct Progress<'a> {
     bar: ProgressBar,
-    journal: Option<&'a Journal>,
+    journal: Option<&'a mut Journal>,
     stops: &'a AtomicBool,
     /// How many bytes may be copied until that is remembered.
     interval: u64,
@@ -53,7 +53,7 @@ impl<'a> Progress<'a> {
     /// Of a copy that begins at byte `begin`.
     pub(super) fn new(
         bar: ProgressBar,
-        journal: Option<&'a Journal>,
+        journal: Option<&'a mut Journal>,
         stops: &'a AtomicBool,
         interval: u64,
         begin: u64,
@@ -78,7 +78,7 @@ impl Watcher for Progress<'_> {
     }
 
     fn durable(&mut self, position: u64) -> Result<(), ConvertError> {
-        self.journal.map_or(Ok(()), |journal| journal.record(position))
+        self.journal.as_mut().map_or(Ok(()), |journal| journal.reached(position))
     }
 
     fn stops(&self) -> bool {

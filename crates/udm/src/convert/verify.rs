@@ -11,6 +11,7 @@ use udm_block::{
 
 use super::copy::{DEPTH, page_options, piece_between, sector_of};
 use super::error::{ConvertError, Doing};
+use super::tail::{self, block_between};
 use crate::compare::hex;
 
 /// The pad: of which pair it is, and which side of it: 0 is the source's, 1 the destination's.
@@ -60,6 +61,34 @@ pub(super) fn verify(
     size: u64,
     mut goes_on: impl FnMut(u64) -> bool,
 ) -> Result<String, ConvertError> {
+    let whole = size - size % block_between(source, destination);
+    let mut digest = verify_blocks(source, destination, whole, &mut goes_on)?;
+    if whole < size {
+        let one = tail::read(source, Doing::Read, whole, size)?;
+        let other = tail::read(destination, Doing::ReadBack, whole, size)?;
+        check_same(&one, &other, whole)?;
+        digest.update(&other);
+        goes_on(size);
+    }
+    Ok(hex(&digest.finalize()))
+}
+
+/// Refuses bytes that differ, of which the first are at byte `at`.
+fn check_same(source: &[u8], destination: &[u8], at: u64) -> Result<(), ConvertError> {
+    if source == destination {
+        return Ok(());
+    }
+    let same = source.iter().zip(destination).take_while(|(one, other)| one == other).count();
+    Err(ConvertError::Differs { at: at + same as u64 })
+}
+
+/// The digest of the first `size` bytes of both, whole blocks, where they are the same.
+fn verify_blocks(
+    source: &DeviceRef,
+    destination: &DeviceRef,
+    size: u64,
+    goes_on: &mut dyn FnMut(u64) -> bool,
+) -> Result<Sha256, ConvertError> {
     let memory: Source = Arc::new(Heap);
     let bios = BioSetOptions { reserve: 2 * DEPTH, limit: 0, magazine: 0, ..BioSetOptions::named("verify") };
     let mut comparison = Comparison {
@@ -91,7 +120,7 @@ pub(super) fn verify(
             result = result.and(Err(ConvertError::Stopped { position: comparison.done }));
         }
     }
-    result.map(|()| hex(&comparison.digest.finalize()))
+    result.map(|()| comparison.digest.clone())
 }
 
 impl Comparison<'_> {
@@ -144,10 +173,7 @@ impl Comparison<'_> {
                 bio.data().read(bytes);
             }
             let [source, destination] = &self.scratch;
-            if source != destination {
-                let same = source.iter().zip(destination).take_while(|(one, other)| one == other).count();
-                return Err(ConvertError::Differs { at: self.done + same as u64 });
-            }
+            check_same(source, destination, self.done)?;
             self.digest.update(destination);
             self.done += destination.len() as u64;
         }

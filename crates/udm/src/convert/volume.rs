@@ -43,13 +43,8 @@ impl NewVolume {
     /// # Errors
     /// When they are no whole number of the sectors that were asked for, or too many.
     pub(super) fn size(&self, size: u64) -> Result<u64, ConvertError> {
-        if let Some(sector) = self.options.sector_size {
-            super::check_block(
-                size,
-                sector,
-                "--sector-size 512 would do, or none for the largest that fits",
-            )?;
-        }
+        let would_do = "--sector-size 512 would do, or none for the largest that fits";
+        super::check_sectors(size, self.options.sector_size.unwrap_or(512), would_do)?;
         let too_large = || ConvertError::Request(format!("{size} bytes of data are too many for a file"));
         self.offset.checked_add(size).ok_or_else(too_large)
     }
