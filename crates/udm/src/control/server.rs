@@ -1,16 +1,16 @@
 //! The control socket: for its owner alone, a thread a connection, and few of them.
 
-use std::fs::{Permissions, symlink_metadata};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::Mode;
 use udm_dm::managed::ManagedDevice;
+use udm_export::socket_file::SocketFile;
 
 use super::request::Devices;
 use super::wire::{Request, write_answer};
@@ -24,7 +24,8 @@ const THREAD_NAME: &str = "udm-control";
 
 /// The socket, which goes when this is dropped.
 pub(crate) struct Control {
-    path: PathBuf,
+    /// Its file goes with it.
+    _socket: SocketFile,
 }
 
 impl Control {
@@ -33,8 +34,11 @@ impl Control {
     /// # Errors
     /// When it cannot listen there.
     pub(crate) fn start(path: &Path, all: Vec<Arc<ManagedDevice>>, files: Files) -> io::Result<Self> {
-        let listener = bind(path)?;
-        let control = Self { path: path.to_owned() };
+        // Only its owner can reach it.
+        let socket = SocketFile::bind(path, Some(Mode::RUSR | Mode::WUSR)).map_err(io::Error::other)?;
+        let listener = socket.listener().try_clone()?;
+        listener.set_nonblocking(false)?;
+        let control = Self { _socket: socket };
         let devices = Arc::new(Devices { all, files: files.into() });
         let taken = Arc::new(AtomicUsize::new(0));
         thread::Builder::new().name(THREAD_NAME.into()).spawn(move || {
@@ -50,30 +54,6 @@ impl Control {
         })?;
         Ok(control)
     }
-}
-
-impl Drop for Control {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-/// A socket that only its owner can reach, from its first moment on.
-fn bind(path: &Path) -> io::Result<UnixListener> {
-    // What a server that was killed left behind is nobody's; one that lives answers. Another file is somebody's.
-    let is_socket = symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
-    let refuses =
-        || UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-    if is_socket && refuses() {
-        std::fs::remove_file(path)?;
-    }
-    // The umask is the process's: no other thread makes a file yet.
-    let before = rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-    let listener = UnixListener::bind(path);
-    rustix::process::umask(before);
-    let listener = listener?;
-    std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
-    Ok(listener)
 }
 
 /// Serves a client on a thread of its own, unless there are too many.
