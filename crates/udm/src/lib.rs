@@ -31,5 +31,6 @@ mod control;
 mod convert;
 pub mod device;
 mod locked;
+mod log;
 pub mod luks;
 mod pipeline;

@@ -140,8 +140,11 @@ SIGUSR1 and at the end it prints one line: page faults of the I/O threads, and h
 A client is told to use `udm`'s exports with several connections at once: a flush on one of them covers what all of \
 them wrote.
 
-SIGINT and SIGTERM stop the server: it finishes and answers the requests that it took, flushes the devices, and ends \
-with status 0. A second signal ends it at once. Requests that a suspended device holds are answered with an error then.
+SIGTERM, SIGINT and SIGHUP stop the server, the last two unless it was started to ignore them (nohup). It finishes and \
+answers the requests that it took, flushes the devices, and ends with status 0. A second signal ends it at once. Requests \
+that a suspended device holds are answered with an error then.
+
+Nobody waits for the log: lines that stderr does not take are counted, and the number is written when it can be.
 
 Examples:
   udm serve --table-file volume.table --nbd /run/user/1000/volume.sock

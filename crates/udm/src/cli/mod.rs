@@ -17,13 +17,14 @@ pub use dm::*;
 pub use failure::Failure;
 pub use luks::*;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches};
-use tracing_subscriber::EnvFilter;
+use signal_hook::consts::SIGXFSZ;
 
-use crate::commands;
+use crate::{commands, log};
 
 /// Runs the program that `udm` is.
 pub fn main() -> ExitCode {
@@ -33,16 +34,16 @@ pub fn main() -> ExitCode {
     {
         args.given = Given::of(matches);
     }
+    // A file at its limit is an error of the write, and not the program's end.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     // A service says what happens; what is done at a prompt says what it was asked for.
     let level = if matches!(cli.command, Command::Serve(_)) { 2 } else { 1 };
-    start_log(if cli.quiet { 0 } else { level + usize::from(cli.verbose) });
+    log::start(if cli.quiet { 0 } else { level + usize::from(cli.verbose) });
     match run(cli.command, cli.json, cli.quiet) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            failure.tell(cli.json);
-            failure.code()
-        }
+        Ok(()) => log::finish(),
+        Err(failure) => return failure.end(cli.json),
     }
+    ExitCode::SUCCESS
 }
 
 fn run(command: Command, json: bool, quiet: bool) -> Result<(), Failure> {
@@ -63,27 +64,10 @@ fn run(command: Command, json: bool, quiet: bool) -> Result<(), Failure> {
     }
 }
 
-/// Messages of the library go to stderr, from errors alone (0) to everything. `UDM_LOG` names levels for parts of it
-/// (`udm_export=debug`).
-fn start_log(level: usize) {
-    const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
-    let level = LEVELS[level.min(LEVELS.len() - 1)];
-    let filter = EnvFilter::try_from_env("UDM_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .without_time()
-        .init();
-}
-
-/// Prints a line of data. A reader that has gone away ends the program's work, not its manners.
+/// Prints a line of data.
 pub(crate) fn print(line: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}")
-        .and_then(|()| out.flush())
-        .map_err(|error| Failure::work(format!("stdout: {error}")))
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| Failure::stdout(&error))
 }
 
 /// A number of bytes for a person: `1.5 MiB`.

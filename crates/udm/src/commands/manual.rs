@@ -27,5 +27,6 @@ pub(crate) fn man(directory: Option<&Path>) -> Result<(), Failure> {
 }
 
 fn write_out(bytes: &[u8]) -> Result<(), Failure> {
-    std::io::stdout().write_all(bytes).map_err(|error| Failure::work(format!("stdout: {error}")))
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| Failure::stdout(&error))
 }

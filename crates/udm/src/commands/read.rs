@@ -7,6 +7,9 @@ use udm_block::blocking::Blocking;
 
 use crate::cli::{Failure, ReadArgs};
 
+/// Says that the bytes could not be written where they go.
+type Failed<'a> = Box<dyn Fn(std::io::Error) -> Failure + 'a>;
+
 /// How much is read at once, in bytes.
 const CHUNK: u64 = 4 << 20;
 
@@ -20,16 +23,15 @@ pub(crate) fn run(args: &ReadArgs) -> Result<(), Failure> {
             args.offset
         )));
     }
-    let (mut out, name): (Box<dyn Write>, String) = match &args.output {
+    let (mut out, failed): (Box<dyn Write>, Failed) = match &args.output {
         Some(path) => {
-            let file =
-                File::create(path).map_err(|error| Failure::work(format!("{}: {error}", path.display())))?;
-            (Box::new(file), path.display().to_string())
+            let failed = |error| Failure::work(format!("{}: {error}", path.display()));
+            (Box::new(File::create(path).map_err(failed)?), Box::new(failed))
         }
         None if std::io::stdout().is_terminal() => {
             return Err(Failure::request("the bytes would go to the terminal: use -o FILE, or a pipe"));
         }
-        None => (Box::new(std::io::stdout().lock()), "stdout".into()),
+        None => (Box::new(std::io::stdout().lock()), Box::new(|error| Failure::stdout(&error))),
     };
     let mut chunk = vec![0; length.min(CHUNK) as usize];
     let mut done = 0;
@@ -39,8 +41,8 @@ pub(crate) fn run(args: &ReadArgs) -> Result<(), Failure> {
         device
             .read_at(at, chunk)
             .map_err(|status| Failure::work(format!("reading {} bytes at {at}: {status}", chunk.len())))?;
-        out.write_all(chunk).map_err(|error| Failure::work(format!("{name}: {error}")))?;
+        out.write_all(chunk).map_err(&failed)?;
         done += chunk.len() as u64;
     }
-    out.flush().map_err(|error| Failure::work(format!("{name}: {error}")))
+    out.flush().map_err(&failed)
 }

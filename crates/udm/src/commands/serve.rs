@@ -1,29 +1,29 @@
 //! `udm serve`: devices for clients, until a signal.
 
-use std::io::Write;
+mod ending;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
 use serde_json::json;
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
-use signal_hook::iterator::Signals;
 use udm_block::DeviceRef;
-use udm_block::blocking::Blocking;
 use udm_block::memory::{Heap, Source};
 use udm_dm::managed::ManagedDevice;
 use udm_dm::table::Table;
 use udm_export::nbd::address::Address;
-use udm_export::nbd::server::{Attendant, Export, LIMIT_OF_CONNECTIONS, MAX_CONNECTIONS, Server, Stopper};
+use udm_export::nbd::server::{Attendant, Export, LIMIT_OF_CONNECTIONS, MAX_CONNECTIONS, Server};
 
 use crate::cli::{Failure, ServeArgs, human, print, read_table};
 use crate::control::Control;
 use crate::device::{Files, luks_table};
 use crate::locked::{self, Counters, Locked};
+use crate::log;
 use crate::luks::{Passphrase, Unlocking};
 
-/// The stack of the thread that hears signals, in bytes.
-const SIGNALS_STACK: usize = 256 << 10;
+/// The stack of the thread that prints where the exports are, in bytes.
+const STACK: usize = 128 << 10;
 
 /// A device under the name that clients know it by.
 struct Named {
@@ -37,6 +37,7 @@ pub(crate) fn run(args: &ServeArgs, json: bool) -> Result<(), Failure> {
     let most = max_connections(args)?;
     let options = args.open.options(args.read_only);
     let Some(mode) = args.locked else {
+        log::start_thread().map_err(Failure::work)?;
         let files = Files::new(&options);
         let devices = open_all(args, &files)?;
         let server = Server::bind(&args.nbd, exports(args, &devices, &(Arc::new(Heap) as Source))?, most);
@@ -47,6 +48,7 @@ pub(crate) fn run(args: &ServeArgs, json: bool) -> Result<(), Failure> {
         return result;
     };
     let mut locked = Locked::begin(mode);
+    log::start_thread().map_err(Failure::work)?;
     let files = locked.files(Files::new(&options));
     let devices = open_all(args, &files)?;
     locked.look(&files, &args.nbd);
@@ -100,13 +102,16 @@ fn serve(
 ) -> Result<(), Failure> {
     // Signals are caught before anybody is told that they may be sent.
     let managed = devices.iter().filter_map(|named| named.managed.clone()).collect();
-    listen_to_signals(server.stopper(), managed, counters.clone(), json)?;
-    announce(&server.addresses().map_err(Failure::work)?, &devices, json)?;
-    server.run().map_err(|error| Failure::work(format!("cannot serve on: {error}")))?;
+    ending::listen_to_signals(server.stopper(), managed, counters.clone(), json)?;
+    announce(&server.addresses().map_err(Failure::work)?, &devices, json);
+    // Whatever ends it, what was acknowledged is flushed.
+    let ended = catch_unwind(AssertUnwindSafe(|| server.run().map_err(Failure::work)));
+    let ended = ended.unwrap_or_else(|_| Err(Failure::work("a fault ended the server")));
     if let Some(counters) = counters {
-        tell(&counters, json);
+        ending::tell(&counters, json);
     }
-    if args.read_only { Ok(()) } else { flush_all(devices) }
+    let flushed = if args.read_only { Ok(()) } else { ending::flush_all(devices, ended.is_err()) };
+    ended.and(flushed)
 }
 
 /// How LUKS images are unlocked: with one passphrase from a file for all of them, as stdin can be read once.
@@ -179,86 +184,26 @@ fn file_name(path: &str) -> String {
     path.file_name().map_or_else(|| "volume".into(), |name| name.to_string_lossy().into_owned())
 }
 
-/// Tells where each export is, one URI a line: clients may connect from now on.
-fn announce(addresses: &[Address], devices: &[Named], json: bool) -> Result<(), Failure> {
+/// Tells where each export is, one URI a line: clients may connect from now on. Whether anybody reads that is nothing to
+/// the clients, so nobody waits for it.
+fn announce(addresses: &[Address], devices: &[Named], json: bool) {
+    let mut lines = Vec::new();
     for named in devices {
         let size = named.device.geometry().stored_blocks().bytes().0;
         tracing::info!("serving \"{}\", {}", named.name, human(size));
         for address in addresses {
             let uri = address.uri(&named.name);
             let told = json!({ "export": named.name, "uri": uri, "size": size });
-            print(&if json { told.to_string() } else { uri })?;
+            lines.push(if json { told.to_string() } else { uri });
         }
     }
-    Ok(())
-}
-
-/// Stops the server at the first signal, and the program at the second; tells the counters when asked to.
-fn listen_to_signals(
-    stopper: Stopper,
-    managed: Vec<Arc<ManagedDevice>>,
-    counters: Option<Arc<Counters>>,
-    json: bool,
-) -> Result<(), Failure> {
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Failure::work)?;
-    if counters.is_some() {
-        signals.add_signal(SIGUSR1).map_err(Failure::work)?;
-    }
-    let listen = move || {
-        let mut stops = false;
-        for signal in signals.forever() {
-            match &counters {
-                Some(counters) if signal == SIGUSR1 => tell(counters, json),
-                _ if stops => {
-                    tracing::error!("ended by a second signal: what was not flushed may be lost");
-                    std::process::exit(1);
-                }
-                _ => {
-                    tracing::info!("stopping: a second signal ends the program at once");
-                    // A client waits for what a suspended device holds, and the server for the client.
-                    for device in &managed {
-                        device.close();
-                    }
-                    stopper.stop();
-                    stops = true;
-                }
-            }
+    let print_all = move || {
+        if let Err(error) = print(&lines.join("\n")) {
+            tracing::warn!("{error}; serving all the same");
         }
     };
-    let thread = thread::Builder::new().name("udm-signals".into()).stack_size(SIGNALS_STACK);
-    thread.spawn(listen).map_err(Failure::work)?;
-    Ok(())
-}
-
-/// Says the counters, in one line.
-fn tell(counters: &Counters, json: bool) {
-    let counts = counters.counts();
-    // Nobody may be reading any more.
-    let _ = if json {
-        writeln!(std::io::stderr(), "{}", counts.json())
-    } else {
-        writeln!(std::io::stderr(), "udm: {counts}")
-    };
-}
-
-/// Makes everything durable that was acknowledged.
-fn flush_all(devices: Vec<Named>) -> Result<(), Failure> {
-    let mut failed = None;
-    for Named { name, device, managed } in devices {
-        if device.geometry().read_only {
-            continue;
-        }
-        let flushed = match managed {
-            // It may be suspended, and without a key.
-            Some(managed) => managed.flush_below().map_err(|status| status.to_string()),
-            None => Blocking::new(device)
-                .map_err(|error| error.to_string())
-                .and_then(|device| device.flush().map_err(|status| status.to_string())),
-        };
-        if let Err(why) = flushed {
-            tracing::error!("flushing \"{name}\": {why}");
-            failed = Some(Failure::work(format!("\"{name}\" could not be flushed: {why}")));
-        }
+    let thread = thread::Builder::new().name("udm-announce".into()).stack_size(STACK);
+    if let Err(error) = thread.spawn(print_all) {
+        tracing::warn!(%error, "cannot start the thread that prints the URIs");
     }
-    failed.map_or(Ok(()), Err)
 }

@@ -8,6 +8,7 @@ mod floors;
 mod length;
 mod machine_paths;
 mod names;
+mod prints;
 mod proofs;
 mod words;
 
@@ -26,6 +27,7 @@ pub const ALL: &[Rule] = &[
     length::check,
     names::check,
     words::check,
+    prints::check,
     allocation::check,
     machine_paths::check,
     architecture::check,
