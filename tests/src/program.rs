@@ -84,6 +84,19 @@ impl Served {
         self.child.stderr.take()
     }
 
+    /// How long its threads have had a processor so far.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    pub fn processor_time(&self) -> Duration {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("a process that runs");
+        let times = threads.flatten().filter_map(|thread| {
+            let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            text.split_whitespace().next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(times.sum())
+    }
+
     /// A line of its `/proc/PID/status`, in KiB.
     ///
     /// # Panics

@@ -79,7 +79,7 @@ fn a_request_of_a_running_connection_allocates_nothing_and_takes_no_lock() {
         let text = std::fs::read_to_string(&volume.table).unwrap();
         let source: Source = Arc::new(Heap);
         let device = open_table(&text, &DeviceOptions::default()).unwrap();
-        let export = Export::new("volume", "", device, false, &source).unwrap();
+        let export = Export::new("volume", "", device, false);
         let address = Address::unix(volume.path("sock")).unwrap();
         let server = Server::bind(std::slice::from_ref(&address), vec![export], 4).unwrap();
         let stopper = server.stopper();

@@ -1,4 +1,5 @@
-//! A server lives on without its log. It ends when it is told to, and whoever starts at the same socket does not take it away.
+//! A server lives on without its log, without descriptors, and among clients that say nothing; it ends when it is told to,
+//! and whoever starts at the same socket does not take it away.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -110,7 +111,7 @@ fn with_a_log_that_nobody_reads_which_says_afterwards_how_many_lines_are_lost() 
     drop(client);
     serves_all(&served);
     // What was held comes out, and then the notice.
-    let (mut text, mut chunk) = (String::new(), [0; 65536]);
+    let (mut text, mut chunk) = (String::new(), [0; 8192]);
     while !text.contains("of this log were lost") {
         let got = log.read(&mut chunk).unwrap();
         assert!(got > 0, "the log ended without a notice");
@@ -195,6 +196,71 @@ fn a_file_at_its_limit_is_an_error_and_not_the_end() {
     drop(client);
     serves_all(&served);
     ends_well(served, Signal::TERM);
+}
+
+#[test]
+fn three_hundred_mute_clients_keep_nobody_out() {
+    let folder = Folder::new();
+    let served = Served::of(&mut folder.command(), 1);
+    let mute: Vec<_> = (0..300).map(|_| UnixStream::connect(folder.path("socket")).unwrap()).collect();
+    let begin = Instant::now();
+    let mut client = connect(&served).unwrap();
+    client.read(0, &mut [0; 4096]).unwrap();
+    println!("the 301st client read after {:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    // They are let in all the same, and wait.
+    for mut mute in mute {
+        let mut greeting = [0; 8];
+        mute.read_exact(&mut greeting).unwrap();
+        assert_eq!(&greeting, b"NBDMAGIC");
+    }
+    drop(client);
+    ends_well(served, Signal::TERM);
+}
+
+#[test]
+fn more_mute_clients_than_there_is_room_for_make_room_for_the_next_one() {
+    let folder = Folder::new();
+    let served = Served::of(folder.shell("ulimit -n 100").stderr(Stdio::piped()), 1);
+    let mute: Vec<_> = (0..300).map(|_| UnixStream::connect(folder.path("socket")).unwrap()).collect();
+    let begin = Instant::now();
+    serves_all(&served);
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    drop(mute);
+    ends_well(served, Signal::TERM);
+}
+
+#[test]
+fn without_a_descriptor_it_waits_at_rest_and_goes_on() {
+    let folder = Folder::new();
+    let mut served = Served::of(folder.shell("ulimit -n 30").stderr(Stdio::piped()), 1);
+    let mut log = served.stderr().unwrap();
+    let mut clients = Vec::new();
+    let mut last = None;
+    // Each has three descriptors of the server's, until one finds none.
+    for _ in 0..16 {
+        let mut socket = UnixStream::connect(folder.path("socket")).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        let greeted = socket.read_exact(&mut [0; 18]);
+        let chosen = greeted.and_then(|()| socket.write_all(b"\0\0\0\x03IHAVEOPT\0\0\0\x01\0\0\0\0"));
+        if chosen.is_err() {
+            last = Some(socket);
+            break;
+        }
+        let _ = socket.read_exact(&mut [0; 10]);
+        clients.push(socket);
+    }
+    assert!(last.is_some(), "there were descriptors for {} clients", clients.len());
+    let before = served.processor_time();
+    thread::sleep(Duration::from_millis(500));
+    let spent = served.processor_time().saturating_sub(before);
+    assert!(spent < Duration::from_millis(100), "it spins: {spent:?} of 500 ms");
+    drop((clients, last));
+    serves_all(&served);
+    ends_well(served, Signal::TERM);
+    let mut text = String::new();
+    log.read_to_string(&mut text).unwrap();
+    assert_eq!(text.matches("cannot accept").count(), 1, "{text}");
 }
 
 #[test]

@@ -142,9 +142,12 @@ them wrote.
 
 SIGTERM, SIGINT and SIGHUP stop the server, the last two unless it was started to ignore them (nohup). It finishes and \
 answers the requests that it took, flushes the devices, and ends with status 0. A second signal ends it at once. Requests \
-that a suspended device holds are answered with an error then.
+that a suspended device holds are answered with an error then, as are long zeroings and trims that are not done; a client \
+that leaves ends its own. A device that ends no request for 30 seconds is given up: the server says what is left, tries \
+to flush, and ends with status 1.
 
-Nobody waits for the log: lines that stderr does not take are counted, and the number is written when it can be.
+Nobody waits for the log: lines that stderr does not take are counted, and the number is written when it can be. A \
+client has a place among --max-connections when it has chosen an export, so that one that says nothing keeps nobody out.
 
 Examples:
   udm serve --table-file volume.table --nbd /run/user/1000/volume.sock

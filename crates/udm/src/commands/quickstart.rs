@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tempfile::TempDir;
 use udm_block::blocking::Blocking;
-use udm_block::memory::{Heap, Source, splitmix64};
+use udm_block::memory::splitmix64;
 use udm_block::{DeviceRef, SECTOR_SIZE};
 use udm_dm::table::TargetSpec;
 use udm_export::nbd::address::Address;
@@ -186,9 +186,8 @@ impl Plaintext {
 
 /// Serves the volume on a Unix socket, writes it full and reads it back through that: bytes a second of both.
 fn through_socket(volume: &Volume, story: &Story) -> Result<(f64, f64), Failure> {
-    let source: Source = Arc::new(Heap);
     let device = volume.open(false)?;
-    let export = Export::new("volume", "quickstart", device, false, &source).map_err(Failure::work)?;
+    let export = Export::new("volume", "quickstart", device, false);
     let address = Address::unix(volume.folder.join("volume.sock")).map_err(Failure::work)?;
     let server =
         Server::bind(std::slice::from_ref(&address), vec![export], MAX_CONNECTIONS).map_err(Failure::work)?;

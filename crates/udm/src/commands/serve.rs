@@ -9,7 +9,6 @@ use std::thread;
 
 use serde_json::json;
 use udm_block::DeviceRef;
-use udm_block::memory::{Heap, Source};
 use udm_dm::managed::ManagedDevice;
 use udm_dm::table::Table;
 use udm_export::nbd::address::Address;
@@ -40,7 +39,7 @@ pub(crate) fn run(args: &ServeArgs, json: bool) -> Result<(), Failure> {
         log::start_thread().map_err(Failure::work)?;
         let files = Files::new(&options);
         let devices = open_all(args, &files)?;
-        let server = Server::bind(&args.nbd, exports(args, &devices, &(Arc::new(Heap) as Source))?, most);
+        let server = Server::bind(&args.nbd, exports(args, &devices), most);
         let server = server.map_err(Failure::work)?;
         let control = args.control.as_ref().map(|path| control(path, &devices, files)).transpose()?;
         let result = serve(args, server, devices, None, json);
@@ -52,7 +51,7 @@ pub(crate) fn run(args: &ServeArgs, json: bool) -> Result<(), Failure> {
     let files = locked.files(Files::new(&options));
     let devices = open_all(args, &files)?;
     locked.look(&files, &args.nbd);
-    let exports = exports(args, &devices, &locked.source())?;
+    let exports = exports(args, &devices);
     let counters = locked.counters();
     let attendant = Arc::clone(&counters) as Arc<dyn Attendant>;
     let server = Server::bind_sealed(&args.nbd, exports, most, attendant).map_err(Failure::work)?;
@@ -83,13 +82,13 @@ fn control(path: &Path, devices: &[Named], files: Files) -> Result<Control, Fail
 }
 
 /// What clients are told of the devices.
-fn exports(args: &ServeArgs, devices: &[Named], source: &Source) -> Result<Vec<Export>, Failure> {
+fn exports(args: &ServeArgs, devices: &[Named]) -> Vec<Export> {
     let exports = devices.iter().map(|named| {
         let size = named.device.geometry().stored_blocks().bytes().0;
         let description = format!("{}, served by udm", human(size));
-        Export::new(&named.name, description, DeviceRef::clone(&named.device), args.read_only, source)
+        Export::new(&named.name, description, DeviceRef::clone(&named.device), args.read_only)
     });
-    exports.collect::<Result<_, _>>().map_err(Failure::work)
+    exports.collect()
 }
 
 /// Serves until a signal.

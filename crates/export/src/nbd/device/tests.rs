@@ -282,8 +282,7 @@ fn a_fast_zero_reaches_the_server_below_as_one() {
     use crate::nbd::server::{Export, Server as Serving};
     for (flags, times) in [(TransmissionFlags::SEND_FAST_ZERO, 1), (TransmissionFlags::NONE, 0)] {
         let below = Server::start(flags);
-        let source = Arc::new(udm_block::memory::Heap) as udm_block::memory::Source;
-        let export = Export::new("x", "", below.attach(Duration::from_secs(5)), false, &source).unwrap();
+        let export = Export::new("x", "", below.attach(Duration::from_secs(5)), false);
         let address = Address::unix(below.path.with_extension("above")).unwrap();
         let server = Serving::bind(std::slice::from_ref(&address), vec![export], 2).unwrap();
         let stopper = server.stopper();

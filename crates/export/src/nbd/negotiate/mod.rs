@@ -41,6 +41,8 @@ mod hostile_tests;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 pub use error::NegotiationError;
 pub use export::{ExportInfo, ExportInfoError, check_exports};
 
@@ -59,7 +61,7 @@ pub const MAX_OPTIONS: u32 = 1000;
 /// The handshake with one client.
 #[derive(Debug)]
 pub struct Negotiation<'a> {
-    exports: &'a [ExportInfo],
+    exports: Cow<'a, [ExportInfo]>,
     state: State,
     /// The part of the current message that has arrived; never longer than that message.
     held: Vec<u8>,
@@ -124,12 +126,28 @@ impl Chosen {
     }
 }
 
+impl Negotiation<'static> {
+    /// The same with exports of its own.
+    pub fn owning(exports: Vec<ExportInfo>) -> Self {
+        Self::over(Cow::Owned(exports))
+    }
+}
+
 impl<'a> Negotiation<'a> {
     /// A handshake that has sent [`GREETING`] and offers these exports; the first is the default one, which the empty
     /// name chooses.
     ///
     /// The caller has checked them with [`check_exports`].
     pub fn new(exports: &'a [ExportInfo]) -> Self {
+        Self::over(Cow::Borrowed(exports))
+    }
+
+    /// The block that the client has promised to keep to: see [`Chosen::least_block`].
+    pub(crate) fn least_block(&self, chosen: Chosen) -> u32 {
+        chosen.least_block(&self.exports)
+    }
+
+    fn over(exports: Cow<'a, [ExportInfo]>) -> Self {
         Self {
             exports,
             state: State::ClientFlags,

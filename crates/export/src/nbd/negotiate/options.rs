@@ -60,7 +60,7 @@ impl Negotiation<'_> {
         if !data.is_empty() {
             return refuse(option, ReplyType::ErrInvalid, "NBD_OPT_LIST should carry no data", out);
         }
-        for export in self.exports {
+        for export in &*self.exports {
             let mut named = Vec::with_capacity(4 + export.name.len());
             named.extend_from_slice(&(export.name.len() as u32).to_be_bytes());
             named.extend_from_slice(export.name.as_bytes());

@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use udm_block::memory::Source;
@@ -15,8 +14,10 @@ use udm_block::mempool::NoReserve;
 use udm_block::queue::{Interest, PollFlags, Queue};
 use udm_block::{BioSet, BioSetOptions, PadBio, PagePool, PagePoolOptions, Status};
 
+use super::ending::Ending;
 use super::export::{Export, LONGEST};
 use super::input::{Input, Received};
+use super::ranges::Ranges;
 use super::replies::Replies;
 use super::request::{LONGEST_TAKEN, Work, work};
 use super::socket;
@@ -117,7 +118,7 @@ pub(super) struct Connection<'a> {
     socket: BorrowedFd<'a>,
     pub(super) queue: &'a Queue,
     pub(super) export: &'a Export,
-    stop: &'a AtomicBool,
+    ending: &'a Ending,
     /// The least block that the client has promised to keep to, in bytes.
     min: u32,
     /// The longest buffer, in bytes.
@@ -125,12 +126,15 @@ pub(super) struct Connection<'a> {
     input: Input,
     /// How many requests are on their way through the device, or wait for their place among the writes.
     pub(super) under_way: usize,
+    /// How many of them `ending` knows.
+    counted: usize,
     /// How a long read failed that is half sent.
     pub(super) torn: Option<Status>,
     // What holds bios comes before the pools that these go home to: fields are dropped in this order.
     /// Writes that wait for others to the same blocks.
     pub(super) waiting: VecDeque<PadBio<Pending>>,
     pub(super) next: Next,
+    pub(super) ranges: Ranges,
     pub(super) replies: Replies,
     pub(super) bios: BioSet<Pending>,
     pub(super) pages: PagePool,
@@ -143,7 +147,7 @@ impl<'a> Connection<'a> {
         socket: BorrowedFd<'a>,
         queue: &'a Queue,
         chosen: (&'a Export, u32),
-        stop: &'a AtomicBool,
+        ending: &'a Ending,
         input: Input,
         room: &Room,
         source: &Source,
@@ -167,14 +171,16 @@ impl<'a> Connection<'a> {
             socket,
             queue,
             export: chosen.0,
-            stop,
+            ending,
             min: chosen.1,
             longest: room.longest,
             input,
             under_way: 0,
+            counted: 0,
             torn: None,
             waiting: VecDeque::with_capacity(DEPTH),
             next: Next::Header,
+            ranges: Ranges::new(DEPTH),
             replies: Replies::new(DEPTH),
             bios: BioSet::new(&bios, source, ())?,
             pages: PagePool::new(pages, source)?,
@@ -185,7 +191,7 @@ impl<'a> Connection<'a> {
     pub(super) fn prepare_thread(&self) {
         self.bios.prepare_thread();
         self.pages.prepare_thread();
-        self.export.with_zeroes.prepare_thread();
+        self.export.device.prepare_thread();
     }
 
     /// Serves the client until it goes. No request of it is under way then. When there is nothing left to wait for but
@@ -195,6 +201,10 @@ impl<'a> Connection<'a> {
         // What the client has not read by now it may still read, unless it is gone.
         let reads = matches!(hangup, Hangup::Clean | Hangup::Closed | Hangup::Stopped);
         let mut deadline = reads.then(|| Instant::now() + patience);
+        // Who said goodbye in the protocol's way has a right to what was asked before.
+        if !matches!(hangup, Hangup::Clean) {
+            self.forget_ranges();
+        }
         loop {
             // A bio of ours that came home later would come to the next client of this queue's slot: whatever happens,
             // all are waited for. A device with a fault gives up the bio that it has the fault with.
@@ -236,6 +246,11 @@ impl<'a> Connection<'a> {
                 *deadline = Some(Instant::now() + patience);
             }
             self.collect();
+            if self.ending.is_asked() {
+                self.forget_ranges();
+            }
+            self.ending.count(self.counted, self.under_way);
+            self.counted = self.under_way;
             let may_send = self.torn.is_none() && deadline.is_some_and(|end| Instant::now() < end);
             if !may_send || self.send().is_err() {
                 *deadline = None;
@@ -262,7 +277,7 @@ impl<'a> Connection<'a> {
             }
             match self.take_input() {
                 Ok(receives) => {
-                    if self.stop.load(Ordering::Relaxed) {
+                    if self.ending.is_asked() {
                         return Hangup::Stopped;
                     }
                     if let Err(error) = self.wait(receives, None) {
@@ -284,14 +299,20 @@ impl<'a> Connection<'a> {
     }
 
     /// Sends I/O on its way, and waits for the client or for I/O.
-    fn wait(&self, receives: bool, timeout: Option<Duration>) -> io::Result<()> {
+    fn wait(&mut self, receives: bool, timeout: Option<Duration>) -> io::Result<()> {
         let mut events = PollFlags::empty();
         events.set(PollFlags::IN, receives);
         events.set(PollFlags::OUT, self.replies.are_due());
+        // Long ranges are done for somebody. Once it is known that the client leaves, there is nothing more to see.
+        events.set(PollFlags::RDHUP, !self.ranges.is_empty() && !self.ranges.is_over());
         let client = &mut [Interest::new(self.socket, events)];
         // Without a wish the socket is left out: a hang-up that is not waited for would end every wait at once.
         let fds = if events.is_empty() { &mut client[..0] } else { &mut client[..] };
-        self.queue.wait(fds, timeout)
+        self.queue.wait(fds, timeout)?;
+        if client[0].ready().intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR) {
+            self.forget_ranges();
+        }
+        Ok(())
     }
 
     /// Takes requests while there is room: whether to wait for more of them.
@@ -300,7 +321,7 @@ impl<'a> Connection<'a> {
             if self.under_way + self.replies.len() >= DEPTH {
                 return Ok(false);
             }
-            if self.step()? == Step::Wait {
+            if self.step()? == Step::Wait || self.ending.is_asked() {
                 return Ok(!matches!(self.next, Next::Held { .. } | Next::Piece));
             }
         }

@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use udm_block::memory::Source;
-use udm_block::mempool::NoReserve;
-use udm_block::zeroes::WriteZeroes;
 use udm_block::{DeviceRef, Geometry};
 
 use super::guard::Guard;
@@ -24,24 +21,17 @@ pub struct Export {
     longest: u32,
     /// Shared by all exports of the device.
     pub(super) guard: Arc<Guard>,
-    /// The device as it is.
     pub(super) device: DeviceRef,
-    /// The device with zeros written where it has no operation for them.
-    pub(super) with_zeroes: DeviceRef,
 }
 
 impl Export {
     /// Serves `device` under `name`; `read_only` refuses writes that the device would take.
-    ///
-    /// # Errors
-    /// When there is no memory.
     pub fn new(
         name: impl Into<String>,
         description: impl Into<String>,
         device: DeviceRef,
         read_only: bool,
-        source: &Source,
-    ) -> Result<Self, NoReserve> {
+    ) -> Self {
         let (name, geometry): (String, _) = (name.into(), device.geometry());
         let left_out = geometry.stored().0 - size(&geometry);
         if left_out > 0 {
@@ -53,9 +43,8 @@ impl Export {
         let mut info = ExportInfo::new(name, size(&geometry), flags(&geometry, read_only));
         info.description = description.into();
         info.block_sizes = block_sizes(&geometry, LONGEST);
-        let with_zeroes = WriteZeroes::over(DeviceRef::clone(&device), source)?;
         let guard = Arc::new(Guard::new());
-        Ok(Self { info, longest: LONGEST, guard, device, with_zeroes })
+        Self { info, longest: LONGEST, guard, device }
     }
 
     /// The same with reads and writes of at most `longest` bytes.

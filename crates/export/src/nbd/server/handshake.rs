@@ -1,15 +1,17 @@
-//! The handshake with a client, over its socket.
+//! The handshake with a client, over its socket: a step whenever the socket is ready. It holds no thread and no buffer, so
+//! that clients who say nothing cost next to nothing.
 
 use std::io;
-use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
-use udm_block::queue::{Interest, PollFlags, Queue};
+use rustix::event::PollFlags;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use super::input::{Input, Received};
-use super::socket::Gather;
 use crate::nbd::negotiate::{Chosen, ExportInfo, GREETING, Negotiation, NegotiationError, Progress};
+
+/// How much is received at once, in bytes.
+const CHUNK: usize = 4096;
 
 /// How a handshake failed.
 #[derive(Debug, thiserror::Error)]
@@ -20,95 +22,144 @@ pub(super) enum HandshakeError {
     /// The client left.
     #[error("the client left in the middle of the handshake")]
     Left,
+    /// No seat is free for it.
+    #[error("{0} are connected, and no more are allowed")]
+    Full(usize),
     /// The client is too slow.
     #[error("the client took too long for the handshake")]
     Slow,
-    /// The server stops.
-    #[error("the server is shutting down")]
-    Stopped,
     /// The connection broke.
     #[error("{0}")]
     Io(#[from] io::Error),
 }
 
-/// What ends the handshake before its time: the clock, or the server's end.
-pub(super) struct Deadline<'a> {
-    pub(super) queue: &'a Queue,
-    pub(super) stop: &'a AtomicBool,
-    pub(super) at: Instant,
+/// How far a handshake is.
+pub(super) enum Step {
+    /// It waits for the client.
+    Wait,
+    /// It is over, and the client has chosen, and promised to keep to blocks of so many bytes.
+    Chosen(Chosen, u32),
+    /// It is over, and the client has ended the session in peace.
+    Closed,
 }
 
-/// Agrees with the client on an export; `None` when it ended the session in peace. What the client sent beyond the
-/// handshake stays in `input`.
-pub(super) fn handshake(
-    socket: BorrowedFd<'_>,
-    end: &Deadline<'_>,
-    exports: &[ExportInfo],
-    input: &mut Input,
-) -> Result<Option<Chosen>, HandshakeError> {
-    let mut negotiation = Negotiation::new(exports);
-    let mut out = GREETING.to_vec();
-    loop {
-        send(socket, end, &mut out)?;
-        let taken = match negotiation.input(input.bytes(), &mut out) {
-            Ok(taken) => taken,
-            Err(error) => {
-                // The reason is worth a try; whether the client hears it is its own affair.
-                let _ = send(socket, end, &mut out);
-                return Err(error.into());
-            }
-        };
-        input.consume(taken.consumed);
-        match taken.progress {
-            // A client that sends without a pause is held to the deadline too.
-            Progress::Continue if taken.consumed > 0 || !out.is_empty() => end.left().map(drop)?,
-            Progress::Continue => match input.receive(socket)? {
-                Received::Some => {}
-                Received::Later => end.wait(socket, PollFlags::IN)?,
-                Received::End => return Err(HandshakeError::Left),
-            },
-            Progress::Transmission(chosen) => {
-                send(socket, end, &mut out)?;
-                return Ok(Some(chosen));
-            }
-            Progress::Closed => {
+/// A client that has not chosen an export yet.
+pub(super) struct Handshake {
+    pub(super) socket: OwnedFd,
+    pub(super) peer: String,
+    /// When it must be over.
+    pub(super) end: Instant,
+    /// Made when the client says something.
+    negotiation: Option<Negotiation<'static>>,
+    /// What the client has sent and is not used yet.
+    pub(super) received: Vec<u8>,
+    /// What is to be sent before anything else is received.
+    out: Vec<u8>,
+    sent: usize,
+    /// What comes of it when all is sent.
+    then: Option<Progress>,
+}
+
+impl Handshake {
+    pub(super) fn new(socket: OwnedFd, peer: String, end: Instant) -> Self {
+        let (negotiation, received, then) = (None, Vec::new(), None);
+        Self { socket, peer, end, negotiation, received, out: GREETING.to_vec(), sent: 0, then }
+    }
+
+    /// What it waits for.
+    pub(super) fn interest(&self) -> PollFlags {
+        if self.out.is_empty() { PollFlags::IN } else { PollFlags::OUT }
+    }
+
+    /// Whether the client has said nothing at all.
+    pub(super) fn is_mute(&self) -> bool {
+        self.negotiation.is_none()
+    }
+
+    /// How many bytes wait to be sent.
+    pub(super) fn unsent(&self) -> usize {
+        self.out.len() - self.sent
+    }
+
+    /// Goes on as far as the socket lets it, but receives once at most: others have their turn. `exports` says what is
+    /// served, and `full` how many seats there are if none is free.
+    ///
+    /// # Errors
+    /// Why the handshake has failed.
+    pub(super) fn go_on(
+        &mut self,
+        exports: impl Fn() -> Vec<ExportInfo>,
+        full: Option<usize>,
+    ) -> Result<Step, HandshakeError> {
+        let mut has_received = false;
+        loop {
+            match self.send() {
+                Ok(true) => {}
+                Ok(false) => return Ok(Step::Wait),
                 // A client that sent NBD_OPT_ABORT need not wait for the answer.
-                let _ = send(socket, end, &mut out);
-                return Ok(None);
+                Err(_) if self.then == Some(Progress::Closed) => return Ok(Step::Closed),
+                Err(error) => return Err(error.into()),
+            }
+            match self.then {
+                None | Some(Progress::Continue) => {}
+                Some(Progress::Transmission(chosen)) => {
+                    let min = self.negotiation.as_ref().map_or(1, |all| all.least_block(chosen));
+                    return Ok(Step::Chosen(chosen, min));
+                }
+                Some(Progress::Closed) => return Ok(Step::Closed),
+            }
+            if self.received.is_empty() && (std::mem::replace(&mut has_received, true) || !self.receive()?) {
+                return Ok(Step::Wait);
+            }
+            let negotiation = self.negotiation.get_or_insert_with(|| Negotiation::owning(exports()));
+            match negotiation.input(&self.received, &mut self.out) {
+                Ok(step) => {
+                    if let (Progress::Transmission(_), Some(seats)) = (step.progress, full) {
+                        return Err(HandshakeError::Full(seats));
+                    }
+                    self.received.drain(..step.consumed);
+                    self.then = Some(step.progress);
+                }
+                Err(error) => {
+                    // The reason is worth a try; whether the client hears it is its own affair.
+                    let _ = self.send();
+                    return Err(error.into());
+                }
             }
         }
     }
-}
 
-/// Sends all of `out`, and empties it.
-fn send(socket: BorrowedFd<'_>, end: &Deadline<'_>, out: &mut Vec<u8>) -> Result<(), HandshakeError> {
-    let mut sent = 0;
-    while sent < out.len() {
-        let mut gather = Gather::new();
-        gather.push_bytes(&out[sent..], &mut 0);
-        match gather.send(socket) {
-            Ok(now) => sent += now,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => end.wait(socket, PollFlags::OUT)?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
+    /// Sends what the socket takes: whether that was all.
+    fn send(&mut self) -> io::Result<bool> {
+        while self.sent < self.out.len() {
+            match send(&self.socket, &self.out[self.sent..], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(now) => self.sent += now,
+                Err(rustix::io::Errno::AGAIN) => return Ok(false),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-    }
-    out.clear();
-    Ok(())
-}
-
-impl Deadline<'_> {
-    /// The time that is left.
-    fn left(&self) -> Result<Duration, HandshakeError> {
-        if self.stop.load(Ordering::SeqCst) {
-            return Err(HandshakeError::Stopped);
-        }
-        self.at.checked_duration_since(Instant::now()).ok_or(HandshakeError::Slow)
+        (self.out, self.sent) = (Vec::new(), 0);
+        Ok(true)
     }
 
-    /// Waits for `events`. The server's end is looked for before the wait: this thread is in the list of those that
-    /// a stop wakes, so a stop that comes later ends the wait.
-    fn wait(&self, socket: BorrowedFd<'_>, events: PollFlags) -> Result<(), HandshakeError> {
-        Ok(self.queue.wait(&mut [Interest::new(socket, events)], Some(self.left()?))?)
+    /// Receives what is there: whether there was anything.
+    fn receive(&mut self) -> Result<bool, HandshakeError> {
+        let mut chunk = [0; CHUNK];
+        match recv(&self.socket, &mut chunk, RecvFlags::DONTWAIT) {
+            Ok((_, 0)) | Err(rustix::io::Errno::CONNRESET) => Err(HandshakeError::Left),
+            Ok((_, got)) => {
+                self.received.extend_from_slice(&chunk[..got]);
+                Ok(true)
+            }
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(false),
+            Err(error) => Err(io::Error::from(error).into()),
+        }
+    }
+}
+
+impl AsFd for Handshake {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }

@@ -31,8 +31,11 @@ pub(super) struct Input {
 }
 
 impl Input {
-    pub(super) fn new() -> Self {
-        Self { bytes: vec![0; BUFFER].into_boxed_slice(), begin: 0, end: 0 }
+    /// A buffer that begins with `received`, which is shorter than it.
+    pub(super) fn new(received: &[u8]) -> Self {
+        let mut bytes = vec![0; BUFFER].into_boxed_slice();
+        bytes[..received.len()].copy_from_slice(received);
+        Self { bytes, begin: 0, end: received.len() }
     }
 
     /// The bytes that are here.

@@ -3,23 +3,29 @@
 //! | module | holds |
 //! |---|---|
 //! | `listen` | sockets that listen |
+//! | `accept` | the thread that accepts, and carries on all handshakes |
 //! | `handshake` | [`Negotiation`](super::negotiate::Negotiation) over a socket |
 //! | `connection` | the transmission phase: the loop of a queue thread |
 //! | `request` | from a request on the wire to what it asks of the device |
 //! | `steps` | the steps of a request that is long, or has parts of blocks |
 //! | `progress` | a request's way through its steps to its reply |
 //! | `guard` | which writes to the same blocks wait for each other |
+//! | `ranges` | long zeroings and trims, piece by piece |
 //! | `replies` | from bios that ended to the wire |
+//! | `ending` | what is waited for in the end |
 //! | `sealed` | connections that take all of their memory before their first request |
 //! | `input`, `socket` | bytes from and to the socket |
 
+mod accept;
 mod connection;
+mod ending;
 mod export;
 mod guard;
 mod handshake;
 mod input;
 mod listen;
 mod progress;
+mod ranges;
 mod replies;
 mod request;
 mod sealed;
@@ -36,19 +42,19 @@ pub use sealed::{Attendant, SEALED_LONGEST, SEALED_MEMORY, stock_pages};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::event::{EventfdFlags, PollFd, eventfd, poll};
+use rustix::event::{EventfdFlags, eventfd};
 use udm_block::memory::{Heap, Source};
-use udm_block::queue::{Home, PollFlags, Queue};
+use udm_block::queue::{Home, Queue};
 
 use super::address::Address;
-use super::negotiate::{ExportInfo, ExportInfoError, check_exports};
+use super::negotiate::{ExportInfoError, check_exports};
+use accept::Acceptor;
 use connection::{Connection, Hangup};
-use handshake::{Deadline, HandshakeError, handshake};
+use ending::Ending;
 use input::Input;
 use listen::Listener;
 use sealed::Supply;
@@ -93,9 +99,13 @@ struct Shared {
     attendant: Option<Arc<dyn Attendant>>,
     max_connections: usize,
     patience: Patience,
-    stop: AtomicBool,
+    ending: Ending,
     bell: OwnedFd,
+    /// The queue threads of clients.
     clients: Mutex<Vec<Home>>,
+    /// How many clients have not chosen an export.
+    #[cfg(test)]
+    negotiating: AtomicUsize,
     /// How many clients have a seat.
     seats_taken: AtomicUsize,
 }
@@ -107,6 +117,8 @@ struct Patience {
     handshake: Duration,
     /// To read the last replies, once the device has ended its requests.
     goodbye: Duration,
+    /// For the device to end a request, when the server stops.
+    device: Duration,
 }
 
 impl Server {
@@ -156,10 +168,16 @@ impl Server {
             source: Arc::new(Heap),
             attendant,
             max_connections,
-            patience: Patience { handshake: Duration::from_secs(30), goodbye: Duration::from_secs(5) },
-            stop: AtomicBool::new(false),
+            patience: Patience {
+                handshake: Duration::from_secs(30),
+                goodbye: Duration::from_secs(5),
+                device: Duration::from_secs(30),
+            },
+            ending: Ending::default(),
             bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(io::Error::from)?,
             clients: Mutex::new(Vec::new()),
+            #[cfg(test)]
+            negotiating: AtomicUsize::new(0),
             seats_taken: AtomicUsize::new(0),
         };
         Ok(Self { listeners, shared: Arc::new(shared) })
@@ -178,80 +196,33 @@ impl Server {
         Stopper(Arc::clone(&self.shared))
     }
 
-    /// Serves until it is stopped; then finishes the requests that it took, answers them, and hangs up. What was
-    /// acknowledged is not flushed by this: the caller does that with the devices.
+    /// Serves until it is stopped; then finishes the requests that it took, answers them, and hangs up. Of long zeroings
+    /// and trims it finishes the piece that the device has. What was acknowledged is not flushed by this: the caller does
+    /// that with the devices.
     ///
     /// # Errors
-    /// When the listening sockets fail.
+    /// When the listening sockets fail, or the device does not end requests of clients; their threads go on then.
     pub fn run(self) -> io::Result<()> {
-        let mut threads: Vec<JoinHandle<()>> = Vec::new();
+        let mut acceptor = Acceptor::new(&self.listeners, &self.shared);
         let result = loop {
-            if self.shared.stop.load(Ordering::SeqCst) {
+            if self.shared.ending.is_asked() {
                 break Ok(());
             }
-            threads.retain(|thread| !thread.is_finished());
-            if let Err(error) = self.take_clients(&mut threads) {
+            if let Err(error) = acceptor.step() {
                 break Err(error);
             }
         };
+        let threads = acceptor.end();
         drop(self.listeners);
-        Stopper(self.shared).stop();
-        for thread in threads {
-            // A panic was caught and logged in the thread.
-            let _ = thread.join();
-        }
-        result
-    }
-
-    /// Waits for clients, and starts their threads.
-    fn take_clients(&self, threads: &mut Vec<JoinHandle<()>>) -> io::Result<()> {
-        let sockets =
-            self.listeners.iter().map(|listener| PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN));
-        let mut fds: Vec<_> =
-            [PollFd::new(&self.shared.bell, PollFlags::IN)].into_iter().chain(sockets).collect();
-        match poll(&mut fds, None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        for listener in &self.listeners {
-            match listener.accept() {
-                Ok(Some((client, peer))) => threads.extend(self.start(client, peer)),
-                Ok(None) => {}
-                Err(error) => {
-                    // No descriptor or no memory is left: a client that leaves makes room.
-                    tracing::warn!(%error, "cannot accept a client");
-                    thread::sleep(Duration::from_millis(100));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Starts the thread of a client, unless there are too many.
-    fn start(&self, client: OwnedFd, peer: String) -> Option<JoinHandle<()>> {
-        let Some(seat) = Seat::take(&self.shared) else {
-            let most = self.shared.max_connections;
-            tracing::warn!(peer, "hung up on a client: {most} are connected, and no more are allowed");
-            return None;
-        };
-        let serve = move || {
-            seat.0.serve(&client, &peer);
-            // Who sees that we hung up may come again at once, and finds the seat free.
-            drop(seat);
-            drop(client);
-        };
-        let builder = thread::Builder::new().name(THREAD_NAME.into());
-        let builder =
-            if self.shared.attendant.is_some() { builder.stack_size(sealed::STACK) } else { builder };
-        let thread = builder.spawn(serve);
-        thread.inspect_err(|error| tracing::warn!(%error, "cannot start a thread for a client")).ok()
+        Stopper(Arc::clone(&self.shared)).stop();
+        result.and(self.shared.ending.wait_for(threads, self.shared.patience.device))
     }
 }
 
 impl Stopper {
     /// Has the server stop. It returns at once.
     pub fn stop(&self) {
-        self.0.stop.store(true, Ordering::SeqCst);
+        self.0.ending.ask();
         let _ = rustix::io::write(&self.0.bell, &1u64.to_ne_bytes());
         for client in self.0.clients() {
             client.wake();
@@ -264,9 +235,11 @@ impl Shared {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A client's thread. Whatever happens here, the server serves on.
-    fn serve(&self, client: &OwnedFd, peer: &str) {
-        let served = std::panic::catch_unwind(AssertUnwindSafe(|| self.serve_client(client, peer)));
+    /// A client's thread; `chosen` are the export's number and the block that the client keeps to. Whatever happens here, the
+    /// server serves on.
+    fn serve(&self, client: &OwnedFd, peer: &str, chosen: (usize, u32), received: &[u8]) {
+        let serve = || self.serve_client(client, peer, chosen, received);
+        let served = std::panic::catch_unwind(AssertUnwindSafe(serve));
         match served {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(peer, "hung up on a client: {error}"),
@@ -274,23 +247,24 @@ impl Shared {
         }
     }
 
-    fn serve_client(&self, client: &OwnedFd, peer: &str) -> Result<(), Box<dyn std::error::Error>> {
+    fn serve_client(
+        &self,
+        client: &OwnedFd,
+        peer: &str,
+        chosen: (usize, u32),
+        received: &[u8],
+    ) -> Result<(), Box<dyn std::error::Error>> {
         rustix::io::ioctl_fionbio(client, true)?;
         let queue = Queue::enter()?;
         let registered = Registered::new(self, queue.home());
-        let mut input = Input::new();
-        let end = Deadline { queue: &queue, stop: &self.stop, at: Instant::now() + self.patience.handshake };
-        let infos: Vec<ExportInfo> = self.exports.iter().map(Export::info_now).collect();
-        let (chosen, min) = match handshake(client.as_fd(), &end, &infos, &mut input) {
-            Ok(Some(chosen)) => (&self.exports[chosen.export], chosen.least_block(&infos)),
-            Ok(None) | Err(HandshakeError::Stopped) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
+        let input = Input::new(received);
+        let (export, min) = chosen;
+        let chosen = &self.exports[export];
         tracing::info!(peer, export = chosen.name(), "a client connected");
         let supply = Supply::new(&self.source, self.attendant.as_deref());
         let (room, source) = (supply.room(), supply.source());
         let connection =
-            Connection::new(client.as_fd(), &queue, (chosen, min), &self.stop, input, room, &source)?;
+            Connection::new(client.as_fd(), &queue, (chosen, min), &self.ending, input, room, &source)?;
         supply.begin(&connection)?;
         let hangup = connection.run(self.patience.goodbye);
         supply.end();
@@ -303,17 +277,21 @@ impl Shared {
     }
 }
 
-/// One of the places for clients, from the moment that one is accepted.
+/// One of the places for clients, from the moment that one has chosen an export.
 struct Seat(Arc<Shared>);
 
 impl Seat {
     /// A seat, if one is free. The thread that accepts is the only one that takes any.
     fn take(shared: &Arc<Shared>) -> Option<Self> {
-        if shared.seats_taken.load(Ordering::SeqCst) >= shared.max_connections {
+        if !Self::is_free(shared) {
             return None;
         }
         shared.seats_taken.fetch_add(1, Ordering::SeqCst);
         Some(Self(Arc::clone(shared)))
+    }
+
+    fn is_free(shared: &Shared) -> bool {
+        shared.seats_taken.load(Ordering::SeqCst) < shared.max_connections
     }
 }
 

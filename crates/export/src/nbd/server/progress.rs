@@ -4,6 +4,7 @@ use udm_block::{Alloc, Bytes, Flags, Op, PadBio, Sector, submit};
 
 use super::connection::{Connection, Next, Step};
 use super::guard::Place;
+use super::ranges::{Ended, Range};
 use super::request::Work;
 use super::steps::{self, Pending};
 use crate::nbd::wire::ErrorNumber;
@@ -69,11 +70,40 @@ impl Connection<'_> {
     }
 
     /// Sends the next step of a request to the device.
-    fn submit(&self, mut bio: PadBio<Pending>) {
+    fn submit(&mut self, mut bio: PadBio<Pending>) {
         steps::prepare(&mut bio);
-        let zeroes = bio.op() == Op::WriteZeroes;
-        let device = if zeroes { &self.export.with_zeroes } else { &self.export.device };
-        submit(device, bio.into_bio());
+        let range = Range::of(&bio);
+        if range.is_none() {
+            return submit(&self.export.device, bio.into_bio());
+        }
+        bio.pad_mut().range = range;
+        self.ranges.put(bio);
+        if self.ranges.is_over() {
+            self.forget_ranges();
+        }
+        self.ranges.go_on(&self.export.device);
+    }
+
+    /// Answers those long zeroings and trims of which the device has nothing, and no more of the others is done: the client
+    /// or the server goes.
+    pub(super) fn forget_ranges(&mut self) {
+        self.ranges.end();
+        while let Some(bio) = self.ranges.take_waiting() {
+            self.undone(bio);
+        }
+    }
+
+    /// A request is not done, and its client is told so.
+    fn undone(&mut self, mut bio: PadBio<Pending>) {
+        self.leave(&mut bio);
+        self.replies.push(bio.pad().cookie, Some(ErrorNumber::Shutdown));
+    }
+
+    /// A request is on its way no more.
+    fn leave(&mut self, bio: &mut PadBio<Pending>) {
+        self.under_way -= 1;
+        let place = std::mem::replace(&mut bio.pad_mut().place, Place::None);
+        self.export.guard.leave(place);
     }
 
     /// Has a long read go on, whose last piece is sent.
@@ -85,16 +115,23 @@ impl Connection<'_> {
     /// Takes what has ended: to its next step, or to its reply. Then begins the writes that need not wait any more.
     pub(super) fn collect(&mut self) {
         while let Some(bio) = self.queue.take_ended() {
-            let mut bio = self.bios.claim(bio).expect("this thread has no bios of another set");
+            let bio = self.bios.claim(bio).expect("this thread has no bios of another set");
+            let mut bio = match self.ranges.ended(bio) {
+                Ended::GoesOn => continue,
+                Ended::Undone(bio) => {
+                    self.undone(bio);
+                    continue;
+                }
+                Ended::Answer(bio) => bio,
+            };
             if bio.status().is_ok() && steps::next_step(&mut bio) {
                 self.submit(bio);
             } else {
-                self.under_way -= 1;
-                let place = std::mem::replace(&mut bio.pad_mut().place, Place::None);
-                self.export.guard.leave(place);
+                self.leave(&mut bio);
                 self.ended(bio);
             }
         }
+        self.ranges.go_on(&self.export.device);
         for _ in 0..self.waiting.len() {
             let Some(bio) = self.waiting.pop_front() else { return };
             if self.export.guard.may_begin(&bio.pad().place) {

@@ -25,6 +25,8 @@ pub(super) struct Pending {
     step: Step,
     /// Where its piece stands among other writes.
     pub(super) place: Place,
+    /// What is left to do of a long range, while it is on its way piece by piece.
+    pub(super) range: Option<super::ranges::Range>,
 }
 
 /// What a bio does on the device for its request. The first four are for parts of blocks.
@@ -59,7 +61,8 @@ impl Pending {
         let scratch = if work.op == Op::Write && all != work.bytes { block } else { 0 };
         let longest = if work.op.has_data() { most.min(buffer - scratch) / block * block } else { u64::MAX };
         let piece = work.bytes.start..work.bytes.end.min(all.start.saturating_add(longest));
-        let mut new = Self { cookie, work, block, longest, piece, step: Step::Body, place: Place::None };
+        let mut new =
+            Self { cookie, work, block, longest, piece, step: Step::Body, place: Place::None, range: None };
         new.step = new.first_step();
         new
     }

@@ -4,6 +4,7 @@ mod depth;
 mod hostile;
 mod idle;
 mod listening;
+mod ranges;
 mod requests;
 mod sizes;
 mod stopping;

@@ -28,6 +28,39 @@ fn a_socket_that_a_killed_server_left_is_replaced() {
 }
 
 #[test]
+fn of_many_servers_that_start_at_a_stale_socket_one_serves_and_stays_reachable() {
+    const SERVERS: usize = 12;
+    for round in 0..30 {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        drop(UnixListener::bind(&path).unwrap());
+        let start = std::sync::Barrier::new(SERVERS);
+        let begin = || {
+            start.wait();
+            bind(&path)
+        };
+        let bound: Vec<_> = thread::scope(|scope| {
+            let all: Vec<_> = (0..SERVERS).map(|_| scope.spawn(begin)).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        let live: Vec<_> = bound.iter().filter_map(|server| server.as_ref().ok()).collect();
+        assert_eq!(live.len(), 1, "round {round}: so many servers have the socket");
+        for refused in bound.iter().filter_map(|server| server.as_ref().err()) {
+            let why = refused.to_string();
+            assert!(why.contains("a server listens there already"), "round {round}: {why}");
+        }
+        // It is the one behind the path: it has a client to accept.
+        let client = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        assert!(
+            live[0].listeners[0].accept().unwrap().is_some(),
+            "round {round}: another socket is at the path"
+        );
+        drop((client, bound));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "round {round}: a file is left");
+    }
+}
+
+#[test]
 fn a_live_server_and_a_plain_file_are_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("socket");

@@ -18,7 +18,9 @@ fn with_idle_clients_in_every_phase() {
     let sockets = [server.socket(), server.socket(), server.raw(), server.raw()];
     (&sockets[1]).write_all(b"\0\0\0\x03IHAVE").unwrap();
     (&sockets[3]).write_all(&request(Command::Write, 1, 0, 4096).encode()).unwrap();
-    until("all are connected", || server.shared.clients().len() == 4);
+    until("all are connected", || {
+        server.shared.clients().len() == 2 && server.shared.negotiating.load(Ordering::SeqCst) == 2
+    });
     let took = server.stop();
     assert!(took < SHORT, "{took:?}");
     assert!(!server.path.exists(), "the socket's file is left");
@@ -62,6 +64,44 @@ fn with_requests_under_way_which_are_answered() {
         });
         assert!(stopped < SHORT, "{stopped:?}");
     }
+}
+
+#[test]
+fn with_a_device_that_hangs_and_then_it_says_what_is_left() {
+    let ram = Ram::held(able(SIZE));
+    let mut server = Running::with(vec![export("disk", &ram)], |shared| {
+        shared.patience.device = Duration::from_millis(200);
+    });
+    let mut client = server.client();
+    for cookie in 0..8 {
+        client.send_write(cookie, 0, &[1; 512], false).unwrap();
+    }
+    until("the device has all", || ram.waiting() == 8);
+    let began = Instant::now();
+    let error = server.stop_with_error();
+    assert!(began.elapsed() < SHORT, "{:?}", began.elapsed());
+    assert!(error.contains("none of the last 8 requests of 1 clients"), "{error}");
+    // Its thread still waits: the bios are not lost.
+    ram.release();
+    server.wait_until_empty();
+}
+
+#[test]
+fn with_a_client_in_the_middle_of_a_long_write() {
+    let ram = Ram::new(able(SIZE), Manner::Inline);
+    let mut server = Running::over(&ram);
+    let mut sending = server.raw();
+    let mut refused = server.raw();
+    sending.write_all(&request(Command::Write, 1, 0, LONGEST).encode()).unwrap();
+    // The data of a refused write is thrown away, as fast as it comes.
+    refused.write_all(&request(Command::Write, 1, 1, 64 << 20).encode()).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| while sending.write_all(&[1; 4096]).is_ok() {});
+        scope.spawn(|| while refused.write_all(&[1; 4096]).is_ok() {});
+        thread::sleep(Duration::from_millis(50));
+        let took = server.stop();
+        assert!(took < SHORT, "{took:?}");
+    });
 }
 
 #[test]

@@ -3,8 +3,10 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicUsize;
+pub(super) use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
+pub(super) use std::thread;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use udm_block::memory::splitmix64;
@@ -184,7 +186,7 @@ pub(super) struct Running {
 
 pub(super) fn export(name: &str, device: &Arc<Ram>) -> Export {
     let device: DeviceRef = Arc::clone(device) as DeviceRef;
-    Export::new(name, "", device, false, &heap()).unwrap()
+    Export::new(name, "", device, false)
 }
 
 pub(super) fn heap() -> Source {
@@ -255,9 +257,22 @@ impl Running {
         began.elapsed()
     }
 
+    /// Has it stop, and waits for it: what it could not do.
+    pub(super) fn stop_with_error(&mut self) -> String {
+        Stopper(Arc::clone(&self.shared)).stop();
+        let thread = self.thread.take().expect("it runs");
+        thread.join().unwrap().expect_err("it stopped well").to_string()
+    }
+
     /// Waits until no client is connected.
     pub(super) fn wait_until_empty(&self) {
-        until("all clients have left", || self.shared.clients().is_empty());
+        until("all clients have left", || {
+            // From the handshake on to a seat, and from there into the list.
+            let negotiates = self.shared.negotiating.load(Ordering::SeqCst) > 0;
+            !negotiates
+                && self.shared.seats_taken.load(Ordering::SeqCst) == 0
+                && self.shared.clients().is_empty()
+        });
     }
 }
 

@@ -207,7 +207,7 @@ fn a_fault_while_others_are_under_way_leaves_nothing_to_the_next_client() {
     let faulty = Ram::new(able(SIZE), Manner::Faulty);
     let held = Ram::held(able(SIZE));
     let device = Arc::new(Either { held: Arc::clone(&held), faulty });
-    let export = Export::new("disk", "", device, false, &heap()).unwrap();
+    let export = Export::new("disk", "", device, false);
     let server = Running::with(vec![export], |_| {});
     let mut socket = server.raw();
     let reads = [0, 7 * 512].map(|at| Request::encode(request(Command::Read, 1, at, 512)));
