@@ -2,6 +2,7 @@
 
 pub mod images;
 pub mod judge;
+pub mod luks;
 pub mod mutate;
 pub mod program;
 pub mod volume;

@@ -2,127 +2,13 @@
 //! decrypt. No right is needed, and no device-mapper.
 
 use std::fs;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use tempfile::TempDir;
 use udm_tests::judge::{judge, try_judge};
+use udm_tests::luks::{COSTS, Image, PAYLOAD, text};
 use udm_tests::program::{Served, path, run};
 use udm_tests::volume::noise;
-
-/// The bytes of an image, and of its payload that is looked at.
-const SIZE: &str = "24M";
-const PAYLOAD: usize = 6 << 20;
-/// The cheapest costs of each kind.
-const COSTS: [(&str, &[&str]); 2] = [
-    ("luks1", &["--pbkdf-force-iterations", "1000"]),
-    ("luks2", &["--pbkdf", "argon2id", "--pbkdf-force-iterations", "4", "--pbkdf-memory", "32"]),
-];
-
-/// A folder with the image `disk`, and key files `a` to `d`, which are the passphrases.
-struct Image {
-    folder: TempDir,
-    costs: &'static [&'static str],
-}
-
-impl Image {
-    /// Made by udm, with the passphrase `a`.
-    fn made(kind: &str, more: &[&str]) -> Self {
-        let costs = COSTS.iter().find(|(name, _)| *name == kind).expect("a kind").1;
-        let image = Self { folder: TempDir::with_prefix("udm-judges-").unwrap(), costs };
-        for key in ["a", "b", "c", "d"] {
-            fs::write(image.path(key), format!("passphrase {key}")).unwrap();
-        }
-        let words = ["format", "@disk", "@a", "--size", SIZE, "--type", kind];
-        image.luks(&[&words, more, costs].concat());
-        image
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).to_str().unwrap().to_owned()
-    }
-
-    /// Words, of which those with an @ are files of the folder.
-    fn words(&self, words: &[&str]) -> Vec<String> {
-        let path = |word: &&str| word.strip_prefix('@').map_or((*word).to_owned(), |name| self.path(name));
-        words.iter().map(path).collect()
-    }
-
-    fn try_luks(&self, words: &[&str]) -> Output {
-        run(["luks".to_owned()].into_iter().chain(self.words(words)))
-    }
-
-    /// Runs `udm luks`, which must succeed, and gives what it printed.
-    fn luks(&self, words: &[&str]) -> String {
-        let output = self.try_luks(words);
-        assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));
-        text(&output.stdout)
-    }
-
-    /// `udm luks` with the cheapest costs.
-    fn luks_cheap(&self, words: &[&str]) -> String {
-        self.luks(&[words, self.costs].concat())
-    }
-
-    /// It must fail as a wrong request, and say `part`.
-    fn refused(&self, words: &[&str], part: &str) {
-        let output = self.try_luks(words);
-        let told = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{words:?}: {told}");
-        assert!(told.contains(part) && !told.contains("panicked"), "{part:?} is not in: {told}");
-    }
-
-    fn cryptsetup(&self, words: &[&str]) -> String {
-        judge("cryptsetup", ["-q".to_owned()].into_iter().chain(self.words(words)))
-    }
-
-    /// The passphrases that open: each for udm and for cryptsetup, or for neither.
-    fn opening(&self) -> String {
-        let opens = |key: &&str| {
-            let key_file = format!("@{key}");
-            let theirs = self.words(&["open", "--test-passphrase", "@disk", "--key-file", &key_file]);
-            let theirs = try_judge("cryptsetup", theirs);
-            let ours = self.try_luks(&["test-passphrase", "@disk", "--key-file", &key_file]);
-            assert_eq!(ours.status.success(), theirs.status.success(), "{key}: {ours:?} {theirs:?}");
-            ours.status.success()
-        };
-        ["a", "b", "c", "d"].into_iter().filter(opens).collect()
-    }
-
-    /// Nothing is to be repaired, says cryptsetup.
-    fn assert_whole(&self) {
-        let repaired = try_judge("cryptsetup", self.words(&["-q", "repair", "@disk"]));
-        assert!(repaired.status.success() && repaired.stdout.is_empty(), "{repaired:?}");
-    }
-
-    fn write(&self, key: &str, payload: &[u8]) {
-        fs::write(self.path("plain"), payload).unwrap();
-        let words = ["write", "@disk", "--key-file", key, "--offset", "0", "-i", "@plain"];
-        let wrote = run(self.words(&words));
-        assert!(wrote.status.success(), "{}", text(&wrote.stderr));
-    }
-
-    /// The payload, as cryptsetup decrypts it for good, or as qemu-img converts it.
-    fn decrypted(self, kind: &str, key: &str) -> Vec<u8> {
-        if kind == "luks1" {
-            let secret = format!("secret,id=s,file={}", self.path(key.trim_start_matches('@')));
-            let from = format!("driver=luks,key-secret=s,file.filename={}", self.path("disk"));
-            judge(
-                "qemu-img",
-                ["convert", "--object", &secret, "--image-opts", "-O", "raw", &from, &self.path("raw")],
-            );
-            return fs::read(self.path("raw")).unwrap()[..PAYLOAD].to_vec();
-        }
-        // Its lock of a reencryption is a file in /run, which takes rights.
-        let how = ["reencrypt", "--decrypt", "--disable-locks", "--force-offline-reencrypt"];
-        self.cryptsetup(&[&how[..], &["--header", "@exported", "--key-file", key, "@disk"]].concat());
-        fs::read(self.path("disk")).unwrap()[..PAYLOAD].to_vec()
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 #[test]
 fn what_udm_makes_and_changes_cryptsetup_opens_and_decrypts() {

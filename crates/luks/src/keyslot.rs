@@ -141,6 +141,15 @@ impl KeySlot {
         self.key_size * self.stripes
     }
 
+    /// Whether a passphrase can be tried: it costs no more than `limits` allow, and its cipher is known here.
+    ///
+    /// # Errors
+    /// Where not.
+    pub(crate) fn check(&self, limits: &Limits) -> Result<(), Error> {
+        self.kdf.check(&self.kdf_path(), limits)?;
+        self.cipher().map(drop)
+    }
+
     /// What `passphrase` makes of the stripes: the volume key, if it is the right one, which a digest can tell.
     ///
     /// # Errors

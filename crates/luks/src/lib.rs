@@ -64,7 +64,7 @@ pub use format::{FormatOptions, Version, format};
 pub use keys::{LastKey, VolumeKey};
 pub use keyslot::SlotOptions;
 pub use limits::Limits;
-pub use locked::Locked;
+pub use locked::{Locked, Patience};
 pub use luks2::binary::{MAGIC, SECOND_MAGIC};
 pub use secret::Secret;
 pub use segment::{ActivationFlags, Segment, Unlocked};

@@ -60,6 +60,8 @@ pub(crate) enum Bound {
 pub(crate) type Candidate<'a> = (&'a KeySlot, &'a Digest);
 /// Key slots that are not tried, and why.
 pub(crate) type LeftOut = Vec<(u32, &'static str)>;
+/// The key slots that are tried, in order, and those that are not.
+pub(crate) type Candidates<'a> = (Vec<Candidate<'a>>, LeftOut);
 
 impl<S: ReadAt> Volume<S> {
     /// Reads the header at the beginning of `source`. Nothing is written, also where a copy of the header is damaged:
@@ -117,20 +119,38 @@ impl<S: ReadAt> Volume<S> {
     /// Where no key slot opens, the volume needs what is not done here, or a key slot costs more than it may and no
     /// other opens.
     pub fn unlock(&self, passphrase: &[u8], options: &UnlockOptions) -> Result<Unlocked, Error> {
-        let (segment, flags, candidates, left_out) = match &self.header {
+        let (segment, flags, (candidates, left_out)) = self.data_candidates(options)?;
+        let (key_slot, key) = self.find(&candidates, left_out, passphrase, &options.limits)?;
+        Ok(Unlocked { key_slot, key, segment, flags })
+    }
+
+    /// Whether [`unlock`](Self::unlock) would refuse every passphrase, so that nobody need be asked for one.
+    ///
+    /// # Errors
+    /// Those of [`unlock`](Self::unlock) that do not depend on the passphrase.
+    pub fn check_unlock(&self, options: &UnlockOptions) -> Result<(), Error> {
+        let (_, _, (candidates, _)) = self.data_candidates(options)?;
+        check_costs(&candidates, &options.limits)
+    }
+
+    /// The segment of the data with its flags, and the key slots that may have its key.
+    fn data_candidates(
+        &self,
+        options: &UnlockOptions,
+    ) -> Result<(Segment, ActivationFlags, Candidates<'_>), Error> {
+        let (segment, flags, candidates) = match &self.header {
             Header::Luks1(header) => {
-                let (candidates, left_out) = luks1_candidates(header, options.key_slot)?;
-                (header.segment(), ActivationFlags::default(), candidates, left_out)
+                let candidates = luks1_candidates(header, options.key_slot)?;
+                (header.segment(), ActivationFlags::default(), candidates)
             }
             Header::Luks2(header) => {
                 let (id, segment) = header.data()?;
-                let (candidates, left_out) = luks2_candidates(header, options.key_slot, Bound::To(id))?;
-                (segment.clone(), header.metadata.config.activation(), candidates, left_out)
+                let candidates = luks2_candidates(header, options.key_slot, Bound::To(id))?;
+                (segment.clone(), header.metadata.config.activation(), candidates)
             }
         };
         self.check_segment(&segment)?;
-        let (key_slot, key) = self.find(&candidates, left_out, passphrase, &options.limits)?;
-        Ok(Unlocked { key_slot, key, segment, flags })
+        Ok((segment, flags, candidates))
     }
 
     /// Whether `passphrase` opens a key slot, also one that is bound to no data: its number (`--test-passphrase`).
@@ -138,11 +158,48 @@ impl<S: ReadAt> Volume<S> {
     /// # Errors
     /// Those of [`unlock`](Self::unlock), except for what only the data need.
     pub fn test_passphrase(&self, passphrase: &[u8], options: &UnlockOptions) -> Result<u32, Error> {
-        let (candidates, left_out) = match &self.header {
-            Header::Luks1(header) => luks1_candidates(header, options.key_slot)?,
-            Header::Luks2(header) => luks2_candidates(header, options.key_slot, Bound::Any)?,
-        };
+        let (candidates, left_out) = self.candidates(options.key_slot, Bound::Any)?;
         self.find(&candidates, left_out, passphrase, &options.limits).map(|(key_slot, _)| key_slot)
+    }
+
+    /// The same of every key slot but `slot`: whether the volume still opens when that one is gone.
+    ///
+    /// # Errors
+    /// Those of [`test_passphrase`](Self::test_passphrase).
+    pub fn test_other_passphrase(&self, passphrase: &[u8], slot: u32, limits: &Limits) -> Result<u32, Error> {
+        // Each is named, so that one is tried that is ignored where none is named.
+        let others = self.key_slots().into_iter().filter(|id| *id != slot);
+        let (mut candidates, mut left_out) = Candidates::default();
+        for (able, unable) in others.filter_map(|id| self.candidates(Some(id), Bound::Any).ok()) {
+            candidates.extend(able);
+            left_out.extend(unable);
+        }
+        self.find(&candidates, left_out, passphrase, limits).map(|(key_slot, _)| key_slot)
+    }
+
+    /// Whether [`test_passphrase`](Self::test_passphrase) would refuse every passphrase.
+    ///
+    /// # Errors
+    /// Those that do not depend on the passphrase.
+    pub fn check_test_passphrase(&self, options: &UnlockOptions) -> Result<(), Error> {
+        let (candidates, _) = self.candidates(options.key_slot, Bound::Any)?;
+        check_costs(&candidates, &options.limits)
+    }
+
+    /// The numbers of the key slots that are in use.
+    pub fn key_slots(&self) -> Vec<u32> {
+        match &self.header {
+            Header::Luks1(header) => header.slots.iter().flatten().map(|slot| slot.id).collect(),
+            Header::Luks2(header) => header.metadata.slots.iter().map(|(id, _)| *id).collect(),
+        }
+    }
+
+    /// The key slots that are to be tried: those that are `bound` so, which for LUKS1 all are.
+    pub(crate) fn candidates(&self, wanted: Option<u32>, bound: Bound) -> Result<Candidates<'_>, Error> {
+        match &self.header {
+            Header::Luks1(header) => luks1_candidates(header, wanted),
+            Header::Luks2(header) => luks2_candidates(header, wanted, bound),
+        }
     }
 
     /// Tries key slots in order. One that is refused does not keep the others from being tried.
@@ -218,11 +275,20 @@ impl Unlocked {
     }
 }
 
+/// Fails with the first refusal where each of the key slots costs more than it may.
+pub(crate) fn check_costs(candidates: &[Candidate<'_>], limits: &Limits) -> Result<(), Error> {
+    let mut refused = None;
+    for (slot, digest) in candidates {
+        match digest.check(limits).and_then(|()| slot.check(limits)) {
+            Ok(()) => return Ok(()),
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    refused.map_or(Ok(()), Err)
+}
+
 /// The key slots of a LUKS1 header that are to be tried.
-pub(crate) fn luks1_candidates(
-    header: &luks1::Header,
-    wanted: Option<u32>,
-) -> Result<(Vec<Candidate<'_>>, LeftOut), Error> {
+fn luks1_candidates(header: &luks1::Header, wanted: Option<u32>) -> Result<Candidates<'_>, Error> {
     let used = || header.slots.iter().flatten();
     let candidates: Vec<_> = used()
         .filter(|slot| wanted.is_none_or(|wanted| wanted == slot.id))
@@ -237,11 +303,11 @@ pub(crate) fn luks1_candidates(
 }
 
 /// The key slots of a LUKS2 header that are to be tried: those that are `bound` so.
-pub(crate) fn luks2_candidates(
+fn luks2_candidates(
     header: &luks2::Header,
     wanted: Option<u32>,
     bound: Bound,
-) -> Result<(Vec<Candidate<'_>>, LeftOut), Error> {
+) -> Result<Candidates<'_>, Error> {
     let metadata = &header.metadata;
     let (mut candidates, mut left_out) = (Vec::<Candidate<'_>>::new(), LeftOut::new());
     let mut unsupported = None;

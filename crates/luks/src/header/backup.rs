@@ -2,8 +2,9 @@
 
 use std::io::Write;
 
-use crate::error::Error;
+use crate::error::{Error, shown};
 use crate::format::wipe_old;
+use crate::luks2::segments::FINISH;
 use crate::source::{ReadAt, Storage};
 use crate::volume::{Header, Place, Volume};
 use udm_block::SECTOR_SIZE;
@@ -39,6 +40,14 @@ impl Header {
         match self {
             Self::Luks1(header) => header.end(),
             Self::Luks2(header) => header.end(),
+        }
+    }
+
+    /// The requirement that says that a reencryption is under way, where one does.
+    fn reencryption(&self) -> Option<&str> {
+        match self {
+            Self::Luks1(_) => None,
+            Self::Luks2(header) => header.metadata.config.reencryption(),
         }
     }
 
@@ -88,7 +97,14 @@ pub fn restore(storage: &mut impl Storage, backup: &[u8]) -> Result<(), Error> {
         let found = format!("{size} bytes");
         return refused("the device's size", found, "the header of the backup is longer");
     }
+    if let Some(name) = header.reencryption() {
+        return refused("the backup", shown(name), "it was made while a reencryption was under way");
+    }
     if let Ok(old) = Volume::open(&*storage, Place::Detached) {
+        if let Some(name) = old.header().reencryption() {
+            let why = "a reencryption is under way, and without its header the data would be lost";
+            return Err(Error::request("the device's header", shown(name), why, FINISH));
+        }
         let ((old_at, old_sizes), (at, sizes)) = (old.header().data(), header.data());
         let differ = !old_sizes.is_empty() && !sizes.is_empty() && old_sizes != sizes;
         if old_at != at || differ {

@@ -34,7 +34,7 @@ impl<S: Storage> Volume<S> {
             }
             Header::Luks2(header) => {
                 let mut draft = header.draft()?;
-                let slot = new_slot(&mut draft, header, &key.key, options)?;
+                let slot = free_slot(&mut draft, header, &key.key, options)?;
                 draft.set_slot(&slot);
                 draft.bind(slot.id, key.digest);
                 self.commit_with(draft, &slot, passphrase, &key.key)?;
@@ -55,7 +55,7 @@ impl<S: Storage> Volume<S> {
     ) -> Result<u32, Error> {
         let header = self.luks2("--unbound")?;
         let mut draft = header.draft()?;
-        let slot = new_slot(&mut draft, header, key, options)?;
+        let slot = free_slot(&mut draft, header, key, options)?;
         let digest = Digest::of(key, slot.af_hash, None, options.kdf.iterations.is_none())?;
         draft.set_slot(&slot);
         let digest = draft.add_digest(&digest)?;
@@ -80,20 +80,35 @@ impl<S: Storage> Volume<S> {
     }
 }
 
-/// Makes a key slot for `key` where there is room. It is nowhere yet.
-pub(super) fn new_slot(
+/// How many bytes the area of a key slot for `key` takes.
+pub(super) fn area_size(key: &[u8]) -> u64 {
+    ((key.len() * STRIPES) as u64).next_multiple_of(AREA_ALIGNMENT)
+}
+
+/// Makes a key slot for `key` under a free number where there is room. It is nowhere yet.
+fn free_slot(
     draft: &mut Draft,
     header: &luks2::Header,
     key: &[u8],
     options: &SlotOptions,
 ) -> Result<KeySlot, Error> {
     let id = draft.free_slot(options.id)?;
+    let offset = draft.free_area(area_size(key))?;
+    new_slot(header, key, options, id, offset)
+}
+
+/// Makes key slot `id` for `key`, with its area from byte `offset` on. It is nowhere yet.
+pub(super) fn new_slot(
+    header: &luks2::Header,
+    key: &[u8],
+    options: &SlotOptions,
+    id: u32,
+    offset: u64,
+) -> Result<KeySlot, Error> {
     // A key of another size has a cipher of its own, if any.
     let mut segments = header.metadata.segments.iter().filter_map(|entry| entry.segment.as_ref());
     let encryption = segments.next_back().map_or("", |segment| &segment.encryption);
     let (encryption, key_size) = options.area_cipher(encryption, key.len())?;
-    let size = ((key.len() * STRIPES) as u64).next_multiple_of(AREA_ALIGNMENT);
-    let offset = draft.free_area(size)?;
     // The splitter's hash is that of the digest, which --hash once gave both.
     let digests = header.metadata.digests.iter().filter_map(|digest| digest.digest.as_ref());
     let af_hash = digests.map(|digest| digest.hash).next().unwrap_or(Hash::Sha256);
@@ -105,11 +120,11 @@ pub(super) fn new_slot(
         kdf: options.kdf.kdf(key_size)?,
         af_hash,
         stripes: STRIPES,
-        area: Area { offset, size, encryption, key_size },
+        area: Area { offset, size: area_size(key), encryption, key_size },
     })
 }
 
-/// Adds a key slot of LUKS1, which has them all, enabled or not.
+/// Adds a key slot of LUKS1, and gives its number.
 pub(super) fn add_luks1(
     storage: &mut impl Storage,
     header: &luks1::Header,
@@ -117,11 +132,24 @@ pub(super) fn add_luks1(
     passphrase: &[u8],
     options: &SlotOptions,
 ) -> Result<(luks1::Header, u32), Error> {
+    let size = storage.size().map_err(Error::io("the size of the device"))?;
+    let id = free_luks1(header, options.id, size)?;
+    Ok((set_luks1(storage, header, id, key, passphrase, options)?, id))
+}
+
+/// Writes key slot `id` of LUKS1, which has them all, enabled or not, each with a place of its own.
+pub(super) fn set_luks1(
+    storage: &mut impl Storage,
+    header: &luks1::Header,
+    id: u32,
+    key: &VolumeKey,
+    passphrase: &[u8],
+    options: &SlotOptions,
+) -> Result<luks1::Header, Error> {
     if let KdfKind::Argon2(_) = options.kdf.kind {
         let why = "LUKS1 has PBKDF2 alone";
         return Err(Error::request("--pbkdf", "argon2", why, "leave it out, or make a LUKS2 volume"));
     }
-    let id = free_luks1(header, options.id)?;
     let kdf = KdfOptions { kind: KdfKind::Pbkdf2(header.hash), ..options.kdf };
     let mut draft = Draft1::of(header)?;
     if let Kdf::Pbkdf2 { iterations, salt, .. } = kdf.kdf(header.key_size)? {
@@ -131,12 +159,12 @@ pub(super) fn add_luks1(
     for slot in next.slots.iter().flatten().filter(|slot| slot.id == id) {
         store(storage, slot, passphrase, &key.key)?;
     }
-    Ok((draft.commit(Some(header), storage)?, id))
+    draft.commit(Some(header), storage)
 }
 
-/// The number of a key slot of LUKS1 that is not in use.
-fn free_luks1(header: &luks1::Header, wanted: Option<u32>) -> Result<u32, Error> {
-    let is_free = |id: &u32| header.is_free(*id as usize);
+/// The number of a key slot of LUKS1 that is not in use, and whose area is on the device, which has `size` bytes.
+pub(super) fn free_luks1(header: &luks1::Header, wanted: Option<u32>, size: u64) -> Result<u32, Error> {
+    let is_free = |id: &u32| header.is_free(*id as usize) && header.area(*id as usize).end <= size;
     if let Some(id) = wanted {
         let hint = "leave it out for the first that is free";
         return match header.slots.get(id as usize) {
@@ -151,7 +179,7 @@ fn free_luks1(header: &luks1::Header, wanted: Option<u32>) -> Result<u32, Error>
     }
     (0..KEY_SLOTS as u32).find(is_free).ok_or_else(|| {
         let hint = "kill a key slot that is not needed";
-        Error::request("--key-slot", "not there", "all 8 are in use", hint)
+        Error::request("--key-slot", "not there", "all 8 are in use, or have no room on the device", hint)
     })
 }
 

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::luks2;
 use crate::secret::Secret;
 use crate::source::ReadAt;
-use crate::volume::{Bound, Header, UnlockOptions, Volume, luks1_candidates, luks2_candidates};
+use crate::volume::{Bound, Header, UnlockOptions, Volume, check_costs};
 
 /// A key that the volume has a digest of.
 pub struct VolumeKey {
@@ -25,21 +25,40 @@ impl fmt::Debug for VolumeKey {
     }
 }
 
+/// A key of the data, or of any key slot that is named.
+fn bound_of(options: &UnlockOptions) -> Bound {
+    if options.key_slot.is_some() { Bound::Any } else { Bound::Data }
+}
+
 impl<S: ReadAt> Volume<S> {
     /// The key of the key slot that `passphrase` opens: of the data, or of any key slot that is named.
     ///
     /// # Errors
     /// Where no key slot opens.
     pub fn find_key(&self, passphrase: &[u8], options: &UnlockOptions) -> Result<VolumeKey, Error> {
-        let (candidates, left_out) = match &self.header {
-            Header::Luks1(header) => luks1_candidates(header, options.key_slot)?,
-            Header::Luks2(header) => {
-                let bound = if options.key_slot.is_some() { Bound::Any } else { Bound::Data };
-                luks2_candidates(header, options.key_slot, bound)?
-            }
-        };
+        let (candidates, left_out) = self.candidates(options.key_slot, bound_of(options))?;
         let (slot, key) = self.find(&candidates, left_out, passphrase, &options.limits)?;
         Ok(VolumeKey { key_slot: Some(slot), digest: self.digest_of(slot), key })
+    }
+
+    /// Whether [`find_key`](Self::find_key) would refuse every passphrase.
+    ///
+    /// # Errors
+    /// Those of [`find_key`](Self::find_key) that do not depend on the passphrase.
+    pub fn check_find_key(&self, options: &UnlockOptions) -> Result<(), Error> {
+        let (candidates, _) = self.candidates(options.key_slot, bound_of(options))?;
+        check_costs(&candidates, &options.limits)
+    }
+
+    /// Whether keys can be added and changed.
+    ///
+    /// # Errors
+    /// Where a reader of the header must know what is not known here, or its copies are not both whole and the same.
+    pub fn check_writable(&self) -> Result<(), Error> {
+        match &self.header {
+            Header::Luks1(header) => header.check_writable(),
+            Header::Luks2(header) => header.check_writable(),
+        }
     }
 
     /// `key`, where it is one that the volume has a digest of.

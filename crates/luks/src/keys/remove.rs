@@ -21,6 +21,14 @@ pub enum LastKey {
 }
 
 impl<S: ReadAt> Volume<S> {
+    /// Checks that key slot `slot` is in use.
+    ///
+    /// # Errors
+    /// Where it is not.
+    pub fn check_in_use(&self, slot: u32) -> Result<(), Error> {
+        if self.key_slots().contains(&slot) { Ok(()) } else { Err(not_in_use(slot)) }
+    }
+
     /// Whether key slot `slot` is the last one that opens the data.
     pub fn is_last_key(&self, slot: u32) -> bool {
         let opening: Vec<_> = match &self.header {
@@ -52,11 +60,7 @@ impl<S: Storage> Volume<S> {
     /// # Errors
     /// Where it cannot be written.
     pub fn erase(&mut self) -> Result<(), Error> {
-        let slots: Vec<_> = match &self.header {
-            Header::Luks1(header) => header.slots.iter().flatten().map(|slot| slot.id).collect(),
-            Header::Luks2(header) => header.metadata.slots.iter().map(|(id, _)| *id).collect(),
-        };
-        self.destroy(&slots)
+        self.destroy(&self.key_slots())
     }
 
     fn destroy(&mut self, slots: &[u32]) -> Result<(), Error> {
@@ -74,15 +78,16 @@ impl<S: Storage> Volume<S> {
                 self.header = Header::Luks1(Box::new(header));
             }
             Header::Luks2(header) => {
-                let mut draft = header.draft()?;
+                // As in cryptsetup, a requirement or a damaged copy does not keep anybody from destroying a key.
+                let mut draft = header.draft_unchecked();
                 let mut areas = Vec::new();
                 for id in slots {
                     areas.extend(area(header, *id)?);
                     draft.remove_slot(*id);
                 }
-                let copies = draft.encode()?;
+                let (copies, used) = (draft.encode()?, header.copies.used);
                 overwrite(&mut self.source, &areas)?;
-                self.header = Header::Luks2(Box::new(copies.write(&mut self.source)?));
+                self.header = Header::Luks2(Box::new(copies.write_last(&mut self.source, used)?));
             }
         }
         Ok(())
@@ -90,7 +95,7 @@ impl<S: Storage> Volume<S> {
 }
 
 /// Where the material of key slot `id` is; nowhere, where it is of a type that has none.
-fn area(header: &luks2::Header, id: u32) -> Result<Option<Range<u64>>, Error> {
+pub(super) fn area(header: &luks2::Header, id: u32) -> Result<Option<Range<u64>>, Error> {
     match header.metadata.slots.iter().find(|(slot, _)| *slot == id) {
         None => Err(not_in_use(id)),
         Some((_, Slot::Key(slot))) => Ok(Some(KeySlot::area_range(slot))),
@@ -101,7 +106,7 @@ fn area(header: &luks2::Header, id: u32) -> Result<Option<Range<u64>>, Error> {
     }
 }
 
-fn overwrite(storage: &mut impl Storage, areas: &[Range<u64>]) -> Result<(), Error> {
+pub(super) fn overwrite(storage: &mut impl Storage, areas: &[Range<u64>]) -> Result<(), Error> {
     let size = storage.size().map_err(Error::io("the size of the device"))?;
     for area in areas {
         // Of a header that is longer than its file there is nothing to overwrite behind the end.

@@ -50,7 +50,7 @@ impl Header {
     }
 
     /// The area of key slot `id`, in use or not, in bytes.
-    pub(super) fn area(&self, id: usize) -> std::ops::Range<u64> {
+    pub(crate) fn area(&self, id: usize) -> std::ops::Range<u64> {
         let start = u64::from(number(&self.bytes, SLOTS + id * SLOT_SIZE + 40)) * SECTOR_SIZE as u64;
         // One that is not in use would have as many as all new ones.
         let stripes = self.slots[id].as_ref().map_or(STRIPES, |slot| slot.stripes);

@@ -50,6 +50,12 @@ impl Config {
         Ok(Self { keyslots_size: size, flags: words(object.get("flags")?)?, requirements })
     }
 
+    /// The requirement of a reencryption that is under way, where there is one.
+    pub fn reencryption(&self) -> Option<&str> {
+        let is_one = |name: &&String| name.contains("line-reencrypt");
+        self.requirements.iter().find(is_one).map(String::as_str)
+    }
+
     /// What the flags mean for activation.
     pub fn activation(&self) -> ActivationFlags {
         ActivationFlags::from_names(&self.flags)

@@ -13,7 +13,7 @@ pub const SECTOR_SIZES: [u32; 4] = [512, 1024, 2048, 4096];
 /// Flags of segments that a reencryption keeps for its end, and that are not data now.
 const BACKUP: &str = "backup-";
 /// What would do about a reencryption under way.
-pub(super) const FINISH: &str = "finish it with cryptsetup reencrypt --resume-only";
+pub(crate) const FINISH: &str = "finish it with cryptsetup reencrypt --resume-only";
 
 /// A member of the segments object.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -197,6 +197,56 @@ fn without_syncs_the_check_finds_volumes_that_do_not_open() {
     }
 }
 
+/// A volume without room for another key slot, which `a`, `b` and, of LUKS1, `x` open.
+fn full(version: Version) -> Vec<u8> {
+    let mut options = format_options(version);
+    options.keyslots_size = options.keyslots_size.map(|_| 128 << 10);
+    let mut disk = Disk::new(&vec![0; (1 << 20) + 4096], Fault::None);
+    format(&mut disk, &options, b"a").unwrap();
+    let image = disk.image().to_vec();
+    let mut volume = Volume::open(Disk::new(&image, Fault::None), Place::Attached).unwrap();
+    let first = key(&volume, b"a").unwrap();
+    volume.add_key(&first, b"b", &slot()).unwrap();
+    while volume.add_key(&first, b"x", &slot()).is_ok() {}
+    assert!(!volume.has_room_to_change(&first).unwrap());
+    image_of(volume)
+}
+
+/// Where a key slot is changed in place, the old or the new passphrase opens at every cut, or the backup of the header
+/// that is kept meanwhile brings the old one back. The bad twin is in it: without the backup there are cuts at which
+/// neither opens.
+#[test]
+fn a_key_slot_that_is_changed_in_place_is_never_lost_with_its_backup() {
+    let mut seed = seed();
+    for version in [Version::Luks1, Version::Luks2] {
+        let image = full(version);
+        let mut kept = Vec::new();
+        Volume::open(&image[..], Place::Attached).unwrap().back_up(&mut kept).unwrap();
+        let mut volume = Volume::open(Disk::new(&image, Fault::None), Place::Attached).unwrap();
+        let first = key(&volume, b"a").unwrap();
+        volume.change_key_in_place(&first, b"c", &slot()).unwrap();
+        let disk = volume.into_source();
+        let after = opening(disk.image()).unwrap();
+        assert!(after.starts_with("bc"), "{after}");
+        let (mut neither, mut wrong) = (0, Vec::new());
+        let cuts = disk.at_every_cut(&mut seed, TRIES, |image, cut| {
+            let open = opening(image).unwrap_or_default();
+            if open.starts_with("ab") || open.starts_with("bc") {
+                return;
+            }
+            neither += 1;
+            let mut restored = image.to_vec();
+            let opens = backup::restore(&mut restored, &kept).and_then(|()| opening(&restored));
+            if !opens.as_ref().is_ok_and(|open| open.starts_with("ab")) {
+                wrong.push(format!("{cut}: {opens:?}"));
+            }
+        });
+        println!("{version:?}: {cuts} cuts, at {neither} only the backup opens");
+        assert!(wrong.is_empty(), "{version:?}: {wrong:#?}");
+        assert!(neither > 0, "{version:?}: the backup was needed for nothing");
+    }
+}
+
 /// What a key slot that goes has had is overwritten while the header knows it: at no cut there is a header without it and
 /// a sector of its material. The bad twin is the disk whose syncs do nothing.
 #[test]

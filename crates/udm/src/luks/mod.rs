@@ -3,6 +3,7 @@
 mod passphrase;
 
 use std::fs::File;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use udm_block::{Sector, Sectors, stack};
@@ -45,6 +46,12 @@ pub enum LuksError {
         /// What is wrong.
         error: udm_luks::Error,
     },
+    /// The detached header is the image itself.
+    #[error("{}: --header names the image itself; leave --header out where the header is before the data", path.display())]
+    HeaderIsImage {
+        /// The image.
+        path: PathBuf,
+    },
     /// There is no passphrase to try.
     #[error(transparent)]
     Passphrase(#[from] PassphraseError),
@@ -80,7 +87,7 @@ impl Unlocking {
     /// When there is none, or it cannot be read or understood.
     pub fn volume(&self, image: &Path) -> Result<Volume<File>, LuksError> {
         let (path, place) = match &self.header {
-            Some(header) => (header.as_path(), Place::Detached),
+            Some(header) => (detached(header, image)?, Place::Detached),
             None => (image, Place::Attached),
         };
         let file = open(path)?;
@@ -103,6 +110,7 @@ impl Unlocking {
         let volume = self.volume(image)?;
         let failed =
             |error| LuksError::Luks { path: self.header.clone().unwrap_or_else(|| image.into()), error };
+        volume.check_unlock(&self.options).map_err(&failed)?;
         let passphrase = self.passphrase.get(image)?;
         let unlocked = volume.unlock(&passphrase, &self.options).map_err(failed)?;
         drop(passphrase);
@@ -144,6 +152,22 @@ pub fn check_cipher(encryption: &str, key_size: usize, sector_size: u32) -> Resu
     let key = KeyBytes::new(Zeroizing::new((0..key_size).map(|byte| byte as u8).collect()));
     let options = CryptOptions { sector_size: sector_size as usize, ..CryptOptions::default() };
     CryptSpec::new(encryption, key, 0, ("null:1M".into(), Sector(0)), options).map(drop)
+}
+
+/// `header`, where it is another file or device than `image`.
+///
+/// # Errors
+/// Where it is the same: its header would be taken for one that is not before the data.
+pub(crate) fn detached<'a>(header: &'a Path, image: &Path) -> Result<&'a Path, LuksError> {
+    let identity = |path: &Path| {
+        let told = std::fs::metadata(path).ok()?;
+        let is_device = told.file_type().is_block_device();
+        Some(if is_device { (true, told.rdev(), 0) } else { (false, told.dev(), told.ino()) })
+    };
+    match (identity(header), identity(image)) {
+        (Some(one), Some(other)) if one == other => Err(LuksError::HeaderIsImage { path: image.into() }),
+        _ => Ok(header),
+    }
 }
 
 fn open(path: &Path) -> Result<File, LuksError> {

@@ -58,6 +58,18 @@ pub struct LuksChangeKeyArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its doc comment would be taken for help")]
     pub slot: SlotArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
+    pub place: InPlaceArgs,
+}
+
+/// Where a key slot may be changed in place.
+#[derive(Args, Debug, Clone)]
+pub struct InPlaceArgs {
+    /// Where a backup of the header is kept while the key slot is overwritten, which is done only where the header has no
+    /// room for new key material; it is destroyed in the end [default: beside the image, with .header-backup added]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub header_backup_file: Option<PathBuf>,
 }
 
 /// Arguments of `luks convert-key`.
@@ -72,6 +84,9 @@ pub struct LuksConvertKeyArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its doc comment would be taken for help")]
     pub slot: SlotArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
+    pub place: InPlaceArgs,
 }
 
 /// How the key slot is unlocked that is to be changed.

@@ -88,9 +88,9 @@ impl LuksImageArgs {
 /// Arguments of `luks dump`.
 #[derive(Args, Debug)]
 pub struct LuksDumpArgs {
-    /// The image or device, or its detached header
-    #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
-    pub image: PathBuf,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
+    pub image: LuksImageArgs,
 }
 
 /// Arguments of `luks test-passphrase`.

@@ -8,12 +8,11 @@ use udm_luks::keyslot::{KeySlot, Priority};
 use udm_luks::luks2::{Metadata, binary::Which, keyslots::Slot};
 use udm_luks::{Header, luks1, luks2};
 
+use super::open;
 use crate::cli::{Failure, LuksDumpArgs, print};
-use crate::device::DeviceError;
-use crate::luks::Unlocking;
 
 pub(super) fn dump(args: &LuksDumpArgs, json: bool) -> Result<(), Failure> {
-    let volume = Unlocking::default().volume(&args.image).map_err(DeviceError::from)?;
+    let volume = open(&args.image)?;
     if json {
         return print(&to_json(volume.header()));
     }

@@ -1,6 +1,7 @@
 //! `udm luks format`.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde_json::json;
@@ -8,7 +9,8 @@ use udm_luks::{FormatOptions, Place, ReadAt, SlotOptions, Version, format as for
 
 use super::{Manner, ask, failed, lock_unused, read_key};
 use crate::cli::{Failure, LuksFormatArgs, default_key_size};
-use crate::luks::{Passphrase, check_cipher};
+use crate::device::DeviceError;
+use crate::luks::{Passphrase, check_cipher, detached};
 
 /// How much of the beginning is looked at to tell whether there is something to be lost, in bytes.
 const LOOKED_AT: usize = 1 << 20;
@@ -24,7 +26,10 @@ pub(super) fn format(args: &LuksFormatArgs, manner: Manner) -> Result<(), Failur
     if options.sector_size.is_none() && check(LARGEST_SECTOR).is_err() {
         options.sector_size = Some(512);
     }
-    let path = args.header.as_deref().unwrap_or(&args.image);
+    let path = match &args.header {
+        Some(header) => detached(header, &args.image).map_err(DeviceError::from)?,
+        None => &args.image,
+    };
     if !args.batch_mode && !manner.quiet && has_something(path) {
         ask::confirm(&format!("What is on {} is going to be lost", path.display()))?;
     }
@@ -114,7 +119,8 @@ fn make_files(args: &LuksFormatArgs, options: &mut FormatOptions) -> Result<(), 
     let data = File::open(&args.image).and_then(|file| file.size());
     options.data_device_size = Some(data.map_err(|error| told(&args.image, error))?);
     let end = udm_luks::format::header_size(options).map_err(failed(header))?;
-    let file = File::options().write(true).create(true).truncate(false).open(header);
+    // Who may read it can try passphrases on it.
+    let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(header);
     let file = file.map_err(|error| told(header, error))?;
     if file.size().is_ok_and(|size| size < end) {
         file.set_len(end).map_err(|error| told(header, error))?;

@@ -7,9 +7,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use serde_json::json;
 use udm_luks::header::backup;
 use udm_luks::locked::open_shared;
-use udm_luks::{Header, Place, Volume};
+use udm_luks::{Header, Patience, Place, ReadAt, Volume};
 
-use super::{Manner, ask, failed, lock, no_file, open, open_locked};
+use super::{Manner, ask, failed, lock, no_file, open, open_locked, waiting};
 use crate::cli::{
     Failure, LuksBackupArgs, LuksConfigArgs, LuksImageArgs, LuksRestoreArgs, LuksUuidArgs, print,
 };
@@ -52,7 +52,7 @@ pub(super) fn uuid(args: &LuksUuidArgs, manner: Manner) -> Result<(), Failure> {
 pub(super) fn back_up(args: &LuksBackupArgs, manner: Manner) -> Result<(), Failure> {
     let (from, path) = (args.image.path(), &args.header_backup_file);
     // A key that is being changed would be neither in it.
-    let source = open_shared(from).map_err(no_file(from))?;
+    let source = open_shared(from, &mut Patience::usual(&mut waiting(from))).map_err(no_file(from))?;
     let volume = Volume::open(source, Place::Detached).map_err(failed(from))?;
     // Who may read it can try old passphrases on it: nobody but its owner, who may not overwrite it by mistake.
     let file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(path);
@@ -67,7 +67,7 @@ pub(super) fn back_up(args: &LuksBackupArgs, manner: Manner) -> Result<(), Failu
     manner.done(&format!("{}: the header with all its key slots.", path.display()), &told)
 }
 
-fn write_backup(volume: &Volume<File>, file: &mut File) -> Result<(), udm_luks::Error> {
+pub(super) fn write_backup(volume: &Volume<impl ReadAt>, file: &mut File) -> Result<(), udm_luks::Error> {
     volume.back_up(&mut *file)?;
     let synced = file.flush().and_then(|()| file.sync_all());
     synced.map_err(|source| udm_luks::Error::Io { what: "writing the backup".into(), source })

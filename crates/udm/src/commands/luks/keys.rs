@@ -1,10 +1,9 @@
 //! What changes key slots. Whatever a person is asked, is asked before the volume is locked.
 
-use udm_luks::{
-    Header, LastKey, Locked, Secret, SlotOptions, UnlockOptions, Version, Volume, VolumeKey, random,
-};
+use udm_luks::{Header, LastKey, Secret, SlotOptions, UnlockOptions, Version, Volume, random};
 
-use super::{Manner, ask, failed, open, open_locked, read_key};
+use super::change::Change;
+use super::{Manner, ask, failed, open_locked, open_to_change, read_key};
 use crate::cli::{
     Failure, LuksAddKeyArgs, LuksChangeKeyArgs, LuksConvertKeyArgs, LuksEraseArgs, LuksImageArgs,
     LuksKillSlotArgs, LuksRemoveKeyArgs, SlotArgs,
@@ -15,23 +14,28 @@ use crate::luks::Passphrase;
 const UNBOUND_KEY_SIZE: usize = 64;
 
 pub(super) fn add(args: &LuksAddKeyArgs, manner: Manner) -> Result<(), Failure> {
-    let image = &args.image;
-    let version = version(open(image)?.header());
-    let key = args.volume_key_file.as_deref().map(read_key).transpose()?;
-    let old = match key {
-        None if !args.unbound => Some(args.key.passphrase().get(&image.image)?),
-        _ => None,
-    };
-    let new = args.new.passphrase().get_new(&image.image)?;
+    let (image, path) = (&args.image, args.image.path());
     // Without --new-key-slot, --key-slot is the new one, as cryptsetup has it.
     let (unlocked, wanted) = match args.new_key_slot {
         Some(wanted) => (args.key_slot, Some(wanted)),
         None => (None, args.key_slot),
     };
     let unlock = UnlockOptions { key_slot: unlocked, limits: args.limits.limits() };
+    let volume = open_to_change(image)?;
+    volume.check_writable().map_err(failed(path))?;
+    let key = args.volume_key_file.as_deref().map(read_key).transpose()?;
+    if key.is_none() && !args.unbound {
+        volume.check_find_key(&unlock).map_err(failed(path))?;
+    }
+    let version = version(volume.header());
+    drop(volume);
+    let old = match key {
+        None if !args.unbound => Some(args.key.passphrase().get(&image.image)?),
+        _ => None,
+    };
+    let new = args.new.passphrase().get_new(&image.image)?;
     let options = SlotOptions { id: wanted, ..slot_options(&args.slot, version) };
     let mut volume = open_locked(image)?;
-    let path = image.path();
     let slot = if args.unbound {
         let key = unbound_key(key, args.key_size).map_err(failed(path))?;
         volume.add_unbound_key(&key, &new, &options)
@@ -57,34 +61,27 @@ fn unbound_key(given: Option<Secret>, size: Option<usize>) -> Result<Secret, udm
 }
 
 pub(super) fn change(args: &LuksChangeKeyArgs, manner: Manner) -> Result<(), Failure> {
-    let image = &args.image;
-    let version = version(open(image)?.header());
-    let old = args.unlock.key.passphrase().get(&image.image)?;
-    let new = args.new.passphrase().get_new(&image.image)?;
-    let mut volume = open_locked(image)?;
-    let key = volume.find_key(&old, &args.unlock.options()).map_err(failed(image.path()))?;
-    let slot = change_to(&mut volume, image, &key, &new, &slot_options(&args.slot, version))?;
+    let version = check_change(&args.image, &args.unlock.options())?;
+    let old = args.unlock.key.passphrase().get(&args.image.image)?;
+    let new = args.new.passphrase().get_new(&args.image.image)?;
+    let change = Change { image: &args.image, unlock: args.unlock.options(), place: &args.place };
+    let slot = change.make(&old, &new, &slot_options(&args.slot, version))?;
     manner.done_slot(slot, "has the new passphrase")
 }
 
 pub(super) fn convert(args: &LuksConvertKeyArgs, manner: Manner) -> Result<(), Failure> {
-    let image = &args.image;
-    let version = version(open(image)?.header());
-    let passphrase = args.unlock.key.passphrase().get(&image.image)?;
-    let mut volume = open_locked(image)?;
-    let key = volume.find_key(&passphrase, &args.unlock.options()).map_err(failed(image.path()))?;
-    let slot = change_to(&mut volume, image, &key, &passphrase, &slot_options(&args.slot, version))?;
+    let version = check_change(&args.image, &args.unlock.options())?;
+    let passphrase = args.unlock.key.passphrase().get(&args.image.image)?;
+    let change = Change { image: &args.image, unlock: args.unlock.options(), place: &args.place };
+    let slot = change.make(&passphrase, &passphrase, &slot_options(&args.slot, version))?;
     manner.done_slot(slot, "has the new costs")
 }
 
-fn change_to(
-    volume: &mut Volume<Locked>,
-    image: &LuksImageArgs,
-    key: &VolumeKey,
-    passphrase: &[u8],
-    options: &SlotOptions,
-) -> Result<u32, Failure> {
-    volume.change_key(key, passphrase, options).map_err(failed(image.path()))
+/// What can be refused before anybody is asked for a passphrase; the volume's version.
+fn check_change(image: &LuksImageArgs, unlock: &UnlockOptions) -> Result<Version, Failure> {
+    let volume = open_to_change(image)?;
+    volume.check_writable().and_then(|()| volume.check_find_key(unlock)).map_err(failed(image.path()))?;
+    Ok(version(volume.header()))
 }
 
 pub(super) fn remove(args: &LuksRemoveKeyArgs, manner: Manner) -> Result<(), Failure> {
@@ -93,9 +90,10 @@ pub(super) fn remove(args: &LuksRemoveKeyArgs, manner: Manner) -> Result<(), Fai
         Some(path) => Passphrase::File { path: path.clone(), offset: 0, size: None },
         None => args.unlock.key.passphrase(),
     };
-    let volume = open(image)?;
-    let passphrase = source.get(&image.image)?;
+    let volume = open_to_change(image)?;
     let options = args.unlock.options();
+    volume.check_test_passphrase(&options).map_err(failed(image.path()))?;
+    let passphrase = source.get(&image.image)?;
     let slot = volume.test_passphrase(&passphrase, &options).map_err(failed(image.path()))?;
     let last = last_key(&volume, slot, args.batch_mode || manner.quiet)?;
     drop(volume);
@@ -109,18 +107,14 @@ pub(super) fn remove(args: &LuksRemoveKeyArgs, manner: Manner) -> Result<(), Fai
 
 pub(super) fn kill(args: &LuksKillSlotArgs, manner: Manner) -> Result<(), Failure> {
     let (image, batch) = (&args.image, args.batch_mode || manner.quiet);
-    let volume = open(image)?;
+    let volume = open_to_change(image)?;
+    volume.check_in_use(args.slot).map_err(failed(image.path()))?;
     let last = last_key(&volume, args.slot, batch)?;
     // Who can open it otherwise will not miss this one.
     if last == LastKey::Stays && (args.key.is_given() || !batch) {
         let passphrase = args.key.passphrase().get(&image.image)?;
-        let options = UnlockOptions { key_slot: None, limits: args.limits.limits() };
-        let opened = volume.test_passphrase(&passphrase, &options).map_err(failed(image.path()))?;
-        if opened == args.slot {
-            return Err(Failure::request(format!(
-                "the passphrase is that of key slot {opened} itself: give one that stays, or use remove-key"
-            )));
-        }
+        let other = volume.test_other_passphrase(&passphrase, args.slot, &args.limits.limits());
+        other.map_err(failed(image.path()))?;
     }
     drop(volume);
     let mut volume = open_locked(image)?;
@@ -130,7 +124,7 @@ pub(super) fn kill(args: &LuksKillSlotArgs, manner: Manner) -> Result<(), Failur
 
 pub(super) fn erase(args: &LuksEraseArgs, manner: Manner) -> Result<(), Failure> {
     let image = &args.image;
-    open(image)?;
+    open_to_change(image)?;
     if !args.batch_mode && !manner.quiet {
         let path = image.path().display();
         ask::confirm(&format!("All key slots of {path} are going to be destroyed, and with them all data"))?;

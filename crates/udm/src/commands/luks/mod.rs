@@ -1,11 +1,12 @@
 //! `udm luks`: volumes made, looked at, and changed.
 //!
 //! - `dump` prints what headers say; `format` makes volumes.
-//! - `keys` adds, changes and destroys key slots.
+//! - `keys` adds, changes and destroys key slots; `change` changes one where there is no room for new material.
 //! - `header` sets labels and the like, keeps headers and restores them; `tokens` does what there is to do with these.
 //! - `ask` asks a person before something is lost.
 
 mod ask;
+mod change;
 mod dump;
 mod format;
 mod header;
@@ -15,7 +16,7 @@ mod tokens;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use udm_luks::{Locked, Place, Secret, Volume};
+use udm_luks::{Locked, Patience, Place, Secret, Volume};
 
 use crate::cli::{Failure, LuksArgs, LuksCommand, LuksImageArgs, LuksTestArgs, print};
 use crate::device::DeviceError;
@@ -68,6 +69,7 @@ impl Manner {
 fn test_passphrase(args: &LuksTestArgs, json: bool) -> Result<(), Failure> {
     let unlocking = args.unlock.unlocking();
     let volume = unlocking.volume(&args.image).map_err(DeviceError::from)?;
+    volume.check_test_passphrase(&unlocking.options).map_err(failed(&args.image))?;
     let passphrase = unlocking.passphrase.get(&args.image)?;
     let slot = volume.test_passphrase(&passphrase, &unlocking.options).map_err(failed(&args.image))?;
     print(&if json { json!({ "key_slot": slot }).to_string() } else { format!("Key slot {slot} unlocked.") })
@@ -79,6 +81,14 @@ fn open(image: &LuksImageArgs) -> Result<Volume<std::fs::File>, Failure> {
     Ok(unlocking.volume(&image.image).map_err(DeviceError::from)?)
 }
 
+/// The volume of a header that is to be changed. That it may be written is known before anybody is asked for anything.
+fn open_to_change(image: &LuksImageArgs) -> Result<Volume<std::fs::File>, Failure> {
+    let volume = open(image)?;
+    let path = image.path();
+    std::fs::File::options().write(true).open(path).map_err(no_file(path))?;
+    Ok(volume)
+}
+
 /// The volume, to be changed: nobody else changes it meanwhile.
 fn open_locked(image: &LuksImageArgs) -> Result<Volume<Locked>, Failure> {
     let path = image.path();
@@ -87,12 +97,17 @@ fn open_locked(image: &LuksImageArgs) -> Result<Volume<Locked>, Failure> {
 }
 
 fn lock(path: &Path) -> Result<Locked, Failure> {
-    Locked::open(path).map_err(no_file(path))
+    Locked::open_with(path, &mut Patience::usual(&mut waiting(path))).map_err(no_file(path))
 }
 
 /// The same of what nobody uses.
 fn lock_unused(path: &Path) -> Result<Locked, Failure> {
-    Locked::open_unused(path).map_err(no_file(path))
+    Locked::open_unused(path, &mut Patience::usual(&mut waiting(path))).map_err(no_file(path))
+}
+
+/// Tells that another process has `path` locked, and that this one waits.
+fn waiting(path: &Path) -> impl FnMut(&str) {
+    move |who| tracing::warn!("{}: waiting: {who} has it locked", path.display())
 }
 
 fn no_file(path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
