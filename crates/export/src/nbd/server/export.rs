@@ -11,8 +11,11 @@ use crate::nbd::wire::{BlockSizes, TransmissionFlags};
 /// The longest read or write that clients are told of, in bytes, unless the device takes less at once. A longer one, of up
 /// to 32 MiB, goes piece by piece.
 pub const LONGEST: u32 = 4 << 20;
-/// What a client does well to ask for at least, in bytes.
+/// What a client does well to ask for at least, in bytes, unless the device has longer blocks.
 const PREFERRED: u32 = 4096;
+/// What a client may ask for at least, in bytes: what is no whole block is read, changed and written here. Some clients
+/// (libnbd, and so nbdfuse) refuse shorter requests of their own user where they are told of more.
+const LEAST: u32 = 1;
 
 /// A device that is served under a name.
 pub struct Export {
@@ -82,7 +85,12 @@ impl Export {
         size(&self.device.geometry())
     }
 
-    /// The device's block now, what is fast, and the longest read or write that it takes at once, in bytes.
+    /// The device's block now, in bytes.
+    pub(super) fn block(&self) -> u64 {
+        self.device.geometry().logical_block.into()
+    }
+
+    /// What clients may ask for, what is fast, and the longest read or write that the device takes at once, in bytes.
     pub(super) fn sizes(&self) -> BlockSizes {
         block_sizes(&self.device.geometry(), self.longest)
     }
@@ -103,11 +111,11 @@ fn size(geometry: &Geometry) -> u64 {
     geometry.stored_blocks().bytes().0 / block * block
 }
 
-/// What a client does well to keep to.
+/// What a client may ask for, and what it does well to keep to: whole blocks of the device.
 fn block_sizes(geometry: &Geometry, longest: u32) -> BlockSizes {
-    let min = geometry.logical_block;
-    let max = longest.min(geometry.max_transfer) / min * min;
-    BlockSizes { min, preferred: PREFERRED.min(max).max(min), max }
+    let block = geometry.logical_block;
+    let max = longest.min(geometry.max_transfer) / block * block;
+    BlockSizes { min: LEAST, preferred: PREFERRED.min(max).max(block), max }
 }
 
 /// What the device lets a client do.

@@ -12,8 +12,7 @@ use crate::nbd::wire::ErrorNumber;
 impl Connection<'_> {
     /// Takes a request on: it goes to the device, unless its data is to come first.
     pub(super) fn begin(&mut self, mut work: Work, cookie: u64) -> Step {
-        let sizes = self.export.sizes();
-        let block = u64::from(sizes.min);
+        let (block, longest) = (self.export.block(), self.export.sizes().max);
         let is_partial = !(work.bytes.start.is_multiple_of(block) && work.bytes.end.is_multiple_of(block));
         if is_partial && work.op == Op::Discard {
             // What a trim does with parts of blocks is the server's choice (section "Request types").
@@ -28,7 +27,7 @@ impl Connection<'_> {
             self.replies.push(cookie, Some(ErrorNumber::NotSup));
             return Step::More;
         }
-        let pending = Pending::new(cookie, work.clone(), block, sizes.max.into(), self.longest as u64);
+        let pending = Pending::new(cookie, work.clone(), block, longest.into(), self.longest as u64);
         let Some(mut bio) = self.make(pending) else {
             self.next = Next::Held { work, cookie };
             return Step::Wait;

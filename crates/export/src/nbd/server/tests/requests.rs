@@ -59,10 +59,7 @@ fn zeros_are_written_where_the_device_has_no_operation_for_them_and_that_is_not_
     let ram = Ram::later(geometry, Duration::from_millis(1), 3);
     let server = Running::over(&ram);
     let mut client = server.client();
-    assert_eq!(
-        (client.block_sizes().min, client.flags().contains(TransmissionFlags::SEND_TRIM)),
-        (4096, false)
-    );
+    assert_eq!((client.block_sizes().min, client.flags().contains(TransmissionFlags::SEND_TRIM)), (1, false));
     let data = noise(2, 3 << 20);
     client.write(0, &data, false).unwrap();
     client.write_zeroes(4096, 2 << 20, CommandFlags::NO_HOLE | CommandFlags::FUA).unwrap();
