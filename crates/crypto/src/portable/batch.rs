@@ -13,7 +13,8 @@ use super::width::{Width, Word};
 use aes::cipher::array::{Array, ArraySize};
 use aes::cipher::typenum::Unsigned;
 use aes::cipher::{
-    BlockCipherDecBackend, BlockCipherDecClosure, BlockCipherEncBackend, BlockCipherEncClosure, BlockSizeUser,
+    BlockCipherDecBackend, BlockCipherDecClosure, BlockCipherDecrypt, BlockCipherEncBackend,
+    BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser,
 };
 
 /// Blocks in a batch: as many as the widest instructions of the `aes` crate do at once.
@@ -27,11 +28,22 @@ pub(super) struct Batch<S: Width> {
     pub masks: [S::Word; BATCH],
 }
 
-/// A pass of the first `blocks` blocks of a batch through a cipher, with the masks added before it, after it, both
-/// (XTS), or not at all. Bytes behind those blocks are lost.
-pub(super) struct Pass<'a, S: Width, const BEFORE: bool, const AFTER: bool> {
+/// When a pass adds (XOR) the masks to its blocks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Masks {
+    /// Never.
+    Unused,
+    /// After the cipher (CBC's decryption, CTR).
+    After,
+    /// Before the cipher and after it (XTS, LRW).
+    Around,
+}
+
+/// A pass of the first `blocks` blocks of a batch through a cipher. Bytes behind those blocks are lost.
+pub(super) struct Pass<'a, S: Width> {
     batch: &'a mut Batch<S>,
     blocks: usize,
+    masks: Masks,
 }
 
 impl<S: Width> Batch<S> {
@@ -44,21 +56,45 @@ impl<S: Width> Batch<S> {
     }
 
     /// A pass of the first `blocks` blocks.
-    pub fn pass<const BEFORE: bool, const AFTER: bool>(
-        &mut self,
-        blocks: usize,
-    ) -> Pass<'_, S, BEFORE, AFTER> {
-        Pass { batch: self, blocks }
+    pub fn pass(&mut self, blocks: usize, masks: Masks) -> Pass<'_, S> {
+        Pass { batch: self, blocks, masks }
+    }
+
+    /// The blocks as arrays, and the masks.
+    pub fn blocks_and_masks(&mut self) -> (&mut [Array<u8, S>], &mut [S::Word]) {
+        (&mut Array::slice_as_chunks_mut(&mut self.bytes).0[..BATCH], &mut self.masks)
     }
 
     /// The blocks as arrays.
     pub fn blocks(&mut self) -> &mut [Array<u8, S>] {
-        &mut Array::slice_as_chunks_mut(&mut self.bytes).0[..BATCH]
+        self.blocks_and_masks().0
+    }
+}
+
+/// A block cipher with its key. The modes reach it behind a pointer, so that a cipher is compiled once for each direction,
+/// and a mode once for each size of block; a call passes up to [`BATCH`] blocks.
+pub(super) trait BlockCipher<S: Width>: Send + Sync {
+    /// Encrypts the blocks of a pass.
+    fn encrypt(&self, pass: Pass<'_, S>);
+    /// Decrypts the blocks of a pass.
+    fn decrypt(&self, pass: Pass<'_, S>);
+}
+
+impl<S: Width, C> BlockCipher<S> for C
+where
+    C: BlockCipherEncrypt<BlockSize = S> + BlockCipherDecrypt + Send + Sync,
+{
+    fn encrypt(&self, pass: Pass<'_, S>) {
+        self.encrypt_with_backend(pass);
+    }
+
+    fn decrypt(&self, pass: Pass<'_, S>) {
+        self.decrypt_with_backend(pass);
     }
 }
 
 /// One direction of a backend. A trait and not a closure, since a closure cannot ask to be inlined.
-pub(super) trait Backend {
+trait Backend {
     /// The size of a block.
     type Size: Width;
     /// How many blocks it does at once.
@@ -70,9 +106,9 @@ pub(super) trait Backend {
 }
 
 /// The encryption of a backend.
-pub(super) struct Encrypt<'a, B>(pub &'a B);
+struct Encrypt<'a, B>(&'a B);
 /// The decryption of a backend.
-pub(super) struct Decrypt<'a, B>(pub &'a B);
+struct Decrypt<'a, B>(&'a B);
 
 impl<B: BlockCipherEncBackend<BlockSize: Width>> Backend for Encrypt<'_, B> {
     type Size = B::BlockSize;
@@ -100,13 +136,14 @@ impl<B: BlockCipherDecBackend<BlockSize: Width>> Backend for Decrypt<'_, B> {
     }
 }
 
-impl<S: Width, const BEFORE: bool, const AFTER: bool> Pass<'_, S, BEFORE, AFTER> {
+impl<S: Width> Pass<'_, S> {
     /// Runs it.
     #[inline(always)]
-    pub fn through<B: Backend<Size = S>>(self, backend: &B) {
+    fn through<B: Backend<Size = S>>(self, backend: &B) {
         let width = B::Width::USIZE;
         let (blocks, _) = Array::slice_as_chunks_mut(&mut self.batch.bytes);
         let masks = &self.batch.masks;
+        let (before, after) = (self.masks == Masks::Around, self.masks != Masks::Unused);
         // A rest is rounded up to a full group with whatever lies behind it, unless it is so small that block by block
         // is faster: a block alone takes about a sixteenth of the widest group's time.
         let rest = self.blocks % width;
@@ -115,40 +152,40 @@ impl<S: Width, const BEFORE: bool, const AFTER: bool> Pass<'_, S, BEFORE, AFTER>
         for (group, masks) in
             Array::slice_as_chunks_mut(&mut blocks[..grouped]).0.iter_mut().zip(masks.chunks_exact(width))
         {
-            mask_if::<S, BEFORE>(group, masks);
+            mask_if::<S>(before, group, masks);
             backend.many(group);
-            mask_if::<S, AFTER>(group, masks);
+            mask_if::<S>(after, group, masks);
         }
         for at in grouped..self.blocks {
-            mask_if::<S, BEFORE>(&mut blocks[at..=at], &masks[at..]);
+            mask_if::<S>(before, &mut blocks[at..=at], &masks[at..]);
             backend.one(&mut blocks[at]);
-            mask_if::<S, AFTER>(&mut blocks[at..=at], &masks[at..]);
+            mask_if::<S>(after, &mut blocks[at..=at], &masks[at..]);
         }
     }
 }
 
-/// XORs masks into blocks, where `WANTED`.
+/// XORs masks into blocks, where they are `wanted`.
 #[inline(always)]
-fn mask_if<S: Width, const WANTED: bool>(blocks: &mut [Array<u8, S>], masks: &[S::Word]) {
-    if WANTED {
+fn mask_if<S: Width>(wanted: bool, blocks: &mut [Array<u8, S>], masks: &[S::Word]) {
+    if wanted {
         for (block, mask) in blocks.iter_mut().zip(masks) {
             (S::Word::read(block) ^ *mask).write(block);
         }
     }
 }
 
-impl<S: Width, const BEFORE: bool, const AFTER: bool> BlockSizeUser for Pass<'_, S, BEFORE, AFTER> {
+impl<S: Width> BlockSizeUser for Pass<'_, S> {
     type BlockSize = S;
 }
 
-impl<S: Width, const BEFORE: bool, const AFTER: bool> BlockCipherEncClosure for Pass<'_, S, BEFORE, AFTER> {
+impl<S: Width> BlockCipherEncClosure for Pass<'_, S> {
     #[inline(always)]
     fn call<B: BlockCipherEncBackend<BlockSize = S>>(self, backend: &B) {
         self.through(&Encrypt(backend));
     }
 }
 
-impl<S: Width, const BEFORE: bool, const AFTER: bool> BlockCipherDecClosure for Pass<'_, S, BEFORE, AFTER> {
+impl<S: Width> BlockCipherDecClosure for Pass<'_, S> {
     #[inline(always)]
     fn call<B: BlockCipherDecBackend<BlockSize = S>>(self, backend: &B) {
         self.through(&Decrypt(backend));

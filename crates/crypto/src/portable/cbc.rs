@@ -2,8 +2,7 @@
 //!
 //! Encryption is a chain (`chained`). Decryption has all it needs at once.
 
-use super::Crypts;
-use super::batch::{BATCH, Batch};
+use super::batch::{BATCH, Batch, BlockCipher, Masks};
 use super::chained;
 use super::links::CbcEncrypt;
 use super::width::{Width, Word};
@@ -11,23 +10,19 @@ use crate::driver::KeyedCipher;
 use crate::error::CryptError;
 use crate::request::{Direction, Request};
 use crate::walk::{self, Run};
-use aes::cipher::typenum::Unsigned;
 
 /// A CBC key.
-pub(super) struct Cbc<C>(pub C);
+pub(super) struct Cbc<S>(pub Box<dyn BlockCipher<S>>);
 
-/// The number of a block of `C`.
-type WordOf<C> = <<C as aes::cipher::BlockSizeUser>::BlockSize as Width>::Word;
-
-impl<C: Crypts> Cbc<C> {
+impl<S: Width> Cbc<S> {
     fn decrypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
         let mut batch = Batch::new();
-        let mut ivs = [WordOf::<C>::default(); BATCH];
+        let mut ivs = [S::Word::default(); BATCH];
         walk::runs(request, |run| {
             for begin in (0..run.units).step_by(BATCH) {
                 let ivs = &mut ivs[..BATCH.min(run.units - begin)];
                 let blocks = &mut batch.blocks()[..ivs.len()];
-                C::BlockSize::fill(&request.iv, run.first + begin, blocks);
+                S::fill(&request.iv, run.first + begin, blocks);
                 for (iv, block) in ivs.iter_mut().zip(blocks) {
                     *iv = Word::read(block);
                 }
@@ -43,12 +38,12 @@ impl<C: Crypts> Cbc<C> {
         run: &Run<'_>,
         begin: usize,
         unit_size: usize,
-        ivs: &[WordOf<C>],
-        batch: &mut Batch<C::BlockSize>,
+        ivs: &[S::Word],
+        batch: &mut Batch<S>,
     ) {
-        let block_size = C::BlockSize::USIZE;
+        let block_size = S::USIZE;
         let end = (begin + ivs.len()) * unit_size;
-        let mut before = WordOf::<C>::default();
+        let mut before = S::Word::default();
         for at in (begin * unit_size..end).step_by(BATCH * block_size) {
             let len = (end - at).min(BATCH * block_size);
             // Each byte is read once: in place the ciphertext is gone afterwards, and elsewhere it may have changed.
@@ -59,16 +54,16 @@ impl<C: Crypts> Cbc<C> {
             for unit in at.div_ceil(unit_size)..(at + len).div_ceil(unit_size) {
                 batch.masks[(unit * unit_size - at) / block_size] = ivs[unit - begin];
             }
-            self.0.decrypt_with_backend(batch.pass::<false, true>(len / block_size));
+            self.0.decrypt(batch.pass(len / block_size, Masks::After));
             run.dst.slice(at, len).write(&batch.bytes[..len]);
         }
     }
 }
 
-impl<C: Crypts> KeyedCipher for Cbc<C> {
+impl<S: Width> KeyedCipher for Cbc<S> {
     fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
         match request.direction {
-            Direction::Encrypt => chained::encrypt::<C, CbcEncrypt>(&self.0, request),
+            Direction::Encrypt => chained::abreast::<S, CbcEncrypt>(request, |pass| self.0.encrypt(pass)),
             Direction::Decrypt => self.decrypt(request),
         }
     }

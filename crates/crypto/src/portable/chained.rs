@@ -4,17 +4,12 @@
 //!
 //! Decryption in CFB could do without the chain. It is a mode of old volumes alone, which this is fast enough for.
 
-use super::batch::{BATCH, Backend, Batch, Decrypt, Encrypt};
+use super::batch::{BATCH, Batch, BlockCipher, Masks, Pass};
 use super::width::{Width, Word};
-use super::{Crypts, Encrypts};
 use crate::driver::KeyedCipher;
 use crate::error::CryptError;
 use crate::request::{Direction, Request};
 use crate::walk::{self, Run};
-use aes::cipher::array::Array;
-use aes::cipher::{
-    BlockCipherDecBackend, BlockCipherDecClosure, BlockCipherEncBackend, BlockCipherEncClosure, BlockSizeUser,
-};
 use std::marker::PhantomData;
 
 /// What a mode does at each block. The chain begins with the IV.
@@ -36,110 +31,74 @@ pub(super) trait Chain: Send + Sync + 'static {
 }
 
 /// A key of such a mode.
-pub(super) struct Chained<C, M> {
-    cipher: C,
+pub(super) struct Chained<S, M> {
+    cipher: Box<dyn BlockCipher<S>>,
     mode: PhantomData<fn() -> M>,
 }
 
-/// Units side by side.
-struct Abreast<'a, S: Width, L> {
-    run: &'a Run<'a>,
-    /// The first unit within the run, and how many.
-    begin: usize,
-    units: usize,
-    unit_size: usize,
-    /// Its blocks hold the IVs.
-    batch: &'a mut Batch<S>,
-    link: PhantomData<L>,
-}
-
-/// Encrypts the units of `request` in chains of `L`.
-pub(super) fn encrypt<C: Encrypts, L: Link>(cipher: &C, request: &Request<'_>) -> Result<(), CryptError> {
-    abreast::<_, L>(request, |units| cipher.encrypt_with_backend(units))
-}
-
-/// Gives `pass` the units of `request`, as many as go side by side at a time.
-fn abreast<S: Width, L: Link>(
+/// Puts the units of `request` through chains of `L`, as many as go side by side at a time; `pass` is the cipher.
+pub(super) fn abreast<S: Width, L: Link>(
     request: &Request<'_>,
-    pass: impl Fn(Abreast<'_, S, L>),
+    pass: impl Fn(Pass<'_, S>),
 ) -> Result<(), CryptError> {
-    let mut batch = Batch::new();
+    let mut batch = Batch::<S>::new();
+    let mut chains = [S::Word::default(); BATCH];
     walk::runs(request, |run| {
         for begin in (0..run.units).step_by(BATCH) {
-            let units = BATCH.min(run.units - begin);
-            S::fill(&request.iv, run.first + begin, &mut batch.blocks()[..units]);
-            let (unit_size, batch, link) = (request.unit_size, &mut batch, PhantomData);
-            pass(Abreast { run, begin, units, unit_size, batch, link });
+            let chains = &mut chains[..BATCH.min(run.units - begin)];
+            let ivs = &mut batch.blocks()[..chains.len()];
+            S::fill(&request.iv, run.first + begin, ivs);
+            for (chain, iv) in chains.iter_mut().zip(ivs) {
+                *chain = Word::read(iv);
+            }
+            for block in (0..request.unit_size).step_by(S::USIZE) {
+                let first = begin * request.unit_size + block;
+                link::<S, L>(run, (first, request.unit_size), chains, &mut batch, &pass);
+            }
         }
         Ok(())
     })
 }
 
-#[allow(clippy::inline_always, reason = "the same as for all passes: see `batch`")]
-impl<S: Width, L: Link> Abreast<'_, S, L> {
-    #[inline(always)]
-    fn through<B: Backend<Size = S>>(self, backend: &B) {
-        let Self { run, begin, units, unit_size, batch, .. } = self;
-        let mut chains = [S::Word::default(); BATCH];
-        for (chain, iv) in chains[..units].iter_mut().zip(batch.blocks()) {
-            *chain = Word::read(iv);
-        }
-        for block in (0..unit_size).step_by(S::USIZE) {
-            let place = |unit| (begin + unit) * unit_size + block;
-            let (bytes, given) = (&mut batch.bytes, &mut batch.masks);
-            let bytes = Array::<u8, S>::slice_as_chunks_mut(bytes).0;
-            for unit in 0..units {
-                run.src.slice(place(unit), S::USIZE).read(&mut bytes[unit]);
-                given[unit] = Word::read(&bytes[unit]);
-                L::before(chains[unit], given[unit]).write(&mut bytes[unit]);
-            }
-            batch.pass::<false, false>(units).through(backend);
-            let (bytes, given) = (&mut batch.bytes, &batch.masks);
-            let bytes = Array::<u8, S>::slice_as_chunks_mut(bytes).0;
-            for unit in 0..units {
-                let (result, chain) = L::after(chains[unit], given[unit], Word::read(&bytes[unit]));
-                result.write(&mut bytes[unit]);
-                chains[unit] = chain;
-                run.dst.slice(place(unit), S::USIZE).write(&bytes[unit]);
-            }
-        }
+/// Passes one block of each unit: the first one is at byte `at`, and each next one `unit_size` bytes on.
+fn link<S: Width, L: Link>(
+    run: &Run<'_>,
+    (at, unit_size): (usize, usize),
+    chains: &mut [S::Word],
+    batch: &mut Batch<S>,
+    pass: &impl Fn(Pass<'_, S>),
+) {
+    let place = |unit| at + unit * unit_size;
+    let (blocks, given) = batch.blocks_and_masks();
+    for (unit, chain) in chains.iter().enumerate() {
+        run.src.slice(place(unit), S::USIZE).read(&mut blocks[unit]);
+        given[unit] = Word::read(&blocks[unit]);
+        L::before(*chain, given[unit]).write(&mut blocks[unit]);
+    }
+    pass(batch.pass(chains.len(), Masks::Unused));
+    let (blocks, given) = batch.blocks_and_masks();
+    for (unit, chain) in chains.iter_mut().enumerate() {
+        let (result, next) = L::after(*chain, given[unit], Word::read(&blocks[unit]));
+        result.write(&mut blocks[unit]);
+        *chain = next;
+        run.dst.slice(place(unit), S::USIZE).write(&blocks[unit]);
     }
 }
 
-impl<S: Width, L> BlockSizeUser for Abreast<'_, S, L> {
-    type BlockSize = S;
-}
-
-#[allow(clippy::inline_always, reason = "the same as for all passes: see `batch`")]
-impl<S: Width, L: Link> BlockCipherEncClosure for Abreast<'_, S, L> {
-    #[inline(always)]
-    fn call<B: BlockCipherEncBackend<BlockSize = S>>(self, backend: &B) {
-        self.through(&Encrypt(backend));
-    }
-}
-
-#[allow(clippy::inline_always, reason = "the same as for all passes: see `batch`")]
-impl<S: Width, L: Link> BlockCipherDecClosure for Abreast<'_, S, L> {
-    #[inline(always)]
-    fn call<B: BlockCipherDecBackend<BlockSize = S>>(self, backend: &B) {
-        self.through(&Decrypt(backend));
-    }
-}
-
-impl<C, M> Chained<C, M> {
-    pub fn new(cipher: C) -> Self {
+impl<S, M> Chained<S, M> {
+    pub fn new(cipher: Box<dyn BlockCipher<S>>) -> Self {
         Self { cipher, mode: PhantomData }
     }
 }
 
-impl<C: Crypts, M: Chain> KeyedCipher for Chained<C, M> {
+impl<S: Width, M: Chain> KeyedCipher for Chained<S, M> {
     fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
         match request.direction {
-            Direction::Encrypt => encrypt::<C, M::Encrypt>(&self.cipher, request),
+            Direction::Encrypt => abreast::<S, M::Encrypt>(request, |pass| self.cipher.encrypt(pass)),
             Direction::Decrypt if M::BACKWARDS => {
-                abreast::<_, M::Decrypt>(request, |units| self.cipher.decrypt_with_backend(units))
+                abreast::<S, M::Decrypt>(request, |pass| self.cipher.decrypt(pass))
             }
-            Direction::Decrypt => encrypt::<C, M::Decrypt>(&self.cipher, request),
+            Direction::Decrypt => abreast::<S, M::Decrypt>(request, |pass| self.cipher.encrypt(pass)),
         }
     }
 }

@@ -1,17 +1,15 @@
 //! CTR, NIST SP 800-38A: block *j* of a unit is added to `E(IV + j)`, the IV being a big-endian number that wraps.
 
-use super::Encrypts;
-use super::batch::{BATCH, Batch};
+use super::batch::{BATCH, Batch, BlockCipher, Masks};
 use super::width::{Width, Word};
 use crate::driver::KeyedCipher;
 use crate::error::CryptError;
 use crate::request::Request;
 use crate::walk::{self, Run};
 use aes::cipher::array::Array;
-use aes::cipher::typenum::Unsigned;
 
 /// A CTR key.
-pub(super) struct Ctr<C>(pub C);
+pub(super) struct Ctr<S>(pub Box<dyn BlockCipher<S>>);
 
 /// Counters of units one after the other, block by block.
 struct Counters<'a, S: Width> {
@@ -40,12 +38,12 @@ impl<S: Width> Counters<'_, S> {
     }
 }
 
-impl<C: Encrypts> Ctr<C> {
+impl<S: Width> Ctr<S> {
     /// Passes the units of `run`.
-    fn run(&self, run: &Run<'_>, request: &Request<'_>, batch: &mut Batch<C::BlockSize>) {
-        let size = C::BlockSize::USIZE;
-        let next = <C::BlockSize as Width>::Word::default();
-        let mut counters = Counters::<C::BlockSize> { request, unit: run.first, left: 0, next };
+    fn run(&self, run: &Run<'_>, request: &Request<'_>, batch: &mut Batch<S>) {
+        let size = S::USIZE;
+        let next = S::Word::default();
+        let mut counters = Counters::<S> { request, unit: run.first, left: 0, next };
         for at in (0..run.src.len()).step_by(BATCH * size) {
             let len = (run.src.len() - at).min(BATCH * size);
             run.src.slice(at, len).read(&mut batch.bytes[..len]);
@@ -53,13 +51,13 @@ impl<C: Encrypts> Ctr<C> {
                 *mask = Word::read(block);
             }
             counters.fill(&mut batch.blocks()[..len / size]);
-            self.0.encrypt_with_backend(batch.pass::<false, true>(len / size));
+            self.0.encrypt(batch.pass(len / size, Masks::After));
             run.dst.slice(at, len).write(&batch.bytes[..len]);
         }
     }
 }
 
-impl<C: Encrypts> KeyedCipher for Ctr<C> {
+impl<S: Width> KeyedCipher for Ctr<S> {
     /// Both directions are one.
     fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
         let mut batch = Batch::new();

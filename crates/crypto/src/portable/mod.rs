@@ -3,7 +3,8 @@
 //!
 //! It runs wherever Rust does and takes every key, so it is the one that all others are tested against. It reads and
 //! writes spans by copies of up to 64 blocks, and is native for many units: the blocks of several units go
-//! through the cipher together. The modes are written once, for any cipher with the `cipher` crate's traits.
+//! through the cipher together. The modes are written and compiled once, for any cipher with the `cipher` crate's traits:
+//! they call it behind a pointer, for up to 64 blocks a call (`batch`).
 
 mod adiantum;
 mod batch;
@@ -25,22 +26,15 @@ mod tests;
 
 use crate::algorithm::{Algorithm, Cipher, Mode};
 use crate::driver::{Driver, DriverInfo, KeyedCipher, MultiUnit, Speed};
+use aes::cipher::KeyInit;
 use aes::cipher::consts::U16;
-use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use aes::{Aes128, Aes192, Aes256};
+use batch::BlockCipher;
 use camellia::{Camellia128, Camellia192, Camellia256};
 use chacha20::{R12, R20};
 use tweaked::Tweaked;
 use width::Width;
 use zeroize::Zeroizing;
-
-/// A cipher that encrypts blocks.
-trait Encrypts: BlockCipherEncrypt<BlockSize: Width> + Send + Sync + 'static {}
-impl<C: BlockCipherEncrypt<BlockSize: Width> + Send + Sync + 'static> Encrypts for C {}
-
-/// A cipher that encrypts and decrypts blocks.
-trait Crypts: Encrypts + BlockCipherDecrypt {}
-impl<C: Encrypts + BlockCipherDecrypt> Crypts for C {}
 
 /// What a key becomes, or why it is not taken.
 type Keyed = Result<Box<dyn KeyedCipher>, &'static str>;
@@ -85,9 +79,9 @@ pub(crate) fn key(algorithm: Algorithm, key: &[u8]) -> Keyed {
         (Cipher::Camellia, 24) => tweakable(mode, key, crated::<Camellia192>),
         (Cipher::Camellia, _) => tweakable(mode, key, crated::<Camellia256>),
         (Cipher::Cast6, _) => tweakable(mode, key, crated::<cast6::Cast6>),
-        (Cipher::Cast5, _) => plain(mode, crated::<cast5::Cast5>(key)),
-        (Cipher::Des3Ede, _) => plain(mode, crated::<des::TdesEde3>(key)),
-        (Cipher::Blowfish, _) => plain(mode, crated::<blowfish::Blowfish>(key)),
+        (Cipher::Cast5, _) => plain(mode, Box::new(crated::<cast5::Cast5>(key))),
+        (Cipher::Des3Ede, _) => plain(mode, Box::new(crated::<des::TdesEde3>(key))),
+        (Cipher::Blowfish, _) => plain(mode, Box::new(crated::<blowfish::Blowfish>(key))),
         (Cipher::CipherNull, _) => Ok(Box::new(null::Null)),
         (Cipher::XChaCha12Aes, _) => Ok(Box::new(adiantum::Adiantum::<R12>::new(of_32(key)))),
         (Cipher::XChaCha20Aes, _) => Ok(Box::new(adiantum::Adiantum::<R20>::new(of_32(key)))),
@@ -100,11 +94,11 @@ pub(crate) fn key(algorithm: Algorithm, key: &[u8]) -> Keyed {
 const WRONG_SIZE: &str = "its size is none of the algorithm's";
 
 /// A mode of blocks of 16 bytes: those with tweaks, which have a second key, and all others.
-fn tweakable<C: Crypts<BlockSize = U16>>(mode: Mode, key: &[u8], cipher: fn(&[u8]) -> C) -> Keyed {
+fn tweakable<C: BlockCipher<U16> + 'static>(mode: Mode, key: &[u8], cipher: fn(&[u8]) -> C) -> Keyed {
     let (data, tweaks) = key.split_at(mode.cipher_key_size(key.len()));
-    let data = cipher(data);
+    let data = Box::new(cipher(data));
     Ok(match mode {
-        Mode::Xts => Box::new(Tweaked { data, tweaks: xts::Xts(cipher(tweaks)) }),
+        Mode::Xts => Box::new(Tweaked { data, tweaks: xts::Xts(Box::new(cipher(tweaks))) }),
         Mode::Lrw => {
             let tweaks = lrw::Lrw::new(tweaks.try_into().map_err(|_| WRONG_SIZE)?);
             Box::new(Tweaked { data, tweaks })
@@ -114,14 +108,14 @@ fn tweakable<C: Crypts<BlockSize = U16>>(mode: Mode, key: &[u8], cipher: fn(&[u8
 }
 
 /// A mode of blocks of any size, with one key.
-fn plain<C: Crypts>(mode: Mode, cipher: C) -> Keyed {
+fn plain<S: Width>(mode: Mode, cipher: Box<dyn BlockCipher<S>>) -> Keyed {
     Ok(match mode {
         Mode::Cbc => Box::new(cbc::Cbc(cipher)),
         Mode::Ecb => Box::new(ecb::Ecb(cipher)),
         Mode::Ctr => Box::new(ctr::Ctr(cipher)),
-        Mode::Pcbc => Box::new(chained::Chained::<C, links::Pcbc>::new(cipher)),
-        Mode::Cfb => Box::new(chained::Chained::<C, links::Cfb>::new(cipher)),
-        Mode::Ofb => Box::new(chained::Chained::<C, links::Ofb>::new(cipher)),
+        Mode::Pcbc => Box::new(chained::Chained::<S, links::Pcbc>::new(cipher)),
+        Mode::Cfb => Box::new(chained::Chained::<S, links::Cfb>::new(cipher)),
+        Mode::Ofb => Box::new(chained::Chained::<S, links::Ofb>::new(cipher)),
         Mode::Xts | Mode::Lrw | Mode::Adiantum | Mode::Stream => {
             return Err("the mode does not take this cipher");
         }

@@ -1,8 +1,7 @@
 //! The modes whose blocks do not depend on each other (XTS and LRW): block *j* of a unit is `E(block ^ T) ^ T`, and only
 //! the tweaks `T` differ from mode to mode.
 
-use super::Crypts;
-use super::batch::{BATCH, Batch, Pass};
+use super::batch::{BATCH, Batch, BlockCipher, Masks};
 use crate::driver::KeyedCipher;
 use crate::error::CryptError;
 use crate::request::{Direction, IvRule, Request};
@@ -12,9 +11,9 @@ use aes::cipher::consts::U16;
 /// Bytes in a block; tweaks are of this width only.
 const BLOCK: usize = 16;
 
-/// A key of a tweaked mode: `C` encrypts the data, `T` makes the tweaks.
-pub(super) struct Tweaked<C, T> {
-    pub data: C,
+/// A key of a tweaked mode: `data` encrypts the data, `T` makes the tweaks.
+pub(super) struct Tweaked<T> {
+    pub data: Box<dyn BlockCipher<U16>>,
     pub tweaks: T,
 }
 
@@ -41,31 +40,32 @@ struct Sequence<'a, T: Tweaks> {
     state: T::State,
 }
 
-impl<C: Crypts<BlockSize = U16>, T: Tweaks> Tweaked<C, T> {
-    /// Carries out `request`, with `pass` for the data's direction.
-    fn run(&self, request: &Request<'_>, pass: impl Fn(Pass<'_, U16, true, true>)) -> Result<(), CryptError> {
+impl<T: Tweaks> KeyedCipher for Tweaked<T> {
+    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
         let mut batch = Batch::new();
         let mut states = [T::State::default(); BATCH];
         walk::runs(request, |run| {
             for begin in (0..run.units).step_by(BATCH) {
                 let states = &mut states[..BATCH.min(run.units - begin)];
                 self.tweaks.begin(&request.iv, run.first + begin, states, &mut batch);
-                self.units(run, begin, request.unit_size, states, &mut batch, &pass);
+                self.units(run, begin, request, states, &mut batch);
             }
             Ok(())
         })
     }
+}
 
+impl<T: Tweaks> Tweaked<T> {
     /// Passes the units of `run` from `begin` on, which begin with `states`.
     fn units(
         &self,
         run: &Run<'_>,
         begin: usize,
-        unit_size: usize,
+        request: &Request<'_>,
         states: &[T::State],
         batch: &mut Batch<U16>,
-        pass: &impl Fn(Pass<'_, U16, true, true>),
     ) {
+        let unit_size = request.unit_size;
         let end = (begin + states.len()) * unit_size;
         let mut sequence = Sequence {
             tweaks: &self.tweaks,
@@ -78,7 +78,11 @@ impl<C: Crypts<BlockSize = U16>, T: Tweaks> Tweaked<C, T> {
             let len = (end - at).min(Batch::<U16>::BYTES);
             sequence.fill(&mut batch.masks[..len / BLOCK]);
             run.src.slice(at, len).read(&mut batch.bytes[..len]);
-            pass(batch.pass(len / BLOCK));
+            let pass = batch.pass(len / BLOCK, Masks::Around);
+            match request.direction {
+                Direction::Encrypt => self.data.encrypt(pass),
+                Direction::Decrypt => self.data.decrypt(pass),
+            }
             run.dst.slice(at, len).write(&batch.bytes[..len]);
         }
     }
@@ -98,15 +102,6 @@ impl<T: Tweaks> Sequence<'_, T> {
                 *mask = self.tweaks.next(&mut self.state);
             }
             masks = later;
-        }
-    }
-}
-
-impl<C: Crypts<BlockSize = U16>, T: Tweaks> KeyedCipher for Tweaked<C, T> {
-    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
-        match request.direction {
-            Direction::Encrypt => self.run(request, |pass| self.data.encrypt_with_backend(pass)),
-            Direction::Decrypt => self.run(request, |pass| self.data.decrypt_with_backend(pass)),
         }
     }
 }

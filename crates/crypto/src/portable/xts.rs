@@ -1,23 +1,22 @@
 //! XTS over whole blocks, IEEE 1619: the tweak of block *j* is `E2(IV) * x^j`.
 
-use super::Encrypts;
-use super::batch::Batch;
+use super::batch::{Batch, BlockCipher, Masks};
 use super::tweaked::Tweaks;
 use super::width::{Width, Word};
 use crate::request::IvRule;
 use aes::cipher::consts::U16;
 
 /// The tweaks of XTS, and the cipher that encrypts the IVs.
-pub(super) struct Xts<T>(pub T);
+pub(super) struct Xts(pub Box<dyn BlockCipher<U16>>);
 
-impl<T: Encrypts<BlockSize = U16>> Tweaks for Xts<T> {
+impl Tweaks for Xts {
     /// The tweak of the next block.
     type State = u128;
 
     /// Encrypts the IVs of all the units in one pass.
     fn begin(&self, iv: &IvRule<'_>, unit: usize, firsts: &mut [u128], batch: &mut Batch<U16>) {
         U16::fill(iv, unit, &mut batch.blocks()[..firsts.len()]);
-        self.0.encrypt_with_backend(batch.pass::<false, false>(firsts.len()));
+        self.0.encrypt(batch.pass(firsts.len(), Masks::Unused));
         for (first, block) in firsts.iter_mut().zip(batch.blocks()) {
             *first = Word::read(block);
         }

@@ -10,7 +10,7 @@ mod poly;
 #[cfg(test)]
 mod tests;
 
-use super::batch::{BATCH, Batch};
+use super::batch::{BATCH, Batch, BlockCipher as _, Masks};
 use super::stream::{Key, Stream};
 use super::width::Word;
 use crate::driver::KeyedCipher;
@@ -19,7 +19,7 @@ use crate::request::{Direction, Request, WideIv};
 use crate::walk::{self, Run};
 use aes::Aes256;
 use aes::cipher::consts::U16;
-use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
+use aes::cipher::KeyInit;
 use chacha20::Rounds;
 pub(super) use hash::Hash;
 use std::marker::PhantomData;
@@ -73,8 +73,8 @@ impl<R: Rounds> Adiantum<R> {
             *before = block.0;
         }
         match direction {
-            Direction::Encrypt => self.block.encrypt_with_backend(batch.pass::<false, false>(count)),
-            Direction::Decrypt => self.block.decrypt_with_backend(batch.pass::<false, false>(count)),
+            Direction::Encrypt => self.block.encrypt(batch.pass(count, Masks::Unused)),
+            Direction::Decrypt => self.block.decrypt(batch.pass(count, Masks::Unused)),
         }
         for (unit, before) in before[..count].iter().enumerate() {
             let passed = batch.blocks()[unit].0;
