@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use udm_block::{DeviceRef, SECTOR_SIZE, Sectors};
+use udm_block::{DeviceRef, LONGEST_DEVICE, SECTOR_SIZE, Sectors};
 
 use crate::file::{self, FileDevice, FileOptions};
 use crate::{Null, OpenError, Ram};
@@ -74,7 +74,11 @@ fn device_size(text: &str, block: u32) -> Result<Sectors, String> {
         return Err(format!("{bytes} bytes are not a positive number of blocks of {block}"));
     }
     debug_assert!(block as usize >= SECTOR_SIZE, "blocks are whole sectors");
-    Ok(Sectors::in_bytes(bytes))
+    let size = Sectors::in_bytes(bytes);
+    if size > LONGEST_DEVICE {
+        return Err(format!("a device of {text} is too long; it can have at most 2^63 bytes (8192P)"));
+    }
+    Ok(size)
 }
 
 /// The bytes that `text` says: a number, and K, M, G, T or P behind it for powers of 1024 (`4096`, `64M`). The letter
@@ -147,6 +151,11 @@ mod tests {
         assert!(error_of("ram:").contains("\"\" is not a size"));
         assert!(error_of("ram:1000").contains("blocks of 512"));
         assert!(error_of("null:0").contains("positive"));
+        for name in ["null:8193P", "ram:8193P"] {
+            assert!(error_of(name).contains("at most 2^63 bytes"), "{}", error_of(name));
+        }
+        let longest = open_named("null:8192P", &FileOptions::default()).unwrap();
+        assert_eq!(longest.geometry().size, LONGEST_DEVICE);
         assert!(error_of("").contains("a path"));
         for name in ["nbd://localhost", "nbd+unix:///?socket=/s"] {
             assert!(error_of(name).contains("an export of an NBD server"));

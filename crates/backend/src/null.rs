@@ -12,6 +12,9 @@ pub struct Null {
 
 impl Null {
     /// A device of `size`.
+    ///
+    /// # Panics
+    /// Where `size` exceeds [`udm_block::LONGEST_DEVICE`].
     pub fn new(size: Sectors) -> Self {
         let geometry =
             Geometry { discard: true, write_zeroes: true, write_cache: false, ..Geometry::plain(size) };

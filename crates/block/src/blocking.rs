@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::bio::{Bio, BioSet, BioSetOptions, Pad, PadBio};
-use crate::device::DeviceRef;
+use crate::device::{DeviceRef, LONGEST_DEVICE};
 use crate::memory::{Heap, Source};
 use crate::mempool::{Alloc, NoReserve};
 use crate::op::{Flags, Op};
@@ -100,6 +100,7 @@ impl Blocking {
     /// What the device says; the first error of any part.
     pub fn read_at(&self, offset: u64, to: &mut [u8]) -> Result<(), Status> {
         let block = self.block();
+        check_end(offset, to.len())?;
         let head = head_len(offset, to.len(), block);
         let tail = (to.len() - head) % block;
         let (first, rest) = to.split_at_mut(head);
@@ -115,6 +116,7 @@ impl Blocking {
     /// What the device says; the first error of any part. Other parts may have been written then.
     pub fn write_at(&self, offset: u64, from: &[u8]) -> Result<(), Status> {
         let block = self.block();
+        check_end(offset, from.len())?;
         let head = head_len(offset, from.len(), block);
         let tail = (from.len() - head) % block;
         let (first, rest) = from.split_at(head);
@@ -243,6 +245,12 @@ impl Blocking {
             self.queue.wait(&mut [], None).map_err(|_| Status::IoErr)?;
         }
     }
+}
+
+/// That `len` bytes at `offset` end within the longest device, so that no sum below wraps.
+fn check_end(offset: u64, len: usize) -> Result<(), Status> {
+    let end = offset.checked_add(len as u64).filter(|end| *end <= LONGEST_DEVICE.bytes().0);
+    end.map(|_| ()).ok_or(Status::IoErr)
 }
 
 /// How many of `len` bytes at `offset` share a block with bytes before them, or do not fill one.

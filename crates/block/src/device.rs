@@ -26,11 +26,16 @@ pub trait Device: Send + Sync {
 /// What every device takes at once (the kernel's limits are never below a page either).
 pub const LEAST_TRANSFER: Bytes = Bytes(4096);
 
+/// The longest device: 2^63 bytes. Every offset on it, its end included, is a `u64` of bytes, and no sum of an offset and
+/// the length of a bio wraps (the kernel's `BLK_DEV_MAX_SECTORS` is one sector less).
+pub const LONGEST_DEVICE: Sectors = Sectors(1 << 54);
+
 /// Size, limits and abilities of a device (the kernel's `struct queue_limits`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent abilities")]
 pub struct Geometry {
-    /// Its length in whole blocks: the last one may hold padding.
+    /// Its length in whole blocks, of which the last one may hold padding; at most [`LONGEST_DEVICE`]:
+    /// [`crate::submit()`] refuses every bio for a longer one.
     pub size: Sectors,
     /// How many bytes at the end of the last block are stored nowhere, less than a block: they read as zeros, and what is
     /// written there is lost. A file of 1537 bytes is a device of 2048 with a padding of 511.
@@ -54,7 +59,11 @@ pub struct Geometry {
 
 impl Geometry {
     /// A device of `size` with blocks of 512 bytes, no limits and no abilities beyond reading and writing.
+    ///
+    /// # Panics
+    /// Where `size` exceeds [`LONGEST_DEVICE`]. A back end that learns its size from outside checks it first.
     pub const fn plain(size: Sectors) -> Self {
+        assert!(size.0 <= LONGEST_DEVICE.0, "a device of more than 2^63 bytes");
         Self {
             size,
             padding: 0,

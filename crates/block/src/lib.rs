@@ -32,7 +32,7 @@ pub mod units;
 pub mod zeroes;
 
 pub use bio::{Bio, BioList, BioSet, BioSetOptions, Pad, PadBio};
-pub use device::{Device, DeviceRef, Geometry, LEAST_TRANSFER};
+pub use device::{Device, DeviceRef, Geometry, LEAST_TRANSFER, LONGEST_DEVICE};
 pub use mempool::{Alloc, Mempool};
 pub use op::{Flags, Op};
 pub use pages::{PagePool, PagePoolOptions, Pages};

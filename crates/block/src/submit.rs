@@ -12,7 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use crate::bio::{Bio, BioList};
-use crate::device::{DeviceRef, Geometry};
+use crate::device::{DeviceRef, Geometry, LONGEST_DEVICE};
 use crate::op::Op;
 use crate::promise::Promise;
 use crate::queue;
@@ -20,6 +20,7 @@ use crate::status::Status;
 #[cfg(shuttle)]
 use crate::sync::{CellKey, RefCellKey};
 use crate::sync::{local, thread};
+use crate::units::SECTOR_SHIFT;
 
 local! {
     /// What the driver call that is running has submitted; meaningful while `SUBMITTING`.
@@ -177,12 +178,13 @@ fn check(geometry: &Geometry, bio: &Bio) -> Result<(), Status> {
     if op == Op::Flush {
         return Ok(());
     }
-    if bio.end().is_none_or(|end| end.0 > geometry.size.0) {
+    // Drivers below compute offsets in bytes, which do not wrap up to the longest device.
+    if geometry.size > LONGEST_DEVICE || bio.end().is_none_or(|end| end.0 > geometry.size.0) {
         return Err(Status::IoErr);
     }
-    // A block is a power of two of bytes.
+    // A block is a power of two of bytes. The end was checked: the offset does not wrap.
     let within_block = u64::from(geometry.logical_block) - 1;
-    if (bio.len().0 | (bio.sector().0 * 512)) & within_block != 0 {
+    if (bio.len().0 | (bio.sector().0 << SECTOR_SHIFT)) & within_block != 0 {
         return Err(Status::Invalid);
     }
     if op.has_data() && bio.len().0 > u64::from(geometry.max_transfer) {

@@ -38,12 +38,9 @@ impl Sectors {
         Self(bytes >> SECTOR_SHIFT)
     }
 
-    /// The length in bytes.
-    ///
-    /// # Panics
-    /// In debug builds, where it exceeds 2^64 bytes.
+    /// The length in bytes; `u64::MAX` where there are more, which is no multiple of a sector and longer than any device.
     pub const fn bytes(self) -> Bytes {
-        Bytes(self.0 * SECTOR_SIZE as u64)
+        Bytes(self.0.saturating_mul(SECTOR_SIZE as u64))
     }
 }
 
@@ -54,16 +51,18 @@ impl Bytes {
     }
 }
 
+/// A sum past 2^64 sectors is the last sector number there is, which lies behind the end of every device: `submit`
+/// refuses it. It does not wrap to a place that exists.
 impl Add<Sectors> for Sector {
     type Output = Self;
     fn add(self, by: Sectors) -> Self {
-        Self(self.0 + by.0)
+        Self(self.0.saturating_add(by.0))
     }
 }
 
 impl AddAssign<Sectors> for Sector {
     fn add_assign(&mut self, by: Sectors) {
-        self.0 += by.0;
+        *self = *self + by;
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use udm_block::memory::Source;
 use udm_block::mempool::NoReserve;
-use udm_block::{Bytes, DeviceRef, Sector};
+use udm_block::{DeviceRef, LONGEST_DEVICE, Sector};
 
 use crate::keyring;
 use crate::mapped::{MappedDevice, MappedRow};
@@ -136,6 +136,12 @@ fn block_size(row: &Row) -> u32 {
 fn check_size(row: &Row, name: &str, start: Sector, device: &DeviceRef) -> Result<(), TableError> {
     // A block that is stored in part would lose the rest of a sector.
     let size = device.geometry().stored_blocks();
+    if size > LONGEST_DEVICE {
+        let message = format!("{} has more than 2^63 bytes", shown(name));
+        let (found, hint) =
+            (format!("a device of {size} sectors"), format!("at most {LONGEST_DEVICE} would do"));
+        return Err(device_error(row.places().device.as_ref(), row, message, found, hint));
+    }
     if start.checked_add(row.length).is_some_and(|end| end.0 <= size.0) {
         return Ok(());
     }
@@ -153,7 +159,7 @@ fn check_size(row: &Row, name: &str, start: Sector, device: &DeviceRef) -> Resul
 /// Whether the row lies on the blocks of what it maps to.
 fn check_blocks(row: &Row, target: &dyn Target) -> Result<(), TableError> {
     let block = target.geometry().logical_block;
-    let on_blocks = |sectors: u64| Bytes(sectors * 512).0.is_multiple_of(u64::from(block));
+    let on_blocks = |sectors: u64| sectors.is_multiple_of(u64::from(block / 512));
     let start = row.device().map_or(0, |(_, start)| start.0);
     let places = row.places();
     for (what, sectors, place) in [

@@ -3,7 +3,7 @@
 mod mapping;
 
 use mapping::Mapping;
-use udm_block::{Bio, Device, Geometry, Op, SECTOR_SIZE, Sectors, Status};
+use udm_block::{Bio, Device, Geometry, LONGEST_DEVICE, Op, SECTOR_SIZE, Sectors, Status};
 
 use crate::OpenError;
 
@@ -27,6 +27,7 @@ impl Ram {
         let bytes = size
             .0
             .checked_mul(SECTOR_SIZE as u64)
+            .filter(|_| size <= LONGEST_DEVICE)
             .and_then(|bytes| usize::try_from(bytes).ok())
             .ok_or_else(|| no_memory(std::io::ErrorKind::InvalidInput.into()))?;
         let mapping = Mapping::new(bytes).map_err(no_memory)?;

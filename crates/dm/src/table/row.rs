@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fmt::Write as _;
 
-use udm_block::{Sector, Sectors};
+use udm_block::{LONGEST_DEVICE, Sector, Sectors};
 
 use super::error::{Fault, TableError, TableErrorKind, reason};
 use super::names::{OURS, TARGETS, counted, nearest};
@@ -12,7 +12,7 @@ use super::word::{HEAD_WORDS, Word, escape, rows};
 use crate::targets::crypt::params::CryptSpec;
 
 /// The most sectors of a device: 2^63 bytes, past which the kernel has no offsets.
-pub const MAX_SECTORS: u64 = 1 << 54;
+pub const MAX_SECTORS: u64 = LONGEST_DEVICE.0;
 
 /// A row of a table: `<start> <length> <target> <args>`.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! `linear <device> <start>`: a range of another device, moved (the kernel's `dm-linear.c`).
 
-use udm_block::{Bio, DeviceRef, Geometry, Op, Sector, submit};
+use udm_block::{Bio, DeviceRef, Geometry, Op, Sector, Sectors, submit};
 
 use super::Target;
 
@@ -24,7 +24,7 @@ impl Target for Linear {
 
     fn map(&self, mut bio: Bio, sector: Sector) {
         if bio.op() != Op::Flush {
-            bio.set_sector(Sector(self.start.0 + sector.0));
+            bio.set_sector(self.start + Sectors(sector.0));
         }
         submit(&self.lower, bio);
     }

@@ -5,7 +5,7 @@ pub mod error;
 pub mod linear;
 pub mod zero;
 
-use udm_block::{Bio, Bytes, Geometry, Op, Sector, Sectors};
+use udm_block::{Bio, Bytes, Geometry, LONGEST_DEVICE, Op, Sector};
 
 /// How much each pool of a mapped device has at hand from the start, for when normal memory has none. One of each is
 /// enough for every I/O to finish; with more, more of them are under way at once then.
@@ -56,5 +56,5 @@ pub trait Target: Send + Sync {
 
 /// The geometry of a target with nothing below it: it takes everything, at once.
 fn bottomless() -> Geometry {
-    Geometry { discard: true, write_zeroes: true, write_cache: false, ..Geometry::plain(Sectors(u64::MAX)) }
+    Geometry { discard: true, write_zeroes: true, write_cache: false, ..Geometry::plain(LONGEST_DEVICE) }
 }

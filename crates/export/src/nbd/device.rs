@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use udm_block::{Bio, Device, Geometry, SECTOR_SIZE, Sectors};
+use udm_block::{Bio, Device, Geometry, LONGEST_DEVICE, SECTOR_SIZE, Sectors};
 
 use super::address::NbdUri;
 use super::client::{Client, ClientError};
@@ -65,6 +65,9 @@ pub enum AttachError {
         /// The bytes of a block.
         block: u32,
     },
+    /// It is longer than any device.
+    #[error("the export has {0} bytes; a device has at most 2^63")]
+    TooLong(u64),
     /// The system gives no thread.
     #[error("no thread for a connection: {0}")]
     Thread(#[from] std::io::Error),
@@ -123,17 +126,17 @@ fn geometry(client: &Client, block_size: u32, read_only: bool) -> Result<Geometr
     if !size.is_multiple_of(u64::from(blocks.min.max(1))) {
         return Err(AttachError::Unreachable { size, block: blocks.min });
     }
-    // A size next to 2^64 is not rounded up.
-    let whole = size.checked_next_multiple_of(u64::from(block)).unwrap_or(size - size % u64::from(block));
+    let whole = size.checked_next_multiple_of(u64::from(block)).map(Sectors::in_bytes);
+    let whole = whole.filter(|whole| *whole <= LONGEST_DEVICE).ok_or(AttachError::TooLong(size))?;
     Ok(Geometry {
-        padding: whole.saturating_sub(size) as u32,
+        padding: (whole.bytes().0 - size) as u32,
         logical_block: block,
         max_transfer: (blocks.max.min(BlockSizes::DEFAULT.max) / block).max(1) * block,
         read_only: read_only || flags.contains(TransmissionFlags::READ_ONLY),
         discard: flags.contains(TransmissionFlags::SEND_TRIM),
         write_zeroes: flags.contains(TransmissionFlags::SEND_WRITE_ZEROES),
         write_cache: flags.contains(TransmissionFlags::SEND_FLUSH),
-        ..Geometry::plain(Sectors::in_bytes(whole))
+        ..Geometry::plain(whole)
     })
 }
 

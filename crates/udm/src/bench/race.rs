@@ -146,7 +146,7 @@ pub fn race(ways: &mut [Way<'_>], effort: Effort) -> Result<Times, BenchError> {
     let pinned = matches!(effort.clock, Clock::Thread).then(Pinned::to_quietest).flatten();
     let is_alone = || pinned.is_none() || processor::is_alone();
     let (mut alone, mut shared) = (Vec::new(), Vec::new());
-    while alone.len() < effort.rounds && alone.len() + shared.len() < effort.rounds * PATIENCE {
+    while alone.len() < effort.rounds && alone.len() + shared.len() < effort.rounds.saturating_mul(PATIENCE) {
         let was_alone = is_alone() || pinned.as_ref().is_some_and(Pinned::move_on);
         let round = ways.iter_mut().map(|way| way.round(effort)).collect::<Result<Vec<_>, _>>()?;
         let kept = if was_alone && is_alone() { &mut alone } else { &mut shared };

@@ -55,7 +55,7 @@ fn verify_row(
     let mut done = 0;
     while done < length {
         let chunk = &mut chunk[..(length - done).min(CHUNK) as usize];
-        let at = spec.start.0 * 512 + done;
+        let at = spec.start.0.saturating_mul(512).saturating_add(done);
         lower
             .read_at(at, chunk)
             .map_err(|status| Failure::work(format!("reading {} at byte {at}: {status}", spec.device)))?;

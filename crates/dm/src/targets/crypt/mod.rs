@@ -30,7 +30,7 @@ use udm_block::memory::Source;
 use udm_block::mempool::NoReserve;
 use udm_block::{
     Alloc, Bio, BioSet, BioSetOptions, Bytes, DeviceRef, Geometry, Op, PagePool, PagePoolOptions, Sector,
-    Status, submit,
+    Sectors, Status, submit,
 };
 use udm_crypto::registry::{Choice, Registry};
 use udm_crypto::{Algorithm, Direction, KeyError, Skcipher};
@@ -167,7 +167,7 @@ impl Volume {
 
     /// The place on the lower device of a sector of the target.
     fn below(&self, sector: Sector) -> Sector {
-        Sector(self.start.0 + sector.0)
+        self.start + Sectors(sector.0)
     }
 }
 
