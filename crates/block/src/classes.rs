@@ -1,5 +1,8 @@
 //! A pool of pieces of memory of several sizes, each four times the one before. The largest has the reserve, and serves
 //! everybody in need: so there is one queue of those who wait, and a reserve of one is enough.
+//!
+//! All sizes share one limit, and what threads keep for their next piece counts. So a burst of large pieces must not leave
+//! the limit full of large pieces that nobody uses: whoever finds no room for another size has them given back.
 
 use std::alloc::Layout;
 use std::sync::Arc;
@@ -31,6 +34,8 @@ pub(crate) struct ClassOptions {
 pub(crate) struct Classes {
     pools: Vec<Mempool<Chunk>>,
     largest: usize,
+    /// The bytes of the reserve.
+    reserved: usize,
     normal: Arc<Limited>,
 }
 
@@ -56,7 +61,10 @@ impl Classes {
     /// When there is no memory for the reserve.
     pub(crate) fn new(options: ClassOptions, source: &Source) -> Result<Self, NoReserve> {
         let largest = options.largest;
-        let normal = Limited::new(Arc::clone(source), options.limit);
+        // The reserve is a part of what is counted: its pieces and others take each other's places.
+        let reserved = options.reserve.saturating_mul(largest);
+        let normal = Limited::new(Arc::clone(source), options.limit.saturating_add(reserved));
+        let counted = Arc::clone(&normal) as Source;
         let pools = sizes(options.smallest, largest).map(|size| {
             let pool = PoolOptions {
                 name: options.name,
@@ -64,9 +72,9 @@ impl Classes {
                 reserve: if size == largest { options.reserve } else { 0 },
                 magazine: (options.magazine / size).clamp(1, 1024),
             };
-            Mempool::new(pool, source, Arc::clone(&normal) as Source, ())
+            Mempool::new(pool, &counted, Arc::clone(&counted), ())
         });
-        Ok(Self { pools: pools.collect::<Result<_, _>>()?, largest, normal })
+        Ok(Self { pools: pools.collect::<Result<_, _>>()?, largest, reserved, normal })
     }
 
     /// The longest piece in bytes.
@@ -76,22 +84,33 @@ impl Classes {
 
     /// The memory beyond the reserve that is taken, in bytes.
     pub(crate) fn taken(&self) -> usize {
-        self.normal.taken()
+        self.normal.taken().saturating_sub(self.reserved)
     }
 
     /// A piece of at least `len` bytes, which are not more than [`Classes::largest`]; `None` only where `how` allows it.
     pub(crate) fn alloc(&self, len: usize, how: Alloc) -> Option<Lent<Chunk>> {
         let fits = self.pools.iter().position(|pool| pool.element_size() >= len)?;
         let (smaller, (fits, larger)) = (&self.pools[..fits], self.pools[fits..].split_first()?);
-        fits.alloc(Alloc::NoRetry)
-            // A larger piece that this thread keeps costs nothing.
-            .or_else(|| larger.iter().find_map(Mempool::alloc_kept))
-            .or_else(|| if how == Alloc::NoRetry { None } else { self.alloc_dear(smaller, fits, how) })
+        fits.alloc(Alloc::NoRetry).or_else(|| self.alloc_dear(smaller, fits, larger, how))
     }
 
-    /// From the reserve; else for what this thread keeps in smaller pieces; else it waits.
+    /// For what threads keep in larger pieces; else from the reserve; else for what they keep in smaller ones; else it
+    /// waits.
     #[cold]
     fn alloc_dear(
+        &self,
+        smaller: &[Mempool<Chunk>],
+        fits: &Mempool<Chunk>,
+        larger: &[Mempool<Chunk>],
+        how: Alloc,
+    ) -> Option<Lent<Chunk>> {
+        self.evict(larger, fits)
+            // The source has no memory: a larger piece that nobody uses costs nothing.
+            .or_else(|| larger.iter().find_map(Mempool::alloc_idle))
+            .or_else(|| if how == Alloc::NoRetry { None } else { self.alloc_in_need(smaller, fits, how) })
+    }
+
+    fn alloc_in_need(
         &self,
         smaller: &[Mempool<Chunk>],
         fits: &Mempool<Chunk>,
@@ -99,20 +118,21 @@ impl Classes {
     ) -> Option<Lent<Chunk>> {
         self.reserved()
             .alloc_reserve(Alloc::NoWait)
-            .or_else(|| Self::evict(smaller, fits))
+            .or_else(|| self.evict(smaller, fits))
             .or_else(|| if how == Alloc::Wait { self.reserved().alloc_reserve(how) } else { None })
     }
 
-    /// Gives up what this thread keeps in smaller pieces, one by one, until the limit has room for one that fits.
-    fn evict(smaller: &[Mempool<Chunk>], fits: &Mempool<Chunk>) -> Option<Lent<Chunk>> {
-        smaller.iter().find_map(|pool| {
-            while pool.evict() {
-                if let Some(piece) = fits.alloc(Alloc::NoRetry) {
-                    return Some(piece);
-                }
+    /// Gives up what threads keep in pieces of other sizes, one by one, until the limit has room for one that fits.
+    fn evict(&self, others: &[Mempool<Chunk>], fits: &Mempool<Chunk>) -> Option<Lent<Chunk>> {
+        while self.normal.is_full_for(fits.element_size()) {
+            if !others.iter().any(Mempool::evict) {
+                return None;
             }
-            None
-        })
+            if let Some(piece) = fits.alloc(Alloc::NoRetry) {
+                return Some(piece);
+            }
+        }
+        None
     }
 
     /// Leaves `bio`, which found no piece here, to the reserve: see [`Mempool::park`].

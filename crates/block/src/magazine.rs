@@ -1,9 +1,13 @@
 //! Per-thread stocks of free elements, so that the common allocation touches no lock and no shared cache line (the
 //! kernel's per-CPU bio caches).
+//!
+//! What a thread keeps and does not use is not lost to the others: a thread that finds no memory takes from any magazine
+//! (the kernel drains its caches when memory is short). So each magazine has a mark that says that somebody is at it.
+//! Nobody ever waits for the mark: its thread goes to the shared part of the pool then, and others go on to the next.
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, UnsafeCell};
-use std::sync::Mutex;
+use std::sync::{Mutex, atomic};
 
 #[cfg(shuttle)]
 use crate::sync::CellKey;
@@ -14,6 +18,8 @@ const MAX_THREADS: usize = 64;
 
 /// Which of the slots are taken, a bit each.
 static TAKEN: Mutex<u64> = Mutex::new(0);
+/// How many slots were ever taken: the magazines of the others are empty.
+static USED: atomic::AtomicUsize = atomic::AtomicUsize::new(0);
 
 local! {
     static SLOT: Cell<Option<usize>> = const { Cell::new(None) };
@@ -31,6 +37,7 @@ impl Lease {
             return Self(None);
         }
         *taken |= 1 << slot;
+        USED.fetch_max(slot + 1, Ordering::Release);
         SLOT.set(Some(slot));
         Self(Some(slot))
     }
@@ -61,14 +68,32 @@ pub(crate) struct Magazines<E> {
 /// One thread's magazine, on cache lines of its own.
 #[repr(align(128))]
 struct Slot<E> {
-    /// The length of `items`, for other threads to read.
+    /// How many items there are, or [`BUSY`].
     len: AtomicUsize,
     items: UnsafeCell<Vec<E>>,
 }
 
-// SAFETY: the items of a slot are touched by the thread that leases the slot alone; a lease passes from thread to
-// thread through the lock of `TAKEN`. Whoever has the magazines exclusively (`&mut`) may touch them all.
+/// Somebody is at the items.
+const BUSY: usize = usize::MAX;
+
+// SAFETY: the items of a slot are touched by whoever has put the mark there, one at a time (see `Slot::at`).
 unsafe impl<E: Send> Sync for Magazines<E> {}
+
+impl<E> Slot<E> {
+    /// Does `work` on the items, unless another thread is at them. That their number is stored is the last thing that it
+    /// does to the slot.
+    #[inline]
+    fn at<R>(&self, work: impl FnOnce(&mut Vec<E>) -> R) -> Option<R> {
+        if self.len.swap(BUSY, Ordering::Acquire) == BUSY {
+            return None;
+        }
+        // SAFETY: this thread has put the mark, and nobody else touches the items while it stands.
+        let items = unsafe { &mut *self.items.get() };
+        let result = work(items);
+        self.len.store(items.len(), Ordering::Release);
+        Some(result)
+    }
+}
 
 impl<E> Magazines<E> {
     /// Empty magazines that hold up to `depth` elements a thread.
@@ -80,40 +105,47 @@ impl<E> Magazines<E> {
     /// An element of this thread's magazine.
     #[inline]
     pub(crate) fn pop(&self) -> Option<E> {
-        let slot = &self.slots[slot()?];
-        // SAFETY: this thread leases the slot, and no other reference to the items lives beyond a call of this type.
-        let items = unsafe { &mut *slot.items.get() };
-        let Some(element) = items.pop() else {
+        self.slots[slot()?].at(|items| {
             if items.capacity() == 0 {
                 // Once a thread: from then on a magazine never allocates. A thread that only frees has none, and so
                 // hoards nothing.
                 items.reserve_exact(self.depth);
             }
-            return None;
-        };
-        slot.len.store(items.len(), Ordering::Release);
-        Some(element)
+            items.pop()
+        })?
     }
 
     /// Puts an element into this thread's magazine, or hands it back when there is no room. Storing the new length is
     /// the last thing that it does to the pool: see [`Magazines::count`].
     #[inline]
     pub(crate) fn push(&self, element: E) -> Result<(), E> {
-        let Some(slot) = slot().map(|slot| &self.slots[slot]) else { return Err(element) };
-        // SAFETY: as in `pop`.
-        let items = unsafe { &mut *slot.items.get() };
-        if items.len() >= self.depth.min(items.capacity()) {
-            return Err(element);
-        }
-        items.push(element);
-        slot.len.store(items.len(), Ordering::Release);
-        Ok(())
+        let Some(slot) = slot() else { return Err(element) };
+        let mut element = Some(element);
+        self.slots[slot].at(|items| {
+            if items.len() < self.depth.min(items.capacity())
+                && let Some(element) = element.take()
+            {
+                items.push(element);
+            }
+        });
+        element.map_or(Ok(()), Err)
     }
 
-    /// How many elements all magazines hold. When that is all that there are, every `push` has happened, and its
-    /// thread touches the pool no more.
-    pub(crate) fn count(&self) -> usize {
-        self.slots.iter().map(|slot| slot.len.load(Ordering::Acquire)).sum()
+    /// An element of any thread's magazine, also of threads that have ended: for whoever finds no memory elsewhere.
+    #[cold]
+    pub(crate) fn steal(&self) -> Option<E> {
+        let used = &self.slots[..USED.load(Ordering::Acquire)];
+        used.iter().find_map(|slot| match slot.len.load(Ordering::Relaxed) {
+            0 | BUSY => None,
+            _ => slot.at(Vec::pop).flatten(),
+        })
+    }
+
+    /// How many elements all magazines hold; `None` while a thread is at one. When that is all that there are, every `push`
+    /// has happened, and its thread touches the pool no more.
+    pub(crate) fn count(&self) -> Option<usize> {
+        let lens = self.slots.iter().map(|slot| slot.len.load(Ordering::Acquire));
+        lens.map(|len| (len != BUSY).then_some(len)).sum()
     }
 }
 
@@ -136,7 +168,19 @@ mod tests {
                 assert_eq!(magazines.push(4), Ok(()));
             });
         });
-        assert_eq!(magazines.count(), 3);
+        assert_eq!(magazines.count(), Some(3));
         assert_eq!((magazines.pop(), magazines.pop(), magazines.pop()), (Some(2), Some(1), None));
+        // That of the thread that has ended is there for whoever asks for it.
+        assert_eq!((magazines.steal(), magazines.steal()), (Some(4), None));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_magazine_that_another_thread_is_at() {
+        let magazines = Magazines::new(2);
+        assert_eq!((magazines.pop(), magazines.push(1)), (None, Ok(())));
+        let mine = &magazines.slots[slot().unwrap()];
+        let seen = mine.at(|_| (magazines.pop(), magazines.push(2), magazines.steal(), magazines.count()));
+        assert_eq!(seen, Some((None, Err(2), None, None)));
+        assert_eq!((magazines.count(), magazines.steal()), (Some(1), Some(1)));
     }
 }

@@ -32,6 +32,12 @@ pub unsafe trait MemorySource: Send + Sync {
     /// # Safety
     /// `addr` came from `allocate` of this source with the same layout, and nobody uses it any more.
     unsafe fn free(&self, addr: NonNull<u8>, layout: Layout);
+
+    /// Whether memory that is given back can come out again in another layout. Where it cannot, giving a piece back makes
+    /// no room for a piece of another size.
+    fn is_one_stock(&self) -> bool {
+        true
+    }
 }
 
 /// The process's own memory: small pieces from the heap, large ones mapped, so that what is freed goes back to the
@@ -89,6 +95,12 @@ impl Limited {
     pub fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }
+
+    /// Whether it refuses `bytes` more, and would not once some came back.
+    pub(crate) fn is_full_for(&self, bytes: usize) -> bool {
+        let fits = self.taken().checked_add(bytes).is_some_and(|sum| sum <= self.limit);
+        !fits && bytes <= self.limit && self.is_one_stock()
+    }
 }
 
 // SAFETY: it passes on what `inner` promises.
@@ -111,6 +123,10 @@ unsafe impl MemorySource for Limited {
         // SAFETY: by the caller's promise; the memory came from `inner`.
         unsafe { self.inner.free(addr, layout) }
         self.taken.fetch_sub(layout.size(), Ordering::Relaxed);
+    }
+
+    fn is_one_stock(&self) -> bool {
+        self.inner.is_one_stock()
     }
 }
 
@@ -194,6 +210,10 @@ unsafe impl MemorySource for Starving {
     unsafe fn free(&self, addr: NonNull<u8>, layout: Layout) {
         // SAFETY: by the caller's promise; the memory came from `inner`.
         unsafe { self.inner.free(addr, layout) }
+    }
+
+    fn is_one_stock(&self) -> bool {
+        self.inner.is_one_stock()
     }
 }
 

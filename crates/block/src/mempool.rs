@@ -1,8 +1,8 @@
 //! A pool with a guaranteed reserve (the kernel's `mempool_t`), and the rule by which an allocation is served.
 //!
-//! An allocation takes from this thread's magazine; else from normal memory, within the pool's limit; else from the
-//! reserve; else it gives up, and its bio is parked on the pool, or it sleeps. Freeing refills the reserve first, so
-//! a magazine never robs it.
+//! An allocation takes from this thread's magazine; else from normal memory, within the pool's limit; else what another
+//! thread keeps and does not use; else from the reserve; else it gives up, and its bio is parked on the pool, or it sleeps.
+//! Freeing refills the reserve first, so a magazine never robs it.
 //!
 //! Who waits, a parked bio or a sleeping thread, has a ticket, and the reserve serves tickets in their order. A parked
 //! bio that is woken carries a promise of one element to its driver, so that nobody overtakes it on the way.
@@ -142,7 +142,8 @@ impl<E: Element> Mempool<E> {
         if let Some(kept) = self.alloc_kept() {
             return Some(kept);
         }
-        match self.inner().take_normal() {
+        let inner = self.inner();
+        match inner.take_normal().or_else(|| inner.magazines.steal()) {
             Some(element) => Some(self.lend(element)),
             None if how == Alloc::NoRetry => None,
             None => self.alloc_reserve(how),
@@ -153,6 +154,11 @@ impl<E: Element> Mempool<E> {
     #[inline]
     pub fn alloc_kept(&self) -> Option<Lent<E>> {
         self.inner().magazines.pop().map(|element| self.lend(element))
+    }
+
+    /// An element that some thread keeps, this one before others.
+    pub(crate) fn alloc_idle(&self) -> Option<Lent<E>> {
+        self.inner().take_idle().map(|element| self.lend(element))
     }
 
     /// An element of the reserve, or what `how` says where there is none.
@@ -202,10 +208,11 @@ impl<E: Element> Mempool<E> {
         self.inner().wake(bio);
     }
 
-    /// Drops an element that this thread keeps, so that its memory can serve something else: whether there was one.
-    pub fn evict(&self) -> bool {
+    /// Drops an element that some thread keeps, this one before others, so that its memory can serve something else:
+    /// whether there was one.
+    pub(crate) fn evict(&self) -> bool {
         let inner = self.inner();
-        let kept = inner.magazines.pop();
+        let kept = inner.take_idle();
         if kept.is_some() {
             inner.extra.fetch_sub(1, Ordering::Relaxed);
         }
@@ -223,6 +230,10 @@ impl<E: Element> Inner<E> {
         let chunk = Chunk::new(&self.normal, self.options.layout)?;
         self.extra.fetch_add(1, Ordering::Relaxed);
         Some(E::from_chunk(chunk))
+    }
+
+    fn take_idle(&self) -> Option<E> {
+        self.magazines.pop().or_else(|| self.magazines.steal())
     }
 
     #[cold]
@@ -326,7 +337,7 @@ impl<E: Element> Inner<E> {
     fn all_home(&self) -> bool {
         let reserve = self.lock();
         let home = reserve.is_at_rest() && reserve.len() == self.options.reserve;
-        home && self.magazines.count() == self.extra.load(Ordering::Acquire)
+        home && self.magazines.count() == Some(self.extra.load(Ordering::Acquire))
     }
 }
 

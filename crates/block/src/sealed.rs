@@ -149,6 +149,10 @@ unsafe impl MemorySource for Sealed {
         // The shelf is there, and has room: `take` has seen to both.
         Self::shelf(&mut self.lock(), layout).free.push(Piece(addr));
     }
+
+    fn is_one_stock(&self) -> bool {
+        !self.closed.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Sealed {

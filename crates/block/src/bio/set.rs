@@ -53,8 +53,10 @@ impl<P: Pad> BioSet<P> {
     pub fn new(options: &BioSetOptions, source: &Source, context: P::Context) -> Result<Self, NoReserve> {
         let &BioSetOptions { name, reserve, limit, magazine, runs } = options;
         let layout = layout::<P>();
-        let normal = Limited::new(Arc::clone(source), limit * layout.size());
-        let pool = Mempool::new(PoolOptions { name, layout, reserve, magazine }, source, normal, context)?;
+        // The reserve is a part of what is counted: its bios and others take each other's places.
+        let counted: Source = Limited::new(Arc::clone(source), (limit + reserve) * layout.size());
+        let options = PoolOptions { name, layout, reserve, magazine };
+        let pool = Mempool::new(options, &counted, Arc::clone(&counted), context)?;
         let tables = table::tables(name, runs, (reserve, limit, magazine), source)?;
         Ok(Self { rescuer: None, refuses_first: AtomicBool::new(false), pool, tables })
     }
