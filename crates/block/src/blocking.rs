@@ -1,9 +1,12 @@
 //! Reading and writing a device at any byte, from a thread that waits: the front door for programs.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
-use crate::bio::{Bio, BioSet, BioSetOptions, Pad, PadBio};
+use crate::bio::{BioSet, BioSetOptions, Pad, PadBio};
 use crate::device::{DeviceRef, LONGEST_DEVICE};
 use crate::memory::{Heap, Source};
 use crate::mempool::{Alloc, NoReserve};
@@ -17,6 +20,8 @@ use crate::units::{Bytes, SECTOR_SIZE, Sector};
 const CHUNK: usize = 256 << 10;
 /// How many bios are under way at once.
 const DEPTH: usize = 8;
+/// How long it sleeps between two looks where it cannot wait.
+const RETRY: Duration = Duration::from_millis(1);
 
 /// A device, read and written by the thread that made this, which is a queue thread while it lives.
 pub struct Blocking {
@@ -178,25 +183,20 @@ impl Blocking {
 
     /// Moves whole blocks, several bios at once.
     fn transfer(&self, offset: u64, mut buffer: Buffer<'_>, flags: Flags) -> Result<(), Status> {
-        let (mut next, mut under_way, mut result) = (0, 0, Ok(()));
+        let mut under_way = UnderWay { front: self, count: 0 };
+        let (mut next, mut result) = (0, Ok(()));
         loop {
             while result.is_ok() && next < buffer.len() {
                 let Some(bio) = self.make(offset, next, &buffer, flags) else { break };
                 next += bio.len().0 as usize;
-                under_way += 1;
-                bio.submit(&self.dev);
+                under_way.submit(bio);
             }
-            if under_way == 0 {
+            if under_way.count == 0 {
                 let done = next == buffer.len() || result.is_err();
                 return if done { result } else { Err(Status::DevResource) };
             }
-            let Some(bio) = self.queue.take_ended() else {
-                self.queue.wait(&mut [], None).map_err(|_| Status::IoErr)?;
-                continue;
-            };
-            under_way -= 1;
-            let ended = self.finish(bio, &mut buffer);
-            result = result.and(ended);
+            let (bio, waited) = under_way.next();
+            result = result.and(waited).and_then(|()| Self::finish(&bio, &mut buffer));
         }
     }
 
@@ -219,8 +219,7 @@ impl Blocking {
     }
 
     /// Takes the result of a bio that ended.
-    fn finish(&self, bio: Bio, buffer: &mut Buffer<'_>) -> Result<(), Status> {
-        let bio = self.set.claim(bio).expect("this thread has no bios of another set");
+    fn finish(bio: &PadBio<Wait>, buffer: &mut Buffer<'_>) -> Result<(), Status> {
         if !bio.status().is_ok() {
             return Err(bio.status());
         }
@@ -237,12 +236,50 @@ impl Blocking {
         bio.prepare(op, Flags::NONE, sector);
         bio.set_range(len);
         bio.set_home(self.queue.home());
-        bio.submit(&self.dev);
+        let mut under_way = UnderWay { front: self, count: 0 };
+        under_way.submit(bio);
+        let (bio, waited) = under_way.next();
+        waited.and_then(|()| Self::finish(&bio, &mut Buffer::Take(&[])))
+    }
+}
+
+/// What one call has under way. Whichever way the call ends, all of it has ended before: a bio that came home later would
+/// give its data to the next call.
+struct UnderWay<'a> {
+    front: &'a Blocking,
+    count: usize,
+}
+
+impl UnderWay<'_> {
+    fn submit(&mut self, bio: PadBio<Wait>) {
+        // Counted first: a driver that panics ends what it was called with.
+        self.count += 1;
+        bio.submit(&self.front.dev);
+    }
+
+    /// The next one that ends, and whether all waits for it went well.
+    fn next(&mut self) -> (PadBio<Wait>, Result<(), Status>) {
+        let mut waited = Ok(());
         loop {
-            if let Some(bio) = self.queue.take_ended() {
-                return self.finish(bio, &mut Buffer::Take(&[]));
+            if let Some(bio) = self.front.queue.take_ended() {
+                self.count -= 1;
+                let bio = self.front.set.claim(bio).expect("this thread has no bios of another set");
+                return (bio, waited);
             }
-            self.queue.wait(&mut [], None).map_err(|_| Status::IoErr)?;
+            if self.front.queue.wait(&mut [], None).is_err() {
+                // The system does not let the thread sleep until something ends. It looks again and again.
+                waited = Err(Status::IoErr);
+                thread::sleep(RETRY);
+            }
+        }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        while self.count > 0 {
+            // A driver that panics at the end of a bio ends it in doing so.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(self.next())));
         }
     }
 }

@@ -7,16 +7,18 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::num::NonZero;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use rustix::event::PollFlags;
 use rustix::event::{EventfdFlags, PollFd, Timespec, eventfd, poll};
 
-use crate::bio::{Bio, BioList, Pad, PadBio};
+use crate::bio::{Bio, BioList, LocalList, Pad, PadBio};
 use crate::status::Status;
 use crate::submit;
 use crate::sync::local;
@@ -30,7 +32,12 @@ const MAX_WAITS: usize = 16;
 
 /// Which queue thread: where its bios are mailed to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Home(u16);
+pub struct Home {
+    inbox: u16,
+    /// Inboxes are used again: which of the queue threads that have had this one. What is mailed to one that has ended
+    /// never reaches the next.
+    tenant: NonZero<u32>,
+}
 
 /// Drives the I/O of one back end on one queue thread.
 pub trait Engine {
@@ -78,6 +85,10 @@ struct Inbox {
 static WIPES: AtomicU64 = AtomicU64::new(0);
 
 struct Letters {
+    /// Who reads them.
+    reader: Option<Home>,
+    /// The number of the last tenant.
+    tenants: u32,
     /// Bios that have been told of their end, for [`Queue::take_ended`].
     ended: BioList,
     /// Bios to be ended here.
@@ -90,6 +101,8 @@ static INBOXES: [Inbox; MAX_QUEUES] = [const {
     Inbox {
         taken: AtomicBool::new(false),
         letters: Mutex::new(Letters {
+            reader: None,
+            tenants: 0,
             ended: BioList::new(),
             to_end: BioList::new(),
             to_submit: BioList::new(),
@@ -102,8 +115,18 @@ static INBOXES: [Inbox; MAX_QUEUES] = [const {
 
 local! {
     static HERE: Cell<Option<Home>> = const { Cell::new(None) };
-    static ENDED: RefCell<BioList> = const { RefCell::new(BioList::new()) };
-    static ENGINES: RefCell<Rc<[Rc<dyn Engine>]>> = RefCell::new(Rc::from([]));
+    static ENDED: LocalList = const { LocalList::new() };
+    /// Where the process exits on a queue thread they are leaked, as what is in `ENDED` is: they would end bios.
+    static ENGINES: RefCell<ManuallyDrop<Engines>> = const { RefCell::new(ManuallyDrop::new(None)) };
+}
+
+/// The engines of a queue thread, if it has any.
+type Engines = Option<Rc<[Rc<dyn Engine>]>>;
+
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, Letters> {
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Home {
@@ -113,7 +136,7 @@ impl Home {
     }
 
     fn inbox(self) -> &'static Inbox {
-        &INBOXES[usize::from(self.0)]
+        &INBOXES[usize::from(self.inbox)]
     }
 }
 
@@ -132,12 +155,11 @@ pub fn is_queue_thread() -> bool {
 pub fn wipe_stacks(patience: Duration) -> bool {
     might_sleep();
     let wipe = WIPES.fetch_add(1, Ordering::SeqCst) + 1;
-    let end = Instant::now() + patience;
-    (0..MAX_QUEUES as u16).map(Home).all(|home| {
-        let inbox = home.inbox();
+    let start = Instant::now();
+    INBOXES.iter().all(|inbox| {
         let is_behind = || inbox.taken.load(Ordering::Acquire) && inbox.wiped.load(Ordering::Acquire) < wipe;
-        while is_behind() && Instant::now() < end {
-            home.wake();
+        while is_behind() && start.elapsed() < patience {
+            inbox.wake();
             std::thread::sleep(Duration::from_millis(1));
         }
         !is_behind()
@@ -152,17 +174,28 @@ pub fn register(engine: Rc<dyn Engine>) -> Result<(), Rc<dyn Engine>> {
     if HERE.get().is_none() {
         return Err(engine);
     }
-    ENGINES.with_borrow_mut(|engines| *engines = engines.iter().cloned().chain([engine]).collect());
+    ENGINES.with_borrow_mut(|engines| {
+        **engines = Some(engines.iter().flat_map(|all| all.iter().cloned()).chain([engine]).collect());
+    });
     Ok(())
 }
 
-/// Brings a bio that ended to the queue thread that it belongs to, where [`Queue::take_ended`] finds it.
+/// Brings a bio that ended to the queue thread that it belongs to, where [`Queue::take_ended`] finds it. Where there is
+/// none any more, nobody can ask for the bio: it is freed, and that is loud.
 pub fn deliver<P: Pad>(bio: PadBio<P>) {
-    let bio = bio.into_bio();
-    match bio.home() {
-        Some(home) if !home.is_here() => home.mail(|letters| letters.ended.push(bio)),
-        _ => ENDED.with_borrow_mut(|ended| ended.push(bio)),
-    }
+    let mut bio = bio.into_bio();
+    bio.mark_delivered();
+    let home = bio.home();
+    let unclaimed = match home {
+        Some(home) if !home.is_here() => home.mail(bio, |letters| &mut letters.ended).err(),
+        _ if is_queue_thread() => {
+            ENDED.with(|ended| ended.push(bio));
+            None
+        }
+        _ => Some(bio),
+    };
+    // Dropped here, outside the lock.
+    drop(unclaimed);
 }
 
 /// Ends `bio` with `status` on the queue thread that it belongs to: for back ends whose own threads do the work. So
@@ -171,29 +204,47 @@ pub fn complete_at_home(bio: Bio, status: Status) {
     match bio.home() {
         Some(home) if !home.is_here() => {
             bio.record(status);
-            home.mail(|letters| letters.to_end.push(bio));
+            if let Err(bio) = home.mail(bio, |letters| &mut letters.to_end) {
+                bio.complete(status);
+            }
         }
         _ => bio.complete(status),
     }
 }
 
-/// Has `bio` submitted by the queue thread that it belongs to, to the device where it was going.
+/// Has `bio` submitted by the queue thread that it belongs to, to the device where it was going; here where that thread
+/// has ended.
 pub(crate) fn mail_to_submit(home: Home, bio: Bio) {
-    home.mail(|letters| letters.to_submit.push(bio));
+    if let Err(bio) = home.mail(bio, |letters| &mut letters.to_submit) {
+        submit::dispatch_here(bio);
+    }
 }
 
 impl Home {
-    fn mail(self, put: impl FnOnce(&mut Letters)) {
+    /// Puts `bio` into a list of the inbox, unless its thread has ended: then hands it back.
+    fn mail(self, bio: Bio, list: impl FnOnce(&mut Letters) -> &mut BioList) -> Result<(), Bio> {
         let inbox = self.inbox();
-        put(&mut inbox.letters.lock().unwrap());
-        if inbox.sleeps.swap(false, Ordering::SeqCst) {
-            self.wake();
+        let mut letters = inbox.lock();
+        if letters.reader != Some(self) {
+            return Err(bio);
         }
+        list(&mut letters).push(bio);
+        drop(letters);
+        if inbox.sleeps.swap(false, Ordering::SeqCst) {
+            inbox.wake();
+        }
+        Ok(())
     }
 
     /// Wakes the thread from its wait.
     pub fn wake(self) {
-        if let Some(bell) = self.inbox().bell.get() {
+        self.inbox().wake();
+    }
+}
+
+impl Inbox {
+    fn wake(&self) {
+        if let Some(bell) = self.bell.get() {
             // The counter is full only when the bell has rung already.
             let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
         }
@@ -232,7 +283,12 @@ impl Queue {
             }
         }
         inbox.wiped.store(WIPES.load(Ordering::SeqCst), Ordering::Release);
-        let home = Home(index as u16);
+        let mut letters = inbox.lock();
+        letters.tenants = letters.tenants.checked_add(1).unwrap_or(1);
+        let tenant = NonZero::new(letters.tenants).expect("counted from 1");
+        let home = Home { inbox: index as u16, tenant };
+        letters.reader = Some(home);
+        drop(letters);
         HERE.set(Some(home));
         Ok(Self { home, not_send: PhantomData })
     }
@@ -244,7 +300,7 @@ impl Queue {
 
     /// The next bio that ended and was delivered here.
     pub fn take_ended(&self) -> Option<Bio> {
-        ENDED.with_borrow_mut(BioList::pop)
+        ENDED.with(LocalList::pop)
     }
 
     /// Sends what the engines hold, waits until something ends, one of `fds` is ready, or `timeout` is over, and takes
@@ -256,17 +312,22 @@ impl Queue {
     /// # Panics
     /// For more `fds` than it has room for.
     pub fn wait(&self, fds: &mut [Interest<'_>], timeout: Option<Duration>) -> io::Result<()> {
-        let engines = ENGINES.with_borrow(Rc::clone);
-        engines.iter().for_each(|engine| engine.kick());
+        let engines = ENGINES.with_borrow(|engines| (**engines).clone());
+        let engines = engines.as_deref().unwrap_or_default();
+        for engine in engines {
+            engine.kick();
+        }
         if engines.iter().map(|engine| engine.reap()).sum::<usize>() > 0 {
             // What ended may have put more to any of them.
-            engines.iter().for_each(|engine| engine.kick());
+            for engine in engines {
+                engine.kick();
+            }
         }
         let inbox = self.home.inbox();
         inbox.sleeps.store(true, Ordering::SeqCst);
-        let busy = self.open_letters() | ENDED.with_borrow(|ended| !ended.is_empty());
+        let busy = self.open_letters() | ENDED.with(|ended| !ended.is_empty());
         let timeout = if busy { Some(Duration::ZERO) } else { timeout };
-        let ready = self.poll(&engines, fds, timeout);
+        let ready = self.poll(engines, fds, timeout);
         inbox.sleeps.store(false, Ordering::SeqCst);
         let wipes = WIPES.load(Ordering::Acquire);
         if inbox.wiped.load(Ordering::Relaxed) != wipes {
@@ -274,7 +335,7 @@ impl Queue {
             inbox.wiped.store(wipes, Ordering::Release);
         }
         ready?;
-        for engine in engines.iter() {
+        for engine in engines {
             engine.reap();
         }
         self.open_letters();
@@ -299,7 +360,8 @@ impl Queue {
             *all = PollFd::from_borrowed_fd(fd.fd, fd.events);
         }
         let count = 1 + engines.len() + fds.len();
-        let timeout = timeout.map(|time| Timespec::try_from(time).expect("a short time"));
+        // What is longer than the system can count is for ever.
+        let timeout = timeout.and_then(|time| Timespec::try_from(time).ok());
         for fd in fds.iter_mut() {
             fd.ready = PollFlags::empty();
         }
@@ -324,31 +386,59 @@ impl Queue {
 
     /// Takes the letters in: whether there were any.
     fn open_letters(&self) -> bool {
-        let mut letters = self.home.inbox().letters.lock().unwrap();
+        let mut letters = self.home.inbox().lock();
         if letters.ended.is_empty() && letters.to_end.is_empty() && letters.to_submit.is_empty() {
             return false;
         }
-        ENDED.with_borrow_mut(|ended| ended.append(&mut letters.ended));
-        let mut to_end = std::mem::take(&mut letters.to_end);
-        let mut to_submit = std::mem::take(&mut letters.to_submit);
+        ENDED.with(|ended| ended.borrow_mut().append(&mut letters.ended));
+        let work = letters.take_work();
         drop(letters);
-        while let Some(bio) = to_end.pop() {
-            submit::ended(bio);
-        }
-        while let Some(bio) = to_submit.pop() {
-            submit::resubmit(bio);
-        }
+        work.run(submit::resubmit);
         true
     }
 }
 
-/// A queue thread leaves when none of its bios is out; what was still delivered to it is dropped, and so is loud.
+/// What the letters ask for.
+struct Work {
+    to_end: BioList,
+    to_submit: BioList,
+}
+
+impl Letters {
+    fn take_work(&mut self) -> Work {
+        let [to_end, to_submit] = [&mut self.to_end, &mut self.to_submit].map(std::mem::take);
+        Work { to_end, to_submit }
+    }
+}
+
+impl Work {
+    fn run(mut self, submit: impl Fn(Bio)) {
+        while let Some(bio) = self.to_end.pop() {
+            submit::ended(bio);
+        }
+        while let Some(bio) = self.to_submit.pop() {
+            submit(bio);
+        }
+    }
+}
+
+/// A queue thread leaves when none of its bios is out. Bios of it that are out all the same never reach the next queue
+/// thread: what was delivered and not taken is freed, and so is loud; what comes later goes on where it ends.
 impl Drop for Queue {
     fn drop(&mut self) {
         // Outside the borrow: an engine that waits for what is in flight ends bios, and these may come here again.
-        drop(ENGINES.replace(Rc::from([])));
+        drop(ManuallyDrop::into_inner(ENGINES.replace(ManuallyDrop::new(None))));
         crate::stack::wipe();
         HERE.set(None);
-        self.home.inbox().taken.store(false, Ordering::Release);
+        let inbox = self.home.inbox();
+        let mut letters = inbox.lock();
+        letters.reader = None;
+        let mut left = ENDED.with(LocalList::take);
+        left.append(&mut letters.ended);
+        let work = letters.take_work();
+        drop(letters);
+        inbox.taken.store(false, Ordering::Release);
+        work.run(submit::dispatch_here);
+        drop(left);
     }
 }

@@ -8,31 +8,31 @@
 
 #![allow(unsafe_code)]
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::sync::Arc;
 
-use crate::bio::{Bio, BioList};
+use crate::bio::{Bio, BioList, LocalList};
 use crate::device::{DeviceRef, Geometry, LONGEST_DEVICE};
 use crate::op::Op;
 use crate::promise::Promise;
 use crate::queue;
 use crate::status::Status;
 #[cfg(shuttle)]
-use crate::sync::{CellKey, RefCellKey};
+use crate::sync::CellKey;
 use crate::sync::{local, thread};
 use crate::units::SECTOR_SHIFT;
 
 local! {
     /// What the driver call that is running has submitted; meaningful while `SUBMITTING`.
-    static FRESH: RefCell<BioList> = const { RefCell::new(BioList::new()) };
+    static FRESH: LocalList = const { LocalList::new() };
     /// What was submitted before, in the order in which it is dispatched.
-    static OLDER: RefCell<BioList> = const { RefCell::new(BioList::new()) };
+    static OLDER: LocalList = const { LocalList::new() };
     static SUBMITTING: Cell<bool> = const { Cell::new(false) };
     /// The device whose driver is being called.
     static CALLED: Cell<Option<*const DeviceRef>> = const { Cell::new(None) };
     /// What a pool has promised to the bio that a driver is being called with, or told the end of.
     static PROMISE: Cell<Option<Promise>> = const { Cell::new(None) };
-    static ENDED: RefCell<BioList> = const { RefCell::new(BioList::new()) };
+    static ENDED: LocalList = const { LocalList::new() };
     static ENDING: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -43,7 +43,7 @@ pub fn submit(dev: &DeviceRef, mut bio: Bio) {
     }
     if SUBMITTING.get() {
         bio.set_device(dev);
-        return FRESH.with_borrow_mut(|fresh| fresh.push(bio));
+        return FRESH.with(|fresh| fresh.push(bio));
     }
     SUBMITTING.set(true);
     let running = Running(&SUBMITTING);
@@ -58,7 +58,7 @@ pub fn submit(dev: &DeviceRef, mut bio: Bio) {
 /// When no driver is being called on this thread.
 pub fn again(mut bio: Bio) {
     stay_at_called_device(&mut bio);
-    FRESH.with_borrow_mut(|fresh| fresh.push(bio));
+    FRESH.with(|fresh| fresh.push(bio));
 }
 
 /// Dispatches what the driver calls of this thread submit, depth first, until nothing is left.
@@ -73,8 +73,8 @@ fn run_list(mut dev: *const ()) {
 
 /// The bio that goes next after a call of `dev`.
 fn next(dev: *const ()) -> Option<Bio> {
-    let Some(first) = FRESH.with_borrow_mut(BioList::pop) else { return OLDER.with_borrow_mut(BioList::pop) };
-    if FRESH.with_borrow(BioList::is_empty) {
+    let Some(first) = FRESH.with(LocalList::pop) else { return OLDER.with(LocalList::pop) };
+    if FRESH.with(LocalList::is_empty) {
         // The common case: it goes before the older ones, wherever it goes.
         return Some(first);
     }
@@ -84,9 +84,10 @@ fn next(dev: *const ()) -> Option<Bio> {
         let goes_to_same = bio.device().is_some_and(|to| Arc::as_ptr(to).cast() == dev);
         let list = if goes_to_same { &mut same } else { &mut lower };
         list.push(bio);
-        fresh = FRESH.with_borrow_mut(BioList::pop);
+        fresh = FRESH.with(LocalList::pop);
     }
-    OLDER.with_borrow_mut(|older| {
+    OLDER.with(|older| {
+        let mut older = older.borrow_mut();
         older.prepend(&mut same);
         older.prepend(&mut lower);
         older.pop()
@@ -159,8 +160,8 @@ pub fn resubmit(bio: Bio) {
 pub(crate) fn take_of_set(set: usize) -> BioList {
     let of_set = |bio: &Bio| bio.set_id() == set;
     // What the running call has submitted goes before what is older.
-    let mut taken = FRESH.with_borrow_mut(|fresh| fresh.take_if(of_set));
-    taken.append(&mut OLDER.with_borrow_mut(|older| older.take_if(of_set)));
+    let mut taken = FRESH.with(|fresh| fresh.borrow_mut().take_if(of_set));
+    taken.append(&mut OLDER.with(|older| older.borrow_mut().take_if(of_set)));
     taken
 }
 
@@ -202,8 +203,7 @@ fn check(geometry: &Geometry, bio: &Bio) -> Result<(), Status> {
 /// returned.
 pub(crate) fn ended(bio: Bio) {
     let mut bio = Some(bio);
-    if ENDING.get() && ENDED.try_with(|ended| ended.borrow_mut().push(bio.take().expect("put once"))).is_ok()
-    {
+    if ENDING.get() && ENDED.try_with(|ended| ended.push(bio.take().expect("put once"))).is_ok() {
         return;
     }
     // A thread that is ending has no list any more: what its lists have lost is ended all the same.
@@ -211,7 +211,7 @@ pub(crate) fn ended(bio: Bio) {
     ENDING.set(true);
     let running = Running(&ENDING);
     bio.tell();
-    while let Ok(Some(bio)) = ENDED.try_with(|ended| ended.borrow_mut().pop()) {
+    while let Ok(Some(bio)) = ENDED.try_with(LocalList::pop) {
         bio.tell();
     }
     running.end();
@@ -234,7 +234,7 @@ impl Drop for Running {
         self.0.set(false);
         // Nobody else would come for what the driver had submitted and what had ended: their owners hear of it.
         for list in [&FRESH, &OLDER, &ENDED] {
-            drop(list.try_with(RefCell::take));
+            drop(list.try_with(LocalList::take));
         }
     }
 }

@@ -15,6 +15,7 @@ mod split;
 mod table;
 
 pub use list::BioList;
+pub(crate) use list::LocalList;
 pub use raw::{Bio, INLINE_SPANS, PadBio};
 pub use set::{BioSet, BioSetOptions};
 pub use split::{Piece, Split};
@@ -106,6 +107,8 @@ impl Own {
 const MARK_SINGLE_UNIT: u8 = 1;
 /// A pool that wakes the bio ends it, and does not submit it again (see [`PadBio::wait`]).
 const MARK_ENDS: u8 = 2;
+/// Its driver has been told of its end and has left it to its queue thread (see [`queue::deliver`]).
+const MARK_DELIVERED: u8 = 4;
 
 impl Bio {
     /// What it asks for.
@@ -201,6 +204,15 @@ impl Bio {
     #[inline]
     pub(crate) fn take_promise(&mut self) -> Option<Promise> {
         self.own_mut().promise.take()
+    }
+
+    /// From now on it waits for its owner to claim it, and has nobody left to be told of its end.
+    pub(crate) fn mark_delivered(&mut self) {
+        self.own_mut().marks |= MARK_DELIVERED;
+    }
+
+    fn mark_claimed(&mut self) {
+        self.own_mut().marks &= !MARK_DELIVERED;
     }
 
     /// Moves its beginning by `len` bytes: they are somebody else's now.
@@ -351,12 +363,18 @@ impl<P: Pad> PadBio<P> {
     }
 }
 
-/// A bio was dropped without being completed: its driver has a bug. The client hears of an error, and a test of a
-/// panic.
+/// A bio was dropped without being completed, or was delivered and not claimed: its driver or its owner has a bug. The
+/// client hears of an error, and a test of a panic.
 #[cold]
 fn lost(bio: Bio) {
-    tracing::error!(op = ?bio.op(), sector = %bio.sector(), "a driver lost a bio");
     let loud = cfg!(debug_assertions) && !std::thread::panicking();
+    if bio.own().marks & MARK_DELIVERED != 0 {
+        tracing::error!(op = ?bio.op(), sector = %bio.sector(), "a queue thread left a bio that had ended");
+        bio.free();
+        assert!(!loud, "a queue thread left a bio that had ended");
+        return;
+    }
+    tracing::error!(op = ?bio.op(), sector = %bio.sector(), "a driver lost a bio");
     bio.complete(Status::IoErr);
     assert!(!loud, "a driver lost a bio");
 }

@@ -28,8 +28,8 @@ pub const INLINE_SPANS: usize = 8;
 
 /// What all layers see of a bio.
 pub(super) struct Head {
-    /// What its set does when it ends.
-    end_io: unsafe fn(NonNull<Head>),
+    /// What its set does with it.
+    finish: unsafe fn(NonNull<Head>, Finish),
     /// Its set: see [`Bio::set_id`].
     set: usize,
     status: AtomicU8,
@@ -41,6 +41,15 @@ pub(super) struct Head {
     /// Where the bio was submitted to last: the holder's too. It stays when the bio is free, so that going there again
     /// counts no reference.
     dev: UnsafeCell<Option<DeviceRef>>,
+}
+
+/// What a set is asked to do with a bio of its own, by who does not know its pad.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Finish {
+    /// Tell its driver that it has ended.
+    Tell,
+    /// Free it: its driver has been told.
+    Free,
 }
 
 /// The memory of one bio of a set whose pad is `P`. While the bio is free, `chunk` and the head's `dev` are all that it
@@ -114,17 +123,21 @@ pub(super) struct ChainRef(NonNull<Head>);
 // SAFETY: it touches the atomic part of the head alone.
 unsafe impl Send for ChainRef {}
 
-/// Tells the driver of its bio's end.
+/// Tells the driver of its bio's end, or frees the bio.
 ///
 /// # Safety
 /// The head is of a set with pad `P`, and the only right to it is given up.
-unsafe fn end_io<P: Pad>(head: NonNull<Head>) {
-    P::end_io(PadBio(head, PhantomData));
+unsafe fn finish<P: Pad>(head: NonNull<Head>, how: Finish) {
+    let bio = PadBio::<P>(head, PhantomData);
+    match how {
+        Finish::Tell => P::end_io(bio),
+        Finish::Free => drop(bio),
+    }
 }
 
 /// The block around a head of a set with pad `P`.
 fn block<P: Pad>(head: NonNull<Head>) -> NonNull<Block<P>> {
-    // SAFETY: the head of a `PadBio<P>`, or one whose `end_io` is that of `P`, is that of a `Block<P>`, and was made from a pointer
+    // SAFETY: the head of a `PadBio<P>`, or one whose `finish` is that of `P`, is that of a `Block<P>`, and was made from a pointer
     // to the whole of it.
     unsafe { head.byte_sub(offset_of!(Block<P>, head)).cast() }
 }
@@ -132,7 +145,7 @@ fn block<P: Pad>(head: NonNull<Head>) -> NonNull<Block<P>> {
 /// Drops what the bio holds and brings its block home.
 ///
 /// # Safety
-/// As for `end_io`.
+/// As for `finish`.
 unsafe fn free<P: Pad>(head: NonNull<Head>) {
     let block = block::<P>(head);
     // SAFETY: the caller gives up the only right to the bio; pad, own part and way home are live until here and are
@@ -154,7 +167,7 @@ impl<P: Pad> PadBio<P> {
         // in place.
         unsafe {
             let head = &raw mut (*block).head;
-            (&raw mut (*head).end_io).write(end_io::<P>);
+            (&raw mut (*head).finish).write(finish::<P>);
             (&raw mut (*head).set).write(lent.pool_id());
             (&raw mut (*head).status).write(AtomicU8::new(Status::Ok as u8));
             (&raw mut (*head).pending).write(Pending::one());
@@ -214,7 +227,9 @@ impl<P: Pad> PadBio<P> {
         // A pool lives as long as a bio of it is out, so no two have one number, and the bios of this one have its pad.
         // (Addresses of functions would not do: one function may have several.)
         if bio.set_id() == pool.id() {
-            return Ok(Self(ManuallyDrop::new(bio).0, PhantomData));
+            let mut bio = Self(ManuallyDrop::new(bio).0, PhantomData);
+            bio.bio_mut().mark_claimed();
+            return Ok(bio);
         }
         Err(bio)
     }
@@ -376,7 +391,14 @@ impl Bio {
     pub(super) fn call_end_io(self) {
         let head = ManuallyDrop::new(self).0;
         // SAFETY: the head is live, and the right to it goes to the function, which was made for its block.
-        unsafe { (head.as_ref().end_io)(head) }
+        unsafe { (head.as_ref().finish)(head, Finish::Tell) }
+    }
+
+    /// Frees a bio whose driver has been told of its end.
+    pub(super) fn free(self) {
+        let head = ManuallyDrop::new(self).0;
+        // SAFETY: as in `call_end_io`.
+        unsafe { (head.as_ref().finish)(head, Finish::Free) }
     }
 
     /// Whether it is the same bio.

@@ -8,6 +8,10 @@ const MEMPOOL: &str = "crates/block/src/mempool.rs";
 const PENDING: &str = "crates/block/src/bio/pending.rs";
 const RAW: &str = "crates/block/src/bio/raw.rs";
 const SET: &str = "crates/block/src/bio/set.rs";
+const IDLE_MEMORY: Build = Build::Tests { package: "udm-block", target: "--test=idle_memory" };
+const QUEUE_END: Build = Build::Tests { package: "udm-block", target: "--test=queue_end" };
+const FRONT_DOOR: Build = Build::Tests { package: "udm-block", target: "--test=front_door" };
+
 pub const ALL: &[Mutant] = &[
     // Twins of decisions that were made otherwise elsewhere.
     Mutant {
@@ -24,8 +28,8 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "bios are dispatched first in, first out, as before Linux 4.11",
         file: SUBMIT,
-        find: "let Some(first) = FRESH.with_borrow_mut(BioList::pop) else {",
-        replace: "OLDER.with_borrow_mut(|older| FRESH.with_borrow_mut(|fresh| older.append(fresh)));\n    \
+        find: "let Some(first) = FRESH.with(LocalList::pop) else {",
+        replace: "OLDER.with(|older| FRESH.with(|fresh| older.borrow_mut().append(&mut fresh.borrow_mut())));\n    \
                   let Some(first): Option<Bio> = None else {",
         build: Build::Model,
         // The rest waits at the barrier that was raised meanwhile; what is under way waits on the list behind the rest.
@@ -64,7 +68,7 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "the older bios of the set are not punted",
         file: SUBMIT,
-        find: "taken.append(&mut OLDER.with_borrow_mut(|older| older.take_if(of_set)));",
+        find: "taken.append(&mut OLDER.with(|older| older.borrow_mut().take_if(of_set)));",
         replace: "taken.append(&mut BioList::new());",
         build: Build::Model,
         test: "rescue::older_bios_of_the_set_are_punted_behind_those_of_the_running_call",
@@ -207,6 +211,43 @@ pub const ALL: &[Mutant] = &[
         replace: "reversed.push(bio);",
         build: Build::Tests { package: "udm-block", target: "--lib" },
         test: "bio::tests::a_list_keeps_its_order",
+        says: "left == right",
+    },
+    // Memory that nobody uses, and bios that nobody waits for.
+    Mutant {
+        name: "large pieces that nobody uses keep their room",
+        file: "crates/block/src/classes.rs",
+        find: "self.evict(larger, fits)",
+        replace: "None::<Lent<Chunk>>",
+        build: IDLE_MEMORY,
+        test: "a_burst_of_large_buffers_leaves_room_for_small_ones",
+        says: "after a burst of",
+    },
+    Mutant {
+        name: "what a thread keeps is for that thread alone",
+        file: MEMPOOL,
+        find: ".or_else(|| inner.magazines.steal())",
+        replace: "",
+        build: IDLE_MEMORY,
+        test: "idle_threads_leave_their_bios_to_others",
+        says: "left == right",
+    },
+    Mutant {
+        name: "whoever has the inbox gets what is in it",
+        file: "crates/block/src/queue.rs",
+        find: "if letters.reader != Some(self) {",
+        replace: "if letters.reader.is_none() {",
+        build: QUEUE_END,
+        test: "what_ends_after_its_queue_does_not_reach_the_next_queue",
+        says: "a lost bio is loud",
+    },
+    Mutant {
+        name: "a call of the front door ends before its bios",
+        file: "crates/block/src/blocking.rs",
+        find: "        while self.count > 0 {",
+        replace: "        while false {",
+        build: FRONT_DOOR,
+        test: "a_driver_that_panics_leaves_nothing_to_the_next_call",
         says: "left == right",
     },
 ];
