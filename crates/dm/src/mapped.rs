@@ -8,8 +8,8 @@ use udm_block::memory::Source;
 use udm_block::mempool::NoReserve;
 use udm_block::submit::{again, resubmit, stay_at_called_device};
 use udm_block::{
-    Alloc, Bio, BioSet, BioSetOptions, Bytes, Device, Flags, Geometry, LEAST_TRANSFER, Op, Pad, PadBio,
-    Sector, Sectors, Status,
+    Alloc, Bio, BioSet, BioSetOptions, Bytes, Device, DeviceRef, Flags, Geometry, LEAST_TRANSFER, Op, Pad,
+    PadBio, Sector, Sectors, Status,
 };
 
 use crate::targets::{Reserves, Target};
@@ -32,6 +32,19 @@ pub struct MappedDevice {
     flushes: BioSet<FlushWalk>,
 }
 
+/// The device that a flush of one row is submitted to. A target is called by a device's driver alone, so that a flush
+/// which it parks comes back to it, and to no other.
+struct FlushRow {
+    rows: Arc<[MappedRow]>,
+    index: usize,
+}
+
+/// What the flushes of all rows share: the rows, and for each the device that takes its flush.
+struct Flushes {
+    rows: Arc<[MappedRow]>,
+    devices: Box<[DeviceRef]>,
+}
+
 impl MappedDevice {
     /// A device of these rows, which begin at sector 0, lie in order, and leave no gap.
     ///
@@ -39,7 +52,7 @@ impl MappedDevice {
     /// When there is no memory for the reserves of its bios.
     ///
     /// # Panics
-    /// When there is no row.
+    /// When there is no row, or the last one ends behind [`udm_block::LONGEST_DEVICE`].
     pub fn new(rows: Vec<MappedRow>, source: &Source, reserves: Reserves) -> Result<Self, NoReserve> {
         let geometry = stacked_geometry(&rows);
         let rows: Arc<[MappedRow]> = rows.into();
@@ -50,7 +63,7 @@ impl MappedDevice {
         let flushes = BioSetOptions { reserve, limit: 64, magazine: 4, ..BioSetOptions::named("dm flushes") };
         Ok(Self {
             pieces: BioSet::new(&pieces, source, ())?,
-            flushes: BioSet::new(&flushes, source, Arc::clone(&rows))?,
+            flushes: BioSet::new(&flushes, source, Flushes::of(&rows))?,
             rows,
             geometry,
         })
@@ -147,8 +160,11 @@ impl MappedDevice {
     /// Ends the device. No bio of it is under way; a thread that has ended the last one may still be on its way out of
     /// a target, and is waited for. So when this returns no key of it is left.
     pub(crate) fn retire(self) {
-        // The flushes share the rows, and nothing else does for long.
-        while Arc::strong_count(&self.rows) > 2 || !self.rows.iter().all(|row| row.target.is_at_rest()) {
+        let Self { rows, pieces, flushes, .. } = self;
+        // Free bios refer to where they went last, and so to the rows.
+        drop((pieces, flushes));
+        // Nothing else shares the rows for long.
+        while Arc::strong_count(&rows) > 1 || !rows.iter().all(|row| row.target.is_at_rest()) {
             std::thread::yield_now();
         }
     }
@@ -172,15 +188,32 @@ struct FlushWalk {
 
 /// Flushes the next row, or ends the walk.
 fn walk_on(mut walk: PadBio<FlushWalk>) {
-    let rows = Arc::clone(walk.context());
-    let next = walk.pad().next;
-    if let Some(step) = rows[next..].iter().position(|row| row.target.has_cache()) {
-        walk.pad_mut().next = next + step + 1;
-        walk.rearm();
-        walk.prepare(Op::Flush, Flags::NONE, Sector(0));
-        return rows[next + step].target.map(walk.into_bio(), Sector(0));
+    let (next, Flushes { rows, devices }) = (walk.pad().next, walk.context());
+    let Some(step) = rows[next..].iter().position(|row| row.target.has_cache()) else {
+        return end_walk(walk, Status::Ok);
+    };
+    let device = DeviceRef::clone(&devices[next + step]);
+    walk.pad_mut().next = next + step + 1;
+    walk.rearm();
+    walk.prepare(Op::Flush, Flags::NONE, Sector(0));
+    walk.submit(&device);
+}
+
+impl Flushes {
+    fn of(rows: &Arc<[MappedRow]>) -> Self {
+        let device = |index| Arc::new(FlushRow { rows: Arc::clone(rows), index }) as DeviceRef;
+        Self { rows: Arc::clone(rows), devices: (0..rows.len()).map(device).collect() }
     }
-    end_walk(walk, Status::Ok);
+}
+
+impl Device for FlushRow {
+    fn geometry(&self) -> Geometry {
+        self.rows[self.index].target.geometry()
+    }
+
+    fn submit(&self, bio: Bio) {
+        self.rows[self.index].target.map(bio, Sector(0));
+    }
 }
 
 /// Everything below is flushed, or something failed: the bio that wanted it ends, or goes on with its data.
@@ -195,7 +228,7 @@ fn end_walk(mut walk: PadBio<FlushWalk>, status: Status) {
 }
 
 impl Pad for FlushWalk {
-    type Context = Arc<[MappedRow]>;
+    type Context = Flushes;
 
     fn end_io(walk: PadBio<Self>) {
         match walk.status() {

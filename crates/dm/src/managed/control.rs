@@ -162,9 +162,10 @@ impl ManagedDevice {
         }
         state.removed = true;
         drop(state);
+        // Whatever happens from here on, nobody waits behind the gate for a device that does not come back.
         self.gate.close();
-        self.gate.drain(None);
         self.gate.refuse(Status::Offline);
+        self.gate.drain(None);
         let (live, inactive) = {
             let mut state = self.state();
             (state.live.take(), state.inactive.take())
@@ -203,10 +204,10 @@ impl ManagedDevice {
     /// Suspends a device that is not. The caller changes it.
     fn suspend_running(&self, how: Suspend) -> Result<(), ManageError> {
         queue::might_sleep();
-        self.gate.close();
-        if !self.gate.drain(how.patience.map(|patience| Instant::now() + patience)) {
+        let closed = self.gate.close_for_now();
+        // A time that the clock cannot name does not come: that long is for ever.
+        if !self.gate.drain(how.patience.and_then(|patience| Instant::now().checked_add(patience))) {
             let left = self.gate.count();
-            self.gate.open();
             let message = format!(
                 "{left} I/Os of device {} have not ended in time, so it was not suspended",
                 self.name
@@ -216,12 +217,12 @@ impl ManagedDevice {
         if how.flush
             && let Err(status) = self.flush_below()
         {
-            self.gate.open();
             let message =
                 format!("flushing below device {} failed ({status}), so it was not suspended", self.name);
             return Err(Refusal::new(errno::EIO, message, "suspend it without a flush (--noflush)").into());
         }
         self.state().suspended = true;
+        closed.stay();
         Ok(())
     }
 

@@ -85,9 +85,15 @@ impl Gate {
         Ok(())
     }
 
-    /// From now on bios are held.
+    /// From now on bios are held, for good.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on bios are held, until what is returned goes: whichever way its holder returns, by a panic too.
+    pub(super) fn close_for_now(&self) -> Closed<'_> {
+        self.close();
+        Closed(self)
     }
 
     /// Lets bios in again. Those that were held go where they were going, each on its queue thread, in order.
@@ -139,6 +145,23 @@ impl Gate {
 
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The time in which a gate is closed.
+#[must_use = "the gate opens again when this is dropped"]
+pub(super) struct Closed<'a>(&'a Gate);
+
+impl Closed<'_> {
+    /// The gate stays closed.
+    pub(super) fn stay(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.0.open();
     }
 }
 

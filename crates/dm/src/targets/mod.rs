@@ -31,7 +31,8 @@ pub trait Target: Send + Sync {
 
     /// Takes a bio that lies within the row, or a flush. `sector` is its place counted from the row's start; the
     /// bio's own sector is still that on the mapped device, so that a bio which finds a pool dry can be parked and
-    /// comes here again. The target submits it below, completes it, or parks it.
+    /// comes here again. The target submits it below, completes it, or parks it. Called while a driver is being called with
+    /// the bio, and at no other time.
     fn map(&self, bio: Bio, sector: Sector);
 
     /// The longest bio of this operation that it takes at once, [`udm_block::LEAST_TRANSFER`] or more; longer ones are

@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use udm_block::{Device, Sector};
+use udm_dm::load::Lookup;
 use udm_dm::managed::{ManageError, ManagedDevice, Suspend, TableSlot};
 use udm_dm::table::{ShowKeys, Table};
 use zeroize::Zeroizing;
 
 use super::wire::{Answer, Command, Request};
-use crate::device::Files;
 
 const ENXIO: i32 = 6;
 const EINVAL: i32 = 22;
@@ -18,7 +18,7 @@ const EINVAL: i32 = 22;
 pub(super) struct Devices {
     pub(super) all: Vec<Arc<ManagedDevice>>,
     /// Where tables that are loaded find what they name.
-    pub(super) files: Mutex<Files>,
+    pub(super) files: Mutex<Box<dyn Lookup + Send>>,
 }
 
 impl Devices {
@@ -57,7 +57,7 @@ impl Devices {
             Command::Load => {
                 let table = Table::parse(text).map_err(|error| (EINVAL, error.to_string()))?;
                 let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-                done(device.load(table, &*files))
+                done(device.load(table, &**files))
             }
             Command::Message => {
                 let (sector, message) = text.split_once(' ').unwrap_or((text, ""));

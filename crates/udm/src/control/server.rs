@@ -2,9 +2,10 @@
 
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,8 @@ use crate::device::Files;
 const MAX_CONNECTIONS: usize = 8;
 /// How long a client may take for its request, and to read a piece of our answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The errno of an answer where the request met a fault of ours.
+const EIO: i32 = 5;
 const THREAD_NAME: &str = "udm-control";
 
 /// The socket, which goes when this is dropped.
@@ -39,7 +42,7 @@ impl Control {
         let listener = socket.listener().try_clone()?;
         listener.set_nonblocking(false)?;
         let control = Self { _socket: socket };
-        let devices = Arc::new(Devices { all, files: files.into() });
+        let devices = Arc::new(Devices { all, files: Mutex::new(Box::new(files)) });
         let taken = Arc::new(AtomicUsize::new(0));
         thread::Builder::new().name(THREAD_NAME.into()).spawn(move || {
             for client in listener.incoming() {
@@ -89,7 +92,9 @@ fn serve(client: &UnixStream, devices: &Devices) -> io::Result<()> {
     client.set_write_timeout(Some(PATIENCE))?;
     let answer = match Request::read(Patient { client, end: Instant::now() + PATIENCE }) {
         Ok(request) => {
-            let answer = devices.answer(&request);
+            let answer = catch_unwind(AssertUnwindSafe(|| devices.answer(&request))).unwrap_or_else(|_| {
+                Err((EIO, "udm has a fault that this request met; the server's log says where".to_owned()))
+            });
             tracing::info!(
                 command = request.command.name(),
                 device = request.name,

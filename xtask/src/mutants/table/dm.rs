@@ -12,6 +12,7 @@ const GATE: &str = "crates/dm/src/managed/gate.rs";
 const MANAGED: Build = Build::Tests { package: "udm-dm", target: "--test=managed" };
 const BEHAVIOUR: Build = Build::Tests { package: "udm-dm", target: "--test=behaviour" };
 const KEY_MEMORY: Build = Build::Tests { package: "udm-dm", target: "--test=key_memory" };
+const UNDER_WAY: Build = Build::Tests { package: "udm-dm", target: "--test=under_way" };
 
 pub const ALL: &[Mutant] = &[
     // Initialization vectors: where runs are cut, how numbers are written, what is done to the data besides.
@@ -204,5 +205,24 @@ pub const ALL: &[Mutant] = &[
         build: KEY_MEMORY,
         test: "no_byte_of_a_key_outlives_a_wipe_or_a_remove",
         says: "the key is at",
+    },
+    Mutant {
+        name: "managed: a suspend that panics leaves the gate closed",
+        file: GATE,
+        find: "impl Drop for Closed<'_> {\n    fn drop(&mut self) {\n        self.0.open();",
+        replace: "impl Drop for Closed<'_> {\n    fn drop(&mut self) {\n        let _ = self.0;",
+        build: UNDER_WAY,
+        test: "a_suspend_that_panics_opens_the_gate_again",
+        says: "bios never ended",
+    },
+    Mutant {
+        name: "a target is called with a flush at the end of another's",
+        file: "crates/dm/src/mapped.rs",
+        find: "walk.submit(&device);",
+        replace: "drop(device); let row = walk.pad().next - 1; let rows = Arc::clone(&walk.context().rows);\n    \
+                  rows[row].target.map(walk.into_bio(), Sector(0));",
+        build: UNDER_WAY,
+        test: "a_flush_that_a_target_parks_goes_on_to_its_own_disk",
+        says: "flushes before the answer",
     },
 ];
