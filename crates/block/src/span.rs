@@ -11,18 +11,22 @@ use std::ptr::{self, NonNull};
 
 /// A run of memory of any length: an address, a length in bytes, and for how long it stays valid (the kernel's
 /// `bio_vec`, for a folio and not a page).
+///
+/// A span can be copied and written through, so it stays on the thread that made it: two threads with copies of one would
+/// race. What carries memory to another thread owns it: a bio, its pages, a cipher's job. There the spans are made anew.
+///
+/// ```compile_fail,E0277
+/// # use udm_block::Span;
+/// let mut bytes = [0; 512];
+/// let span = Span::new(&mut bytes);
+/// std::thread::scope(|scope| scope.spawn(move || span.fill(1)));
+/// ```
 #[derive(Clone, Copy)]
 pub struct Span<'a> {
     addr: NonNull<u8>,
     len: usize,
     life: PhantomData<&'a [UnsafeCell<u8>]>,
 }
-
-// SAFETY: a span is an address with the promise that the memory is there for 'a; it owns nothing that is tied to a
-// thread. Who may write the memory, and when, is the rule of the bio that carries it: one holder at a time.
-unsafe impl Send for Span<'_> {}
-// SAFETY: as above; through a `&Span` one can do what a copy of it can do.
-unsafe impl Sync for Span<'_> {}
 
 impl<'a> Span<'a> {
     /// A run that holds no byte.
@@ -37,7 +41,8 @@ impl<'a> Span<'a> {
     ///
     /// # Safety
     /// For all of `'a` the memory must stay mapped, and be read and written through spans alone or by somebody
-    /// outside this program (a client, a guest, the kernel). If it may only be read, nobody may write through this.
+    /// outside this program (a client, a guest, the kernel). If it may only be read, nobody may write through this. While one
+    /// thread writes through a span of this memory, no other thread of this program has one.
     pub const unsafe fn from_raw(addr: NonNull<u8>, len: usize) -> Self {
         Self { addr, len, life: PhantomData }
     }

@@ -18,21 +18,27 @@ use crate::skcipher::Skcipher;
 /// # Errors
 /// How it was finished.
 pub fn crypt_waiting(skcipher: &Skcipher, request: &Request<'_>, memory: Span<'_>) -> Result<(), CryptError> {
-    // SAFETY: what both borrow outlives this call, which does not return before the job is finished, and by then the
-    // driver has let go of them.
+    // SAFETY: what both borrow outlives this call, which does not end before the job is finished, by a panic of the driver
+    // neither (see `Finished`), and by then the driver has let go of them.
     let (request, memory) = unsafe {
         let request = mem::transmute::<Request<'_>, Request<'static>>(*request);
         (request, mem::transmute::<Span<'_>, Span<'static>>(memory))
     };
     let waiting = Arc::new(Waiting { request, memory, result: Mutex::new(None), told: Condvar::new() });
+    let finished = Finished(&waiting);
     // A busy driver asks for no more, and there is no more.
     let _ = skcipher.start(Job::new(Ticket(Arc::clone(&waiting))));
-    let mut result = waiting.result.lock().unwrap_or_else(PoisonError::into_inner);
-    loop {
-        match *result {
-            Some(result) => return result,
-            None => result = waiting.told.wait(result).unwrap_or_else(PoisonError::into_inner),
-        }
+    drop(finished);
+    waiting.wait()
+}
+
+/// Waits for the job when it goes. A driver that panics may have handed the job on before: what the job borrows must not go
+/// while another thread works with it. (A job that nobody has any more is finished by its drop.)
+struct Finished<'a>(&'a Waiting);
+
+impl Drop for Finished<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.wait();
     }
 }
 
@@ -42,6 +48,25 @@ struct Waiting {
     memory: Span<'static>,
     result: Mutex<Option<Result<(), CryptError>>>,
     told: Condvar,
+}
+
+// SAFETY: the request and the memory are addresses of what the thread in `crypt_waiting` has borrowed. It does not touch them
+// before the job is finished: until then they are the job's alone, whichever thread has it.
+unsafe impl Send for Waiting {}
+// SAFETY: as above; threads share the result alone, which has a lock.
+unsafe impl Sync for Waiting {}
+
+impl Waiting {
+    /// Sleeps until the job is finished: how.
+    fn wait(&self) -> Result<(), CryptError> {
+        let mut result = self.result.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match *result {
+                Some(result) => return result,
+                None => result = self.told.wait(result).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
 }
 
 struct Ticket(Arc<Waiting>);

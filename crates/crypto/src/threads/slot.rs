@@ -27,6 +27,10 @@ pub(super) struct Spread {
     result: Result<(), CryptError>,
 }
 
+// SAFETY: the request is that of the job, which is Send: its spans and IVs are the driver's, on whichever threads it has,
+// until the job is finished. Parts that are at work at once have different units.
+unsafe impl Send for Spread {}
+
 /// Some units of a [`Spread`], for one thread. It does not outlive that.
 pub(super) struct Part {
     cipher: Arc<Skcipher>,

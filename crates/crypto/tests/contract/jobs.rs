@@ -5,12 +5,13 @@ use crate::registry::{driver, good};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use udm_block::{Span, SpanIter};
+use udm_crypto::waiting::crypt_waiting;
 use udm_crypto::{
     Algorithm, Answer, Carrier, Choice, CryptError, Direction, Iv, IvRule, Job, KeyedCipher, Mode, MultiUnit,
     Registry, Request, Skcipher,
@@ -271,6 +272,54 @@ fn a_lost_job_is_loud() {
     let lost = catch_unwind(AssertUnwindSafe(|| drop(job)));
     assert_eq!(lost.is_err(), cfg!(debug_assertions));
     assert_eq!(ends.try_recv().unwrap().1, Err(CryptError::Lost));
+}
+
+static PANICS: AtomicBool = AtomicBool::new(false);
+static WORKED: AtomicBool = AtomicBool::new(false);
+
+/// A driver that hands a job on to a thread and then panics, once it is told to.
+struct HandsOn(Arc<dyn KeyedCipher>);
+
+impl KeyedCipher for HandsOn {
+    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
+        self.0.crypt(request)
+    }
+
+    fn start(&self, job: Job) -> Result<Answer, Job> {
+        if !PANICS.load(Ordering::SeqCst) {
+            let result = self.0.crypt(&job.request());
+            job.finish(result);
+            return Ok(Answer::Done);
+        }
+        let good = self.0.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            let result = good.crypt(&job.request());
+            WORKED.store(true, Ordering::SeqCst);
+            job.finish(result);
+        });
+        panic!("the driver panics");
+    }
+}
+
+/// What a request borrows does not go while a thread works on it, also where the driver panics meanwhile.
+#[test]
+fn a_job_that_was_handed_on_before_a_panic_is_waited_for() {
+    let mut registry = Registry::default();
+    registry.register(driver("hands on", MultiUnit::Native, |algorithm, key| {
+        Ok(Box::new(HandsOn(Arc::from(good(algorithm, key)))))
+    }));
+    let skcipher = Skcipher::new(&registry, Choice::Best, XTS, &[7; 64]).unwrap();
+    PANICS.store(true, Ordering::SeqCst);
+    let mut data = data(8, 4096);
+    let spans = [Span::new(&mut data)];
+    let bytes = SpanIter::new(&spans);
+    let iv = IvRule::CounterLe64 { first: Iv::default(), stride: 1 };
+    let request = Request { direction: Direction::Encrypt, src: bytes, dst: bytes, unit_size: 512, iv };
+    let waits = || crypt_waiting(&skcipher, &request, Span::EMPTY);
+    assert!(catch_unwind(AssertUnwindSafe(waits)).is_err(), "the driver's panic goes on");
+    assert!(WORKED.load(Ordering::SeqCst), "the memory went while a thread had it");
+    assert!(data == expected(8, 4096, 512));
 }
 
 /// Pointer-sized, twice: nothing is allocated to send one.
