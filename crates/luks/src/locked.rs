@@ -234,7 +234,7 @@ mod tests {
         assert!(told.len() == 1 && told[0].starts_with(&us), "{told:?}");
         let mut give_back = |_: &str| flock(&held, FlockOperation::NonBlockingUnlock).unwrap();
         let (zero, tell) = (Duration::ZERO, &mut give_back as &mut dyn FnMut(&str));
-        let mut patience = Patience { tell_after: zero, tell, end_after: Duration::from_secs(60) };
+        let mut patience = Patience { tell_after: zero, tell, end_after: Duration::from_mins(1) };
         Locked::open_with(named.path(), &mut patience).unwrap();
     }
 
