@@ -4,5 +4,7 @@ pub mod images;
 pub mod judge;
 pub mod luks;
 pub mod mutate;
+pub mod page;
 pub mod program;
+pub mod terminal;
 pub mod volume;

@@ -85,7 +85,7 @@ fn labels_tokens_backups_and_repairs_are_as_cryptsetup_has_them() {
     image.luks(&["token", "remove", "@disk", "--token-id", "0"]);
 
     image.luks(&["header-backup", "@disk", "--header-backup-file", "@backup"]);
-    image.refused(&["header-backup", "@disk", "--header-backup-file", "@backup"], "exists");
+    image.refused(&["header-backup", "@disk", "--header-backup-file", "@backup"], "is there already");
     image.luks(&["erase", "@disk", "--batch-mode"]);
     assert_eq!(image.opening(), "");
     image.luks(&["header-restore", "@disk", "--header-backup-file", "@backup", "--batch-mode"]);
@@ -97,9 +97,9 @@ fn labels_tokens_backups_and_repairs_are_as_cryptsetup_has_them() {
     image.refused(&["config", "@disk", "--label", "third"], "udm luks repair");
     image.refused(&["header-backup", "@disk", "--header-backup-file", "@half"], "udm luks repair");
     assert!(!std::path::Path::new(&image.path("half")).exists(), "half a backup is there");
-    let told = image.luks(&["repair", "@disk"]);
+    let told = image.luks(&["repair", "@disk", "--batch-mode"]);
     assert!(told.contains("written anew from the") && told.contains("The header is repaired."), "{told}");
-    assert!(image.luks(&["repair", "@disk"]).contains("nothing to repair"));
+    assert!(image.luks(&["repair", "@disk", "--batch-mode"]).contains("nothing to repair"));
     image.assert_whole();
     assert_eq!(image.opening(), "a");
 }

@@ -34,6 +34,8 @@ const JUDGES: &[(&str, &str)] = &[
     ("git", "git"),
     ("setpriv", "util-linux"),
     ("prlimit", "util-linux"),
+    ("setsid", "util-linux"),
+    ("bash", "bash"),
     ("g++", "g++"),
 ];
 

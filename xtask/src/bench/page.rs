@@ -23,7 +23,7 @@ pub(super) fn write(outcomes: &[Outcome]) -> Result<()> {
     let (path, pictures) = (root.join(PAGE), root.join(PICTURES));
     fs::create_dir_all(&pictures)?;
     let mut bench = Command::new(program());
-    bench.args(["bench", "cipher", "stack", "scale", "export", "--plot"]).arg(&pictures);
+    bench.args(["bench", "cipher", "stack", "scale", "export", "--force", "--plot"]).arg(&pictures);
     let measured = output(&mut bench)?;
     ensure!(
         measured.status.success(),

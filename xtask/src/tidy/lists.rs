@@ -63,6 +63,14 @@ pub const UNSAFE_MODULES: &[(&str, &str)] = &[
     ("tests/src/bin/swap_guest/touch.rs", "advice on memory, by its address"),
     ("tests/tests/allocations.rs", "a global allocator that counts"),
     ("crates/luks/src/secret.rs", "memory for keys that is mapped, locked, and kept out of core dumps"),
+    (
+        "crates/udm/src/input/inherited.rs",
+        "descriptors that are named by number, and what was closed before `main`",
+    ),
+    (
+        "crates/udm/src/terminal/signals.rs",
+        "the C library's calls that set a signal's handler and put it back",
+    ),
     ("crates/udm/src/locked/heap.rs", "the C library's call that settles its allocator"),
     ("crates/udm/src/locked/urgency.rs", "the C library's call that sets a thread's scheduling"),
     ("crates/export/src/nbd/server/socket.rs", "socket calls that take the address of a bio's memory"),

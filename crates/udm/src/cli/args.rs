@@ -6,7 +6,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use udm_backend::locate::parse_size;
 use udm_export::nbd::address::Address;
 
-use super::{ConvertArgs, DeviceArgs, DmArgs, LuksArgs, OpenArgs, TableArgs, UnlockArgs};
+use super::{
+    ConvertArgs, DeviceArgs, DmArgs, LuksArgs, NamedInput, OpenArgs, OutputPath, TableArgs, UnlockArgs,
+};
+use crate::input::Input;
 
 /// The device mapper in userspace: encrypted volumes without root, kernel module or device-mapper.
 #[derive(Parser, Debug)]
@@ -91,7 +94,7 @@ pub struct ServeArgs {
     pub table: Vec<String>,
     /// A file with a table in dmsetup's syntax, or NAME=FILE; - is stdin. May be repeated
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub table_file: Vec<String>,
+    pub table_file: Vec<NamedInput>,
     /// Refuse writes
     #[arg(short, long)]
     pub read_only: bool,
@@ -167,9 +170,12 @@ pub struct ReadArgs {
     /// How much to read; without it, up to the end
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     pub length: Option<u64>,
-    /// The file to write to, in place of stdout
-    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub output: Option<PathBuf>,
+    /// The file to write to, which is made for this user alone; - is stdout
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, default_value = "-")]
+    pub output: OutputPath,
+    /// Replace what is at FILE
+    #[arg(short, long)]
+    pub force: bool,
 }
 
 /// Arguments of `write`.
@@ -182,9 +188,9 @@ pub struct WriteArgs {
     /// Where to begin, in bytes (with K, M, G, T or P behind it for powers of 1024)
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     pub offset: u64,
-    /// The file to read from, in place of stdin
-    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub input: Option<PathBuf>,
+    /// The file to read from; - is stdin
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, default_value = "-")]
+    pub input: Input,
 }
 
 /// Arguments of `table`.
@@ -245,6 +251,7 @@ pub struct VerifyArgs {
 
 /// Arguments of `bench`.
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(after_help = "\
 Every figure is the median of rounds in which each way has its turn, with half the width of their middle half; a ratio \
 is the median of the rounds' ratios. Other work on the machine widens the first and hardly moves the second; a round in \
@@ -295,6 +302,9 @@ pub struct BenchArgs {
     /// Draw what was measured as SVG pictures into this directory
     #[arg(long, value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
     pub plot: Option<PathBuf>,
+    /// Replace pictures that are there
+    #[arg(short, long, requires = "plot")]
+    pub force: bool,
 }
 
 /// What can be measured.
@@ -323,4 +333,7 @@ pub struct ManArgs {
     /// Write a page for each command into this directory, in place of udm(1) to stdout
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub directory: Option<PathBuf>,
+    /// Replace pages that are there
+    #[arg(short, long, requires = "directory")]
+    pub force: bool,
 }

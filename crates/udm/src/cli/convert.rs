@@ -8,6 +8,7 @@ use udm_backend::locate::parse_size;
 use udm_luks::{FormatOptions, SlotOptions, Version};
 
 use super::{OpenArgs, SlotArgs, TableArgs, UnlockArgs, VolumeArgs, default_key_size};
+use crate::input::Input;
 use crate::luks::Passphrase;
 
 /// Arguments of `convert`.
@@ -132,10 +133,10 @@ pub struct DestinationArgs {
     pub dst_table: Option<String>,
     /// A file with a table for DST
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "dst_table")]
-    pub dst_table_file: Option<PathBuf>,
+    pub dst_table_file: Option<Input>,
     /// A file whose bytes are the passphrase of DST, newlines too. Without it, the terminal is asked
     #[arg(long, alias = "new-keyfile", value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub dst_key_file: Option<PathBuf>,
+    pub dst_key_file: Option<Input>,
     /// How many bytes at the beginning of that file are left out
     #[arg(long, value_name = "BYTES", value_parser = parse_size, requires = "dst_key_file")]
     pub dst_keyfile_offset: Option<u64>,
@@ -151,8 +152,8 @@ impl DestinationArgs {
     /// Where the passphrase of the destination comes from.
     pub(crate) fn passphrase(&self) -> Passphrase {
         match (&self.dst_key_file, &self.dst_key_credential) {
-            (Some(path), _) => Passphrase::File {
-                path: path.clone(),
+            (Some(input), _) => Passphrase::File {
+                input: input.clone(),
                 offset: self.dst_keyfile_offset.unwrap_or(0),
                 size: self.dst_keyfile_size.and_then(|size| usize::try_from(size).ok()),
             },

@@ -1,8 +1,6 @@
 //! The arguments that name devices, and say how they are opened.
 
-use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum, ValueHint};
 use udm_backend::{Cache, EngineChoice};
@@ -13,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{Failure, UnlockArgs};
 use crate::device::{DeviceOptions, Files, is_nbd, luks_table};
+use crate::input::Input;
 use crate::luks::Unlocking;
 
 /// A table.
@@ -23,7 +22,7 @@ pub struct TableArgs {
     pub table: Option<String>,
     /// A file with a table in dmsetup's syntax; - is stdin
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "table")]
-    pub table_file: Option<PathBuf>,
+    pub table_file: Option<Input>,
 }
 
 /// How a device is opened.
@@ -86,7 +85,7 @@ impl TableArgs {
     pub(crate) fn text(&self) -> Result<Option<Zeroizing<String>>, Failure> {
         match (&self.table, &self.table_file) {
             (Some(text), _) => Ok(Some(Zeroizing::new(text.clone()))),
-            (None, Some(path)) => read_table(path).map(Some),
+            (None, Some(input)) => read_table(input).map(Some),
             (None, None) => Ok(None),
         }
     }
@@ -102,25 +101,17 @@ impl TableArgs {
 const LONGEST_TABLE: usize = 1 << 20;
 
 /// The text of a table's file. It may hold a key, so no copy of it stays in memory.
-pub(crate) fn read_table(path: &Path) -> Result<Zeroizing<String>, Failure> {
-    read_secret(path, "the table")
+pub(crate) fn read_table(input: &Input) -> Result<Zeroizing<String>, Failure> {
+    read_secret(input, "the table")
 }
 
-/// The text of a file that may hold a key, `what` for messages; `-` is stdin.
-pub(crate) fn read_secret(path: &Path, what: &str) -> Result<Zeroizing<String>, Failure> {
-    let fail = |why: &dyn std::fmt::Display| {
-        Failure::request(format!("{}: cannot read {what}: {why}", path.display()))
-    };
+/// The text of a file that may hold a key, `what` for messages.
+pub(crate) fn read_secret(input: &Input, what: &str) -> Result<Zeroizing<String>, Failure> {
+    let fail = |why: &dyn std::fmt::Display| Failure::request(format!("{input}: cannot read {what}: {why}"));
     // Room for the longest at once: a buffer that grows leaves copies behind.
     let mut text = Zeroizing::new(String::with_capacity(LONGEST_TABLE + 1));
     let most = LONGEST_TABLE as u64 + 1;
-    let read = if path.as_os_str() == "-" {
-        // Not by the library's stdin, whose buffer nobody wipes.
-        File::open("/dev/stdin").and_then(|file| file.take(most).read_to_string(&mut text))
-    } else {
-        File::open(path).and_then(|file| file.take(most).read_to_string(&mut text))
-    };
-    match read {
+    match input.open().and_then(|reader| reader.take(most).read_to_string(&mut text)) {
         Ok(len) if len > LONGEST_TABLE => Err(fail(&"it is longer than 1 MiB; is it the right file?")),
         Ok(_) => Ok(text),
         Err(error) => Err(fail(&error)),
@@ -153,15 +144,16 @@ pub(crate) fn is_plain(name: &str) -> bool {
 }
 
 impl DeviceArgs {
-    /// Opens the one device that was named.
-    pub(crate) fn open(&self, read_only: bool) -> Result<DeviceRef, Failure> {
+    /// Opens the one device that was named: it, and what it lies on.
+    pub(crate) fn open(&self, read_only: bool) -> Result<(DeviceRef, Vec<String>), Failure> {
         let files = Files::new(&self.open.options(read_only));
-        match &self.device {
+        let device = match &self.device {
             Some(name) if is_plain(name) && self.table.text()?.is_none() => {
-                Ok(files.open_image(name, &Unlocking::default())?)
+                files.open_image(name, &Unlocking::default())?
             }
-            _ => Ok(files.load(&self.to_table()?)?),
-        }
+            _ => files.load(&self.to_table()?)?,
+        };
+        Ok((device, files.names()))
     }
 
     /// The table of the one device that was named, as its header or `--table` has it.

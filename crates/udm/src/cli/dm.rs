@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueHint};
 
 use super::TableArgs;
+use crate::input::Input;
 
 /// Arguments of `dm`.
 #[derive(Args, Debug)]
@@ -116,5 +117,5 @@ pub struct DmMessage {
     pub words: Vec<String>,
     /// A file with the key of key set, in hexadecimal; - is stdin
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub key_file: Option<PathBuf>,
+    pub key_file: Option<Input>,
 }

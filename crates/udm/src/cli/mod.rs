@@ -7,6 +7,7 @@ mod convert;
 mod device;
 mod dm;
 mod failure;
+mod input;
 mod luks;
 
 pub use args::*;
@@ -15,6 +16,8 @@ pub use device::*;
 pub(crate) use device::{is_plain, read_secret, read_table};
 pub use dm::*;
 pub use failure::Failure;
+pub(crate) use input::parse_descriptor;
+pub use input::{InputParser, NamedInput, NamedInputParser, OutputPath};
 pub use luks::*;
 
 use std::io::Write;
@@ -24,16 +27,14 @@ use std::sync::Arc;
 use clap::{CommandFactory, FromArgMatches};
 use signal_hook::consts::SIGXFSZ;
 
-use crate::{commands, log};
+use crate::{commands, log, output};
 
 /// Runs the program that `udm` is.
 pub fn main() -> ExitCode {
-    let matches = Cli::command().get_matches();
-    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    if let (Command::Convert(args), Some(matches)) = (&mut cli.command, matches.subcommand_matches("convert"))
-    {
-        args.given = Given::of(matches);
-    }
+    let cli = match parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     // A file at its limit is an error of the write, and not the program's end.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     // A service says what happens; what is done at a prompt says what it was asked for.
@@ -44,6 +45,32 @@ pub fn main() -> ExitCode {
         Err(failure) => return failure.end(cli.json),
     }
     ExitCode::SUCCESS
+}
+
+/// What the arguments ask for; or help was printed, or what is wrong with them.
+fn parse() -> Result<Cli, ExitCode> {
+    let mut command = Cli::command();
+    let told = |error: clap::Error| {
+        let printed = error.print();
+        if error.use_stderr() {
+            return ExitCode::from(error.exit_code() as u8);
+        }
+        // Help is data, which was asked for.
+        match output::stdout().and_then(|_| printed.map_err(|error| Failure::stdout(&error))) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => failure.end(false),
+        }
+    };
+    let matches = command.try_get_matches_from_mut(std::env::args_os()).map_err(told)?;
+    if let Err(failure) = input::check_files(&command, &matches) {
+        return Err(failure.end(matches.get_flag("json")));
+    }
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| told(error.format(&mut command)))?;
+    if let (Command::Convert(args), Some(matches)) = (&mut cli.command, matches.subcommand_matches("convert"))
+    {
+        args.given = Given::of(matches);
+    }
+    Ok(cli)
 }
 
 fn run(command: Command, json: bool, quiet: bool) -> Result<(), Failure> {
@@ -60,13 +87,13 @@ fn run(command: Command, json: bool, quiet: bool) -> Result<(), Failure> {
         Command::Verify(args) => commands::verify::run(&args, json),
         Command::Bench(args) => commands::bench::run(&args, json),
         Command::Completions(args) => commands::manual::completions(args.shell),
-        Command::Man(args) => commands::manual::man(args.directory.as_deref()),
+        Command::Man(args) => commands::manual::man(&args),
     }
 }
 
 /// Prints a line of data.
 pub(crate) fn print(line: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout()?;
     writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| Failure::stdout(&error))
 }
 

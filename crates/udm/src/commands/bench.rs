@@ -1,6 +1,6 @@
 //! `udm bench`.
 
-use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use crate::bench::chart::{Chart, Measure};
 use crate::bench::machine::Machine;
 use crate::bench::{Clock, Effort, Subject, cipher, export, scale, server, stack};
 use crate::cli::{BenchArgs, BenchWhat, Failure, print};
+use crate::output::{Existing, Output};
 
 /// How long a way has its turn in a round.
 const ROUND: Duration = Duration::from_millis(4);
@@ -22,6 +23,9 @@ pub(crate) fn run(args: &BenchArgs, json: bool) -> Result<(), Failure> {
     let what = if args.what.is_empty() { &[BenchWhat::Cipher, BenchWhat::Stack] } else { &*args.what };
     if !json {
         print(&machine.to_line())?;
+    }
+    if let Some(directory) = &args.plot {
+        check_pictures(directory, what, args.force)?;
     }
     let mut charts = Vec::new();
     for what in what {
@@ -42,7 +46,7 @@ pub(crate) fn run(args: &BenchArgs, json: bool) -> Result<(), Failure> {
         charts.extend(some);
     }
     if let Some(directory) = &args.plot {
-        plot(directory, &charts, &machine, json)?;
+        plot(directory, &charts, &machine, args.force, json)?;
     }
     if json {
         let charts: Vec<_> = charts.iter().map(Chart::to_json).collect();
@@ -94,13 +98,44 @@ fn subject(args: &BenchArgs) -> Result<Subject, Failure> {
     })
 }
 
+/// Refuses before all the measuring what would be refused behind it.
+fn check_pictures(directory: &Path, what: &[BenchWhat], force: bool) -> Result<(), Failure> {
+    if !directory.is_dir() {
+        return Err(Failure::request(format!("{} is no folder: make it first", directory.display())));
+    }
+    let drawn = |name: &str| {
+        Path::new(name).extension().is_some_and(|extension| extension == "svg")
+            && what.iter().any(|what| match what {
+                BenchWhat::Cipher => name.starts_with("cipher"),
+                BenchWhat::Stack => name.starts_with("stack"),
+                BenchWhat::Scale => name.starts_with("threads"),
+                BenchWhat::Export => name.starts_with("export-"),
+            })
+    };
+    let names = directory.read_dir().into_iter().flatten().flatten();
+    match names.into_iter().find(|entry| !force && drawn(&entry.file_name().to_string_lossy())) {
+        Some(there) => {
+            Err(Failure::request(format!("{} is there already: --force replaces it", there.path().display())))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Draws the charts that show how rates change with sizes.
-fn plot(directory: &Path, charts: &[Chart], machine: &Machine, json: bool) -> Result<(), Failure> {
+fn plot(
+    directory: &Path,
+    charts: &[Chart],
+    machine: &Machine,
+    force: bool,
+    json: bool,
+) -> Result<(), Failure> {
     for chart in charts.iter().filter(|chart| chart.measure == Measure::Rate && chart.rows.len() > 1) {
         let path = directory.join(format!("{}.svg", chart.name));
         let svg = chart.to_svg(&machine.to_line()).map_err(Failure::work)?;
-        let failed = |error| Failure::work(format!("{}: {error}", path.display()));
-        fs::write(&path, svg).map_err(failed)?;
+        let mut file = Output::create(&path, 0o666, Existing::forced(force), &[])?;
+        file.write_all(svg.as_bytes())
+            .map_err(|error| Failure::work(format!("{}: {error}", path.display())))?;
+        file.finish()?;
         if !json {
             print(&format!("drew {}", path.display()))?;
         }

@@ -68,7 +68,7 @@ fn message(args: &DmMessage) -> Result<Zeroizing<String>, Failure> {
              and use --key-file FILE (or - for stdin)",
         ));
     }
-    let key = args.key_file.as_ref().map(|path| read_secret(path, "the key")).transpose()?;
+    let key = args.key_file.as_ref().map(|input| read_secret(input, "the key")).transpose()?;
     if key.is_some() && !(sets && args.words.len() == 2) {
         return Err(Failure::request("--key-file is for the message: key set"));
     }

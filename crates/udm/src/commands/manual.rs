@@ -1,11 +1,13 @@
 //! `udm man` and `udm completions`: made from the same definitions as `--help`.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
+use clap_mangen::Man;
 
-use crate::cli::{Cli, Failure};
+use crate::cli::{Cli, Failure, ManArgs};
+use crate::output::{self, Existing, Output};
 
 /// Prints a completion script.
 pub(crate) fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
@@ -14,19 +16,44 @@ pub(crate) fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
     write_out(&script)
 }
 
-/// Prints udm(1), or writes all pages into `directory`.
-pub(crate) fn man(directory: Option<&Path>) -> Result<(), Failure> {
-    let command = Cli::command();
-    if let Some(directory) = directory {
-        return clap_mangen::generate_to(command, directory)
-            .map_err(|error| Failure::work(format!("{}: {error}", directory.display())));
+/// Prints udm(1), or writes all pages into a folder: all of them, or none where one is there already.
+pub(crate) fn man(args: &ManArgs) -> Result<(), Failure> {
+    let mut command = Cli::command();
+    let Some(directory) = &args.directory else {
+        return write_out(&render(&Man::new(command))?);
+    };
+    command = command.disable_help_subcommand(true);
+    command.build();
+    let mut pages = Vec::new();
+    write_pages(&command, directory, Existing::forced(args.force), &mut pages)?;
+    pages.into_iter().try_for_each(Output::finish)
+}
+
+/// Writes the pages of a command and of those below it.
+fn write_pages(
+    command: &clap::Command,
+    directory: &Path,
+    existing: Existing,
+    pages: &mut Vec<Output>,
+) -> Result<(), Failure> {
+    for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
+        write_pages(below, directory, existing, pages)?;
     }
-    let mut page = Vec::new();
-    clap_mangen::Man::new(command).render(&mut page).map_err(Failure::work)?;
-    write_out(&page)
+    let page = Man::new(command.clone());
+    let path: PathBuf = directory.join(page.get_filename());
+    let mut file = Output::create(&path, 0o666, existing, &[])?;
+    file.write_all(&render(&page)?).map_err(|error| Failure::work(format!("{}: {error}", path.display())))?;
+    pages.push(file);
+    Ok(())
+}
+
+fn render(page: &Man) -> Result<Vec<u8>, Failure> {
+    let mut text = Vec::new();
+    page.render(&mut text).map_err(Failure::work)?;
+    Ok(text)
 }
 
 fn write_out(bytes: &[u8]) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout()?;
     out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| Failure::stdout(&error))
 }

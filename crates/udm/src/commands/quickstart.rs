@@ -192,7 +192,7 @@ fn through_socket(volume: &Volume, story: &Story) -> Result<(f64, f64), Failure>
     let server =
         Server::bind(std::slice::from_ref(&address), vec![export], MAX_CONNECTIONS).map_err(Failure::work)?;
     let stopper = server.stopper();
-    let server = thread::spawn(move || server.run());
+    let server = thread::Builder::new().spawn(move || server.run()).map_err(Failure::work)?;
     story.say(&format!("serving {}", address.uri("volume")))?;
     let speeds = client(&address, volume.size);
     stopper.stop();

@@ -1,20 +1,20 @@
 //! `udm read`: plaintext out, without serving.
 
-use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use udm_block::blocking::Blocking;
 
 use crate::cli::{Failure, ReadArgs};
-
-/// Says that the bytes could not be written where they go.
-type Failed<'a> = Box<dyn Fn(std::io::Error) -> Failure + 'a>;
+use crate::input::FileId;
+use crate::output::{self, Existing, Output};
 
 /// How much is read at once, in bytes.
 const CHUNK: u64 = 4 << 20;
 
 pub(crate) fn run(args: &ReadArgs) -> Result<(), Failure> {
-    let device = Blocking::new(args.device.open(true)?).map_err(Failure::work)?;
+    let (device, names) = args.device.open(true)?;
+    let device = Blocking::new(device).map_err(Failure::work)?;
     let size = device.device().geometry().stored().0;
     let length = args.length.unwrap_or_else(|| size.saturating_sub(args.offset));
     if args.offset.checked_add(length).is_none_or(|end| end > size) {
@@ -23,26 +23,40 @@ pub(crate) fn run(args: &ReadArgs) -> Result<(), Failure> {
             args.offset
         )));
     }
-    let (mut out, failed): (Box<dyn Write>, Failed) = match &args.output {
-        Some(path) => {
-            let failed = |error| Failure::work(format!("{}: {error}", path.display()));
-            (Box::new(File::create(path).map_err(failed)?), Box::new(failed))
-        }
-        None if std::io::stdout().is_terminal() => {
+    let Some(path) = args.output.file() else {
+        if std::io::stdout().is_terminal() {
             return Err(Failure::request("the bytes would go to the terminal: use -o FILE, or a pipe"));
         }
-        None => (Box::new(std::io::stdout().lock()), Box::new(|error| Failure::stdout(&error))),
+        let mut out = output::stdout()?;
+        copy(&device, args.offset, length, &mut out, &|error| Failure::stdout(&error))?;
+        return out.flush().map_err(|error| Failure::stdout(&error));
     };
+    // What was encrypted is not for everybody.
+    let read: Vec<_> = names.iter().filter_map(|name| FileId::of(Path::new(name))).collect();
+    let mut file = Output::create(path, 0o600, Existing::forced(args.force), &read)?;
+    let failed = |error| Failure::work(format!("{}: {error}", path.display()));
+    copy(&device, args.offset, length, &mut file, &failed)?;
+    file.finish()
+}
+
+/// Copies `length` bytes at `offset` to `out`.
+fn copy(
+    device: &Blocking,
+    offset: u64,
+    length: u64,
+    out: &mut dyn Write,
+    failed: &dyn Fn(io::Error) -> Failure,
+) -> Result<(), Failure> {
     let mut chunk = vec![0; length.min(CHUNK) as usize];
     let mut done = 0;
     while done < length {
         let chunk = &mut chunk[..(length - done).min(CHUNK) as usize];
-        let at = args.offset + done;
+        let at = offset + done;
         device
             .read_at(at, chunk)
             .map_err(|status| Failure::work(format!("reading {} bytes at {at}: {status}", chunk.len())))?;
-        out.write_all(chunk).map_err(&failed)?;
+        out.write_all(chunk).map_err(failed)?;
         done += chunk.len() as u64;
     }
-    out.flush().map_err(&failed)
+    Ok(())
 }

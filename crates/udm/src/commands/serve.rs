@@ -14,9 +14,10 @@ use udm_dm::table::Table;
 use udm_export::nbd::address::Address;
 use udm_export::nbd::server::{Attendant, Export, LIMIT_OF_CONNECTIONS, MAX_CONNECTIONS, Server};
 
-use crate::cli::{Failure, ServeArgs, human, print, read_table};
+use crate::cli::{Failure, NamedInput, ServeArgs, human, print, read_table};
 use crate::control::Control;
 use crate::device::{Files, luks_table};
+use crate::input::Input;
 use crate::locked::{self, Counters, Locked};
 use crate::log;
 use crate::luks::{Passphrase, Unlocking};
@@ -146,11 +147,9 @@ fn open_all(args: &ServeArgs, files: &Files) -> Result<Vec<Named>, Failure> {
         let (name, table) = split_name(given);
         all.push(open_table(name.unwrap_or_else(|| "volume".into()), Table::parse(table)?, args, files)?);
     }
-    for given in &args.table_file {
-        let (name, path) = split_name(given);
-        let stem = file_name(path).split('.').next().filter(|stem| !stem.is_empty()).map(str::to_owned);
-        let text = read_table(path.as_ref())?;
-        let name = name.or(stem).unwrap_or_else(|| "volume".into());
+    for NamedInput { name, input } in &args.table_file {
+        let text = read_table(input)?;
+        let name = name.clone().or_else(|| stem(input)).unwrap_or_else(|| "volume".into());
         all.push(open_table(name, Table::parse(&text)?, args, files)?);
     }
     if all.is_empty() {
@@ -176,6 +175,13 @@ fn split_name(given: &str) -> (Option<String>, &str) {
         }
         _ => (None, given),
     }
+}
+
+/// The name of a table's file up to its first point.
+fn stem(input: &Input) -> Option<String> {
+    let Input::Path(path) = input else { return None };
+    let name = path.file_name()?.to_string_lossy();
+    name.split('.').next().filter(|stem| !stem.is_empty()).map(str::to_owned)
 }
 
 fn file_name(path: &str) -> String {

@@ -1,18 +1,25 @@
 //! `udm write`: plaintext in, without serving.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek};
+use std::path::Path;
 
 use serde_json::json;
 use udm_block::blocking::Blocking;
 
 use crate::cli::{Failure, WriteArgs, print};
+use crate::input::FileId;
 
 /// How much is written at once, in bytes.
 const CHUNK: u64 = 4 << 20;
 
 pub(crate) fn run(args: &WriteArgs, json: bool) -> Result<(), Failure> {
-    let device = Blocking::new(args.device.open(false)?).map_err(Failure::work)?;
+    let (device, names) = args.device.open(false)?;
+    let input = args.input.id();
+    if let Some(name) = names.iter().find(|name| input.is_some() && FileId::of(Path::new(name)) == input) {
+        return Err(Failure::request(format!("{} is {name}, which would be written to", args.input)));
+    }
+    let device = Blocking::new(device).map_err(Failure::work)?;
     let size = device.device().geometry().stored().0;
     if args.offset > size {
         return Err(Failure::request(format!(
@@ -20,15 +27,9 @@ pub(crate) fn run(args: &WriteArgs, json: bool) -> Result<(), Failure> {
             args.offset
         )));
     }
-    let (mut input, name): (Box<dyn Read>, String) = match &args.input {
-        Some(path) => {
-            let file =
-                File::open(path).map_err(|error| Failure::request(format!("{}: {error}", path.display())))?;
-            check_fits(&file, args.offset, size)?;
-            (Box::new(file), path.display().to_string())
-        }
-        None => (Box::new(std::io::stdin().lock()), "stdin".into()),
-    };
+    let name = args.input.to_string();
+    let mut input = args.input.open().map_err(|error| Failure::request(format!("{name}: {error}")))?;
+    check_fits(input.file(), args.offset, size)?;
     let mut chunk = Vec::with_capacity(CHUNK as usize);
     let mut at = args.offset;
     loop {
@@ -53,14 +54,15 @@ pub(crate) fn run(args: &WriteArgs, json: bool) -> Result<(), Failure> {
     if json { print(&json!({ "written": at - args.offset }).to_string()) } else { Ok(()) }
 }
 
-/// Refuses a file that is longer than what is left of the device, before anything is written.
-fn check_fits(file: &File, offset: u64, size: u64) -> Result<(), Failure> {
-    match file.metadata() {
-        Ok(found) if found.is_file() && found.len() > size - offset => Err(Failure::request(format!(
-            "the file has {} bytes, and only {} fit behind byte {offset}: nothing was written",
-            found.len(),
-            size - offset
-        ))),
-        _ => Ok(()),
+/// Refuses a file of which more is to be read than what is left of the device, before anything is written.
+fn check_fits(mut file: &File, offset: u64, size: u64) -> Result<(), Failure> {
+    let Ok(found) = file.metadata() else { return Ok(()) };
+    let left = found.len().saturating_sub(file.stream_position().unwrap_or(0));
+    if !found.is_file() || left <= size - offset {
+        return Ok(());
     }
+    Err(Failure::request(format!(
+        "the file has {left} bytes, and only {} fit behind byte {offset}: nothing was written",
+        size - offset
+    )))
 }

@@ -1,12 +1,12 @@
 //! Where a passphrase comes from: a file, a descriptor, a credential of systemd's, or the person at the terminal.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use udm_luks::Secret;
-use zeroize::Zeroizing;
+
+use crate::input::Input;
+use crate::terminal::{Echo, Terminal, TerminalError};
 
 /// The longest key file, in bytes; cryptsetup's own maximum.
 const LONGEST: usize = 8 << 20;
@@ -20,10 +20,10 @@ pub enum Passphrase {
     /// terminal.
     #[default]
     Ask,
-    /// All of a file, newlines too, or a part of it; `-` is stdin.
+    /// All of a file, newlines too, or a part of it.
     File {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the descriptor from where it stands.
+        input: Input,
         /// How many bytes of it are left out.
         offset: u64,
         /// How many of the others are taken; without it, all.
@@ -39,27 +39,37 @@ pub enum Passphrase {
 #[derive(Debug, thiserror::Error)]
 pub enum PassphraseError {
     /// The key file cannot be read.
-    #[error("{}: cannot read the key file: {source}", path.display())]
+    #[error("{input}: cannot read the key file: {source}")]
     File {
         /// The file.
-        path: PathBuf,
+        input: Input,
         /// What the system says.
         source: std::io::Error,
     },
     /// The key file is longer than any.
-    #[error("{}: the key file is longer than 8 MiB: is it the right file? --keyfile-size takes a part of it", .0.display())]
-    Long(PathBuf),
+    #[error(
+        "{0}: the key file is longer than 8 MiB: is it the right file? --keyfile-size takes a part of it"
+    )]
+    Long(Input),
     /// The key file ends before the part that was asked for.
-    #[error("{}: the key file ends after {found} bytes of the {wanted} from byte {offset} on", path.display())]
+    #[error("{input}: the key file ends after {found} bytes of the {wanted} from byte {offset} on")]
     Short {
         /// The file.
-        path: PathBuf,
+        input: Input,
         /// Where the part begins.
         offset: u64,
         /// What there is of it.
         found: usize,
         /// What was asked for.
         wanted: usize,
+    },
+    /// The key file has nothing behind what is left out.
+    #[error("{input}: the key file has nothing from byte {offset} on")]
+    Nothing {
+        /// The file.
+        input: Input,
+        /// How many bytes were to be left out.
+        offset: u64,
     },
     /// There is no such credential.
     #[error(
@@ -80,26 +90,36 @@ pub enum PassphraseError {
         /// The image.
         image: String,
     },
+    /// Nobody has typed it.
+    #[error("no passphrase for {image}: {source}")]
+    Typed {
+        /// The image.
+        image: String,
+        /// Why not.
+        source: TerminalError,
+    },
+    /// A part was asked for of what a person types.
+    #[error(
+        "{0} is a terminal, where a passphrase is asked for: --keyfile-offset and --keyfile-size are for files"
+    )]
+    Part(Input),
 }
 
 impl Passphrase {
+    /// All of `input`.
+    pub fn file(input: &Input) -> Self {
+        Self::File { input: input.clone(), offset: 0, size: None }
+    }
+
     /// The passphrase for `image`.
     ///
     /// # Errors
     /// When there is none.
     pub fn get(&self, image: &Path) -> Result<Arc<Secret>, PassphraseError> {
-        match self {
-            Self::Bytes(secret) => Ok(Arc::clone(secret)),
-            Self::File { path, offset, size } => Ok(Arc::new(read(path, *offset, *size)?)),
-            Self::Credential(name) => match credential(name) {
-                Some(path) => Ok(Arc::new(read(&path, 0, None)?)),
-                None => Err(PassphraseError::NoCredential(name.clone())),
-            },
-            Self::Ask => match credential(CREDENTIAL) {
-                Some(path) => Ok(Arc::new(read(&path, 0, None)?)),
-                None => ask(&format!("Passphrase for {}", image.display()), image).map(Arc::new),
-            },
+        if let (Self::Ask, Some(path)) = (self, credential(CREDENTIAL)) {
+            return read(&path.into(), 0, None).map(Arc::new);
         }
+        self.take(image, |terminal| type_once(terminal, image))
     }
 
     /// A new passphrase for `image`, which is not empty. Where a person is asked, it is asked twice: nobody can see what
@@ -108,18 +128,34 @@ impl Passphrase {
     /// # Errors
     /// When there is none.
     pub fn get_new(&self, image: &Path) -> Result<Arc<Secret>, PassphraseError> {
-        let secret = match self {
-            Self::Ask => {
-                let first = ask(&format!("New passphrase for {}", image.display()), image)?;
-                let second = ask("The same again", image)?;
-                if first[..] != second[..] {
-                    return Err(PassphraseError::Differ);
-                }
-                Arc::new(first)
-            }
-            other => other.get(image)?,
-        };
+        let secret = self.take(image, |terminal| type_twice(terminal, image))?;
         if secret.is_empty() { Err(PassphraseError::Empty) } else { Ok(secret) }
+    }
+
+    /// The passphrase for `image`, which `ask` asks for at a terminal.
+    fn take(
+        &self,
+        image: &Path,
+        ask: impl FnOnce(&Terminal) -> Result<Secret, PassphraseError>,
+    ) -> Result<Arc<Secret>, PassphraseError> {
+        let secret = match self {
+            Self::Bytes(secret) => return Ok(Arc::clone(secret)),
+            Self::Credential(name) => match credential(name) {
+                Some(path) => read(&path.into(), 0, None)?,
+                None => return Err(PassphraseError::NoCredential(name.clone())),
+            },
+            // Nobody would want a passphrase to be seen, and Enter to belong to it: cryptsetup asks there, too.
+            Self::File { input, offset, size } => match input.terminal() {
+                Some(_) if *offset > 0 || size.is_some() => return Err(PassphraseError::Part(input.clone())),
+                Some(terminal) => ask(&terminal)?,
+                None => read(input, *offset, *size)?,
+            },
+            Self::Ask => {
+                let nobody = || PassphraseError::NoTerminal { image: image.display().to_string() };
+                ask(&Terminal::open().ok_or_else(nobody)?)?
+            }
+        };
+        Ok(Arc::new(secret))
     }
 
     /// The same, which reads a file or asks only this once, for several images.
@@ -140,43 +176,38 @@ fn credential(name: &str) -> Option<PathBuf> {
 }
 
 /// Reads a key file, as cryptsetup does: newlines belong to it.
-fn read(path: &Path, offset: u64, size: Option<usize>) -> Result<Secret, PassphraseError> {
-    let failed = |source| PassphraseError::File { path: path.into(), source };
-    // Not by the library's stdin, whose buffer nobody wipes.
-    let name = if path.as_os_str() == "-" { Path::new("/dev/stdin") } else { path };
-    let mut file = File::open(name).map_err(failed)?;
-    skip(&mut file, offset).map_err(failed)?;
+fn read(input: &Input, offset: u64, size: Option<usize>) -> Result<Secret, PassphraseError> {
+    let failed = |source| PassphraseError::File { input: input.clone(), source };
+    let mut reader = input.open().map_err(failed)?;
+    reader.skip(offset).map_err(failed)?;
     let most = size.unwrap_or(LONGEST + 1).min(LONGEST + 1);
-    let secret = Secret::read(file, most).map_err(failed)?;
+    let secret = Secret::read(reader, most).map_err(failed)?;
     match size {
-        _ if secret.len() > LONGEST => Err(PassphraseError::Long(path.into())),
+        _ if secret.len() > LONGEST => Err(PassphraseError::Long(input.clone())),
         Some(wanted) if secret.len() < wanted => {
-            Err(PassphraseError::Short { path: path.into(), offset, found: secret.len(), wanted })
+            Err(PassphraseError::Short { input: input.clone(), offset, found: secret.len(), wanted })
+        }
+        None if offset > 0 && secret.is_empty() => {
+            Err(PassphraseError::Nothing { input: input.clone(), offset })
         }
         _ => Ok(secret),
     }
 }
 
-/// Leaves out `offset` bytes, also of a pipe.
-fn skip(file: &mut File, offset: u64) -> std::io::Result<()> {
-    if offset == 0 || file.seek(SeekFrom::Start(offset)).is_ok() {
-        return Ok(());
-    }
-    let mut left = offset;
-    while left > 0 {
-        let skipped = Secret::read((&mut *file).take(left.min(LONGEST as u64)), LONGEST)?;
-        if skipped.is_empty() {
-            break;
-        }
-        left -= skipped.len() as u64;
-    }
-    Ok(())
+/// Asks for the passphrase of `image`.
+fn type_once(terminal: &Terminal, image: &Path) -> Result<Secret, PassphraseError> {
+    type_line(terminal, &format!("Passphrase for {}: ", image.display()), image)
 }
 
-/// Asks at the terminal, whatever stdin is, without showing what is typed.
-fn ask(prompt: &str, image: &Path) -> Result<Secret, PassphraseError> {
-    let nobody = || PassphraseError::NoTerminal { image: image.display().to_string() };
-    let typed = rpassword::prompt_password(format!("{prompt}: ")).map_err(|_| nobody())?;
-    let typed = Zeroizing::new(typed);
-    Secret::copy_of(typed.as_bytes()).map_err(|_| nobody())
+/// Asks for a new passphrase of `image`, and again.
+fn type_twice(terminal: &Terminal, image: &Path) -> Result<Secret, PassphraseError> {
+    let first = type_line(terminal, &format!("New passphrase for {}: ", image.display()), image)?;
+    let second = type_line(terminal, "The same again: ", image)?;
+    if first[..] == second[..] { Ok(first) } else { Err(PassphraseError::Differ) }
+}
+
+fn type_line(terminal: &Terminal, prompt: &str, image: &Path) -> Result<Secret, PassphraseError> {
+    terminal
+        .ask(prompt, Echo::Off)
+        .map_err(|source| PassphraseError::Typed { image: image.display().to_string(), source })
 }

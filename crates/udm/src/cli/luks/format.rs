@@ -11,6 +11,7 @@ use udm_luks::memory::{Choice, Room};
 use udm_luks::{KdfKind, KdfOptions, Version};
 
 use super::KeyArgs;
+use crate::input::Input;
 
 /// What a new LUKS volume is.
 #[derive(Args, Debug, Clone)]
@@ -45,7 +46,7 @@ pub struct LuksFormatArgs {
     pub image: PathBuf,
     /// A file whose bytes are the passphrase, as --key-file; without either, the terminal is asked twice
     #[arg(value_name = "KEY_FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["key_file", "key_fd", "key_credential"])]
-    pub new_key: Option<PathBuf>,
+    pub new_key: Option<Input>,
     /// Make the image, a sparse file of this size
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     pub size: Option<u64>,
@@ -72,7 +73,7 @@ pub struct LuksFormatArgs {
     pub luks2_keyslots_size: Option<u64>,
     /// A file with the volume key [default: a new one]
     #[arg(long, value_name = "FILE", alias = "master-key-file", value_hint = ValueHint::FilePath)]
-    pub volume_key_file: Option<PathBuf>,
+    pub volume_key_file: Option<Input>,
     /// Do not ask before what is there is lost (-q, too)
     #[arg(long)]
     pub batch_mode: bool,

@@ -1,12 +1,12 @@
 //! The arguments of what changes a header apart from its keys.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use udm_luks::ActivationFlags;
 use udm_luks::keyslot::Priority;
 
 use super::LuksImageArgs;
+use crate::cli::OutputPath;
+use crate::input::Input;
 
 /// Arguments of `luks config`.
 #[derive(Args, Debug)]
@@ -138,9 +138,9 @@ pub struct TokenImportArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its doc comment would be taken for help")]
     pub image: LuksImageArgs,
-    /// The file with the JSON; without it, or with -, stdin
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub json_file: Option<PathBuf>,
+    /// The file with the JSON; - is stdin
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, default_value = "-")]
+    pub json_file: Input,
     /// A key slot that it opens, too
     #[arg(short = 'S', long, value_name = "N")]
     pub key_slot: Option<u32>,
@@ -169,9 +169,12 @@ pub struct TokenExportArgs {
     /// Its number
     #[arg(long, value_name = "N")]
     pub token_id: u32,
-    /// The file for the JSON; without it, or with -, stdout
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub json_file: Option<PathBuf>,
+    /// The file for the JSON, which is made for this user alone; - is stdout
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, default_value = "-")]
+    pub json_file: OutputPath,
+    /// Replace what is at FILE
+    #[arg(short, long)]
+    pub force: bool,
 }
 
 /// Arguments of `luks token remove`.
@@ -191,9 +194,20 @@ pub struct LuksBackupArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its doc comment would be taken for help")]
     pub image: LuksImageArgs,
-    /// The file that is made
+    /// The file that is made; what is there already stays
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub header_backup_file: PathBuf,
+    pub header_backup_file: OutputPath,
+}
+
+/// Arguments of `luks repair`.
+#[derive(Args, Debug)]
+pub struct LuksRepairArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would be taken for help")]
+    pub image: LuksImageArgs,
+    /// Do not ask (-q, too)
+    #[arg(long)]
+    pub batch_mode: bool,
 }
 
 /// Arguments of `luks header-restore`.
@@ -202,9 +216,9 @@ pub struct LuksRestoreArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its doc comment would be taken for help")]
     pub image: LuksImageArgs,
-    /// The file with the backup
+    /// The file with the backup; - is stdin
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub header_backup_file: PathBuf,
+    pub header_backup_file: Input,
     /// Do not ask (-q, too)
     #[arg(long)]
     pub batch_mode: bool,

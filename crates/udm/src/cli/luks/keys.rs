@@ -7,6 +7,7 @@ use udm_luks::UnlockOptions;
 
 use super::format::parse_bits;
 use super::{KeyArgs, LimitArgs, LuksImageArgs, NewKeyArgs, SlotArgs};
+use crate::input::Input;
 
 /// Arguments of `luks add-key`.
 #[derive(Args, Debug)]
@@ -28,7 +29,7 @@ pub struct LuksAddKeyArgs {
     pub new_key_slot: Option<u32>,
     /// A file with the volume key, instead of a passphrase that there is
     #[arg(long, value_name = "FILE", alias = "master-key-file", value_hint = ValueHint::FilePath)]
-    pub volume_key_file: Option<PathBuf>,
+    pub volume_key_file: Option<Input>,
     /// Have the key slot hold a key of its own, which enciphers no data: that of --volume-key-file, or a new one
     #[arg(long)]
     pub unbound: bool,
@@ -118,7 +119,7 @@ pub struct LuksRemoveKeyArgs {
     pub image: LuksImageArgs,
     /// A file whose bytes are the passphrase that goes, as --key-file
     #[arg(value_name = "KEY_FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["key_file", "key_fd", "key_credential"])]
-    pub old_key: Option<PathBuf>,
+    pub old_key: Option<Input>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "its doc comment would be taken for help")]
     pub unlock: SlotUnlockArgs,

@@ -64,7 +64,7 @@ pub enum LuksCommand {
     /// Write such a copy back
     HeaderRestore(LuksRestoreArgs),
     /// Make both copies of a LUKS2 header the same, where one is damaged or older
-    Repair(LuksImageArgs),
+    Repair(LuksRepairArgs),
 }
 
 /// Which volume is meant.

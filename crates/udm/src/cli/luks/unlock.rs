@@ -6,6 +6,8 @@ use clap::{Args, ValueHint};
 use udm_backend::locate::parse_size;
 use udm_luks::{Limits, UnlockOptions};
 
+use crate::cli::parse_descriptor;
+use crate::input::Input;
 use crate::luks::{Passphrase, Unlocking};
 
 /// How LUKS images are unlocked.
@@ -34,19 +36,19 @@ pub struct UnlockArgs {
 pub struct KeyArgs {
     /// A file whose bytes are the passphrase, newlines too; - is stdin. Without it, systemd's credential
     /// cryptsetup.passphrase is taken, where there is one, or the terminal is asked
-    #[arg(short = 'd', long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub key_file: Option<PathBuf>,
+    #[arg(short = 'd', long, value_name = "FILE", value_hint = ValueHint::FilePath, group = "key_bytes")]
+    pub key_file: Option<Input>,
     /// An open file descriptor to read the passphrase from
-    #[arg(long, value_name = "N", conflicts_with = "key_file")]
-    pub key_fd: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = parse_descriptor, group = "key_bytes", conflicts_with = "key_file")]
+    pub key_fd: Option<Input>,
     /// The systemd credential of this name has the passphrase
     #[arg(long, value_name = "NAME", conflicts_with_all = ["key_file", "key_fd"])]
     pub key_credential: Option<String>,
     /// How many bytes at the beginning of the key file are left out
-    #[arg(long, value_name = "BYTES", value_parser = parse_size, requires = "key_file")]
+    #[arg(long, value_name = "BYTES", value_parser = parse_size, requires = "key_bytes")]
     pub keyfile_offset: Option<u64>,
     /// How many bytes of the key file are taken
-    #[arg(long, value_name = "BYTES", value_parser = parse_keyfile_size, requires = "key_file")]
+    #[arg(long, value_name = "BYTES", value_parser = parse_keyfile_size, requires = "key_bytes")]
     pub keyfile_size: Option<usize>,
 }
 
@@ -55,13 +57,13 @@ pub struct KeyArgs {
 pub struct NewKeyArgs {
     /// A file whose bytes are the new passphrase; without it, the terminal is asked twice
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "new_key")]
-    pub new_keyfile: Option<PathBuf>,
+    pub new_keyfile: Option<Input>,
     /// The same
     #[arg(value_name = "NEW_KEY_FILE", value_hint = ValueHint::FilePath)]
-    pub new_key: Option<PathBuf>,
+    pub new_key: Option<Input>,
     /// An open file descriptor to read the new passphrase from
-    #[arg(long, value_name = "N", conflicts_with_all = ["new_keyfile", "new_key"])]
-    pub new_key_fd: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = parse_descriptor, conflicts_with_all = ["new_keyfile", "new_key"])]
+    pub new_key_fd: Option<Input>,
     /// The systemd credential of this name has the new passphrase
     #[arg(long, value_name = "NAME", conflicts_with_all = ["new_keyfile", "new_key", "new_key_fd"])]
     pub new_key_credential: Option<String>,
@@ -103,7 +105,12 @@ impl KeyArgs {
     /// Where the passphrase comes from.
     pub(crate) fn passphrase(&self) -> Passphrase {
         let (offset, size) = (self.keyfile_offset, self.keyfile_size);
-        source(self.key_file.clone(), self.key_fd, self.key_credential.clone(), offset, size)
+        source(
+            self.key_file.clone().or_else(|| self.key_fd.clone()),
+            self.key_credential.clone(),
+            offset,
+            size,
+        )
     }
 
     /// Whether it is said where it comes from.
@@ -115,9 +122,10 @@ impl KeyArgs {
 impl NewKeyArgs {
     /// Where the new passphrase comes from.
     pub(crate) fn passphrase(&self) -> Passphrase {
-        let file = self.new_keyfile.clone().or_else(|| self.new_key.clone());
+        let files = [&self.new_keyfile, &self.new_key, &self.new_key_fd];
+        let input = files.into_iter().find_map(Option::clone);
         let (offset, size) = (self.new_keyfile_offset, self.new_keyfile_size);
-        source(file, self.new_key_fd, self.new_key_credential.clone(), offset, size)
+        source(input, self.new_key_credential.clone(), offset, size)
     }
 }
 
@@ -137,15 +145,13 @@ impl LimitArgs {
 }
 
 fn source(
-    file: Option<PathBuf>,
-    descriptor: Option<u32>,
+    input: Option<Input>,
     credential: Option<String>,
     offset: Option<u64>,
     size: Option<usize>,
 ) -> Passphrase {
-    let descriptor = descriptor.map(|number| PathBuf::from(format!("/dev/fd/{number}")));
-    match (file.or(descriptor), credential) {
-        (Some(path), _) => Passphrase::File { path, offset: offset.unwrap_or(0), size },
+    match (input, credential) {
+        (Some(input), _) => Passphrase::File { input, offset: offset.unwrap_or(0), size },
         (None, Some(name)) => Passphrase::Credential(name),
         (None, None) => Passphrase::Ask,
     }

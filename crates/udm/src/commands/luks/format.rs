@@ -11,6 +11,7 @@ use super::{Manner, ask, failed, lock_unused, read_key};
 use crate::cli::{Failure, LuksFormatArgs, default_key_size};
 use crate::device::DeviceError;
 use crate::luks::{Passphrase, check_cipher, detached};
+use crate::terminal::Terminal;
 
 /// How much of the beginning is looked at to tell whether there is something to be lost, in bytes.
 const LOOKED_AT: usize = 1 << 20;
@@ -30,12 +31,12 @@ pub(super) fn format(args: &LuksFormatArgs, manner: Manner) -> Result<(), Failur
         Some(header) => detached(header, &args.image).map_err(DeviceError::from)?,
         None => &args.image,
     };
-    if !args.batch_mode && !manner.quiet && has_something(path) {
-        ask::confirm(&format!("What is on {} is going to be lost", path.display()))?;
+    if !args.batch_mode && !manner.quiet && path.exists() {
+        ask_before(path)?;
     }
     // Before anything is made, whoever is to be asked for a passphrase may think better of it.
     let source = match &args.new_key {
-        Some(path) => Passphrase::File { path: path.clone(), offset: 0, size: None },
+        Some(input) => Passphrase::file(input),
         None => args.key.passphrase(),
     };
     let passphrase = source.get_new(&args.image)?;
@@ -64,7 +65,7 @@ fn options(args: &LuksFormatArgs) -> Result<FormatOptions, Failure> {
         cipher: args.slot.cipher(),
         ..SlotOptions::new(args.slot.kdf(version))
     };
-    let volume_key = args.volume_key_file.as_deref().map(read_key).transpose()?;
+    let volume_key = args.volume_key_file.as_ref().map(read_key).transpose()?;
     let key_size = match (args.volume.key_size, &volume_key) {
         (Some(size), _) => size,
         (None, Some(key)) => key.len(),
@@ -93,6 +94,17 @@ fn options(args: &LuksFormatArgs) -> Result<FormatOptions, Failure> {
     })
 }
 
+/// Asks before what is at `path` is lost, as cryptsetup does, and says what that is as far as it is known. Where nobody can be
+/// asked and there is nothing to be seen, it goes on.
+fn ask_before(path: &Path) -> Result<(), Failure> {
+    let lost = format!("what is on {} is going to be lost", path.display());
+    match ask::signatures(path, None) {
+        Some(told) => ask::confirm(&format!("{told}; {lost}")),
+        None if !has_something(path) && Terminal::open().is_none() => Ok(()),
+        None => ask::confirm(&lost),
+    }
+}
+
 /// Whether something that is no zero is at the beginning of `path`.
 fn has_something(path: &Path) -> bool {
     let Ok(file) = File::open(path) else { return false };
@@ -104,7 +116,12 @@ fn has_something(path: &Path) -> bool {
 /// Makes the image of --size, and the file of --header, where they are asked for.
 fn make_files(args: &LuksFormatArgs, options: &mut FormatOptions) -> Result<(), Failure> {
     if let Some(size) = args.size {
-        let made = File::create_new(&args.image).and_then(|file| file.set_len(size));
+        let made = File::create_new(&args.image).and_then(|file| {
+            file.set_len(size).inspect_err(|_| {
+                // There is no room: an empty file is of no use.
+                let _ = std::fs::remove_file(&args.image);
+            })
+        });
         made.map_err(|error| {
             let hint = if error.kind() == std::io::ErrorKind::AlreadyExists {
                 "; without --size it is formatted as it is"

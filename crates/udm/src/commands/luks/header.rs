@@ -1,8 +1,7 @@
 //! What changes a header apart from its keys, keeps it, and gets it back.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{Read, Write};
 
 use serde_json::json;
 use udm_luks::header::backup;
@@ -11,8 +10,9 @@ use udm_luks::{Header, Patience, Place, ReadAt, Volume};
 
 use super::{Manner, ask, failed, lock, no_file, open, open_locked, waiting};
 use crate::cli::{
-    Failure, LuksBackupArgs, LuksConfigArgs, LuksImageArgs, LuksRestoreArgs, LuksUuidArgs, print,
+    Failure, LuksBackupArgs, LuksConfigArgs, LuksRepairArgs, LuksRestoreArgs, LuksUuidArgs, print,
 };
+use crate::output::{Existing, Output};
 
 pub(super) fn config(args: &LuksConfigArgs, manner: Manner) -> Result<(), Failure> {
     let (label, subsystem) = (args.label.as_deref(), args.subsystem.as_deref());
@@ -50,19 +50,14 @@ pub(super) fn uuid(args: &LuksUuidArgs, manner: Manner) -> Result<(), Failure> {
 }
 
 pub(super) fn back_up(args: &LuksBackupArgs, manner: Manner) -> Result<(), Failure> {
-    let (from, path) = (args.image.path(), &args.header_backup_file);
+    let (from, path) = (args.image.path(), args.header_backup_file.path());
     // A key that is being changed would be neither in it.
     let source = open_shared(from, &mut Patience::usual(&mut waiting(from))).map_err(no_file(from))?;
     let volume = Volume::open(source, Place::Detached).map_err(failed(from))?;
     // Who may read it can try old passphrases on it: nobody but its owner, who may not overwrite it by mistake.
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(path);
-    let mut file = file.map_err(|error| Failure::request(format!("{}: {error}", path.display())))?;
-    let written = write_backup(&volume, &mut file);
-    if written.is_err() {
-        // Half a backup is none.
-        let _ = std::fs::remove_file(path);
-    }
-    written.map_err(failed(from))?;
+    let mut file = Output::create(path, 0o400, Existing::Refuse(None), &[])?;
+    volume.back_up(&mut file).map_err(failed(from))?;
+    file.finish()?;
     let told = json!({ "header_backup_file": path, "bytes": volume.header().end() });
     manner.done(&format!("{}: the header with all its key slots.", path.display()), &told)
 }
@@ -75,10 +70,11 @@ pub(super) fn write_backup(volume: &Volume<impl ReadAt>, file: &mut File) -> Res
 
 pub(super) fn restore(args: &LuksRestoreArgs, manner: Manner) -> Result<(), Failure> {
     let (path, from) = (args.image.path(), &args.header_backup_file);
-    let bytes =
-        std::fs::read(from).map_err(|error| Failure::request(format!("{}: {error}", from.display())))?;
+    let mut bytes = Vec::new();
+    let read = from.open().and_then(|mut reader| reader.read_to_end(&mut bytes));
+    read.map_err(|error| Failure::request(format!("{from}: {error}")))?;
     // What is wrong with the backup is the backup's.
-    udm_luks::Volume::open(&*bytes, udm_luks::Place::Detached).map_err(failed(from))?;
+    Volume::open(&*bytes, Place::Detached).map_err(|error| Failure::request(format!("{from}: {error}")))?;
     if !args.batch_mode && !manner.quiet {
         let what = "is going to be replaced: keys that were added since the backup are lost";
         ask::confirm(&format!("The header of {} {what}", path.display()))?;
@@ -88,10 +84,22 @@ pub(super) fn restore(args: &LuksRestoreArgs, manner: Manner) -> Result<(), Fail
         .done(&format!("{}: the header is that of the backup.", path.display()), &json!({ "restored": true }))
 }
 
-pub(super) fn repair(args: &LuksImageArgs, manner: Manner) -> Result<(), Failure> {
-    let mut volume = open_locked(args)?;
-    let steps = volume.repairs().map_err(failed(args.path()))?;
-    let repaired = volume.repair().map_err(failed(args.path()))?;
+pub(super) fn repair(args: &LuksRepairArgs, manner: Manner) -> Result<(), Failure> {
+    let path = args.image.path();
+    if !args.batch_mode && !manner.quiet {
+        let steps = open(&args.image)?.repairs().map_err(failed(path))?;
+        if !steps.is_empty() {
+            let told =
+                format!("the header of {} is going to be repaired: {}", path.display(), steps.join("; "));
+            ask::confirm(&match ask::signatures(path, Some("crypto_LUKS")) {
+                Some(others) => format!("{others}; {told}"),
+                None => told,
+            })?;
+        }
+    }
+    let mut volume = open_locked(&args.image)?;
+    let steps = volume.repairs().map_err(failed(path))?;
+    let repaired = volume.repair().map_err(failed(path))?;
     let text = if repaired {
         format!("{}.\nThe header is repaired.", steps.join(".\n"))
     } else {

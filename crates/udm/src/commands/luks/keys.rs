@@ -23,7 +23,7 @@ pub(super) fn add(args: &LuksAddKeyArgs, manner: Manner) -> Result<(), Failure> 
     let unlock = UnlockOptions { key_slot: unlocked, limits: args.limits.limits() };
     let volume = open_to_change(image)?;
     volume.check_writable().map_err(failed(path))?;
-    let key = args.volume_key_file.as_deref().map(read_key).transpose()?;
+    let key = args.volume_key_file.as_ref().map(read_key).transpose()?;
     if key.is_none() && !args.unbound {
         volume.check_find_key(&unlock).map_err(failed(path))?;
     }
@@ -87,7 +87,7 @@ fn check_change(image: &LuksImageArgs, unlock: &UnlockOptions) -> Result<Version
 pub(super) fn remove(args: &LuksRemoveKeyArgs, manner: Manner) -> Result<(), Failure> {
     let image = &args.image;
     let source = match &args.old_key {
-        Some(path) => Passphrase::File { path: path.clone(), offset: 0, size: None },
+        Some(input) => Passphrase::file(input),
         None => args.unlock.key.passphrase(),
     };
     let volume = open_to_change(image)?;

@@ -20,6 +20,7 @@ use udm_luks::{Locked, Patience, Place, Secret, Volume};
 
 use crate::cli::{Failure, LuksArgs, LuksCommand, LuksImageArgs, LuksTestArgs, print};
 use crate::device::DeviceError;
+use crate::input::Input;
 use crate::luks::{LuksError, Passphrase, PassphraseError, Unlocking};
 
 /// How results are told, and whether anybody is asked.
@@ -56,7 +57,8 @@ impl Manner {
         match self {
             Self { json: true, .. } => print(&result.to_string()),
             Self { quiet: true, .. } => Ok(()),
-            _ => print(text),
+            // It is done, also where nobody can be told so.
+            _ => print(text).or(Ok(())),
         }
     }
 
@@ -72,7 +74,7 @@ fn test_passphrase(args: &LuksTestArgs, json: bool) -> Result<(), Failure> {
     volume.check_test_passphrase(&unlocking.options).map_err(failed(&args.image))?;
     let passphrase = unlocking.passphrase.get(&args.image)?;
     let slot = volume.test_passphrase(&passphrase, &unlocking.options).map_err(failed(&args.image))?;
-    print(&if json { json!({ "key_slot": slot }).to_string() } else { format!("Key slot {slot} unlocked.") })
+    Manner { json, quiet: false }.done_slot(slot, "unlocked")
 }
 
 /// The volume, to be looked at.
@@ -115,8 +117,8 @@ fn no_file(path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
 }
 
 /// A volume key from a file.
-fn read_key(path: &Path) -> Result<Secret, Failure> {
-    let key = Passphrase::File { path: path.into(), offset: 0, size: None }.get(path)?;
+fn read_key(input: &Input) -> Result<Secret, Failure> {
+    let key = Passphrase::file(input).get(Path::new("the volume key"))?;
     Secret::copy_of(&key).map_err(Failure::work)
 }
 

@@ -1,8 +1,6 @@
 //! `udm luks token`.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::path::Path;
+use std::io::{Read, Write};
 
 use serde_json::json;
 use udm_luks::header::keyring_token;
@@ -13,6 +11,7 @@ use super::{Manner, failed, open, open_locked};
 use crate::cli::{
     Failure, LuksTokenCommand, TokenAddArgs, TokenExportArgs, TokenImportArgs, TokenRemoveArgs,
 };
+use crate::output::{self, Existing, Output};
 
 /// The longest token: no metadata are longer.
 const LONGEST: u64 = 4 << 20;
@@ -39,11 +38,9 @@ fn add(args: &TokenAddArgs, manner: Manner) -> Result<(), Failure> {
 }
 
 fn import(args: &TokenImportArgs, manner: Manner) -> Result<(), Failure> {
-    let path = args.json_file.as_deref().filter(|path| *path != Path::new("-"));
-    let text = read(path).map_err(|error| {
-        let name = path.map_or("stdin".into(), |path| path.display().to_string());
-        Failure::request(format!("{name}: {error}"))
-    })?;
+    let mut text = Vec::new();
+    let read = args.json_file.open().and_then(|reader| reader.take(LONGEST).read_to_end(&mut text));
+    read.map_err(|error| Failure::request(format!("{}: {error}", args.json_file)))?;
     let mut token = Json::parse(&text).map_err(|why| Failure::request(format!("the token: {why}")))?;
     if let (Some(slot), Some(Json::Array(slots))) = (args.key_slot, token.get_mut("keyslots")) {
         let slot = Json::from(&*slot.to_string());
@@ -56,30 +53,18 @@ fn import(args: &TokenImportArgs, manner: Manner) -> Result<(), Failure> {
     done(id.map_err(failed(args.image.path()))?, "added", manner)
 }
 
-fn read(path: Option<&Path>) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    match path {
-        Some(path) => File::open(path)?.take(LONGEST).read_to_end(&mut text)?,
-        None => io::stdin().take(LONGEST).read_to_end(&mut text)?,
-    };
-    Ok(text)
-}
-
 fn export(args: &TokenExportArgs) -> Result<(), Failure> {
     let volume = open(&args.image)?;
     let token = volume.token(args.token_id).map_err(failed(args.image.path()))?.to_bytes();
-    match args.json_file.as_deref().filter(|path| *path != Path::new("-")) {
-        None => {
-            // As it is, also where it is not UTF-8.
-            let mut out = io::stdout().lock();
-            let written =
-                out.write_all(&token).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
-            written.map_err(|error| Failure::work(format!("stdout: {error}")))
-        }
-        Some(path) => {
-            std::fs::write(path, token).map_err(|error| Failure::work(format!("{}: {error}", path.display())))
-        }
-    }
+    let Some(path) = args.json_file.file() else {
+        // As it is, also where it is not UTF-8.
+        let mut out = output::stdout()?;
+        let written = out.write_all(&token).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+        return written.map_err(|error| Failure::stdout(&error));
+    };
+    let mut file = Output::create(path, 0o600, Existing::forced(args.force), &[])?;
+    file.write_all(&token).map_err(|error| Failure::work(format!("{}: {error}", path.display())))?;
+    file.finish()
 }
 
 fn remove(args: &TokenRemoveArgs, manner: Manner) -> Result<(), Failure> {
