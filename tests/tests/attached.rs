@@ -70,18 +70,19 @@ fn a_qcow2_image_becomes_a_volume_and_comes_back() {
     {
         let server =
             Server::start("qemu-nbd", &["-r", "-t", "-e", "8", "-f", "qcow2", "-k", "SOCKET", &qcow2]);
-        let uri = server.uri();
+        let uri = format!("raw:{}", server.uri());
         let words = [&[&*uri, &*image, "--verify", "--dst-key-file", &*key], &cheap[..]].concat();
         let told = succeeded(&convert(&words));
         assert_eq!(told["sha256"], judge("sha256sum", [&plain])[..64], "{told}");
-        let read_only = convert(&["-n", &format!("raw:{plain}"), &server.uri()]);
+        let read_only = convert(&["-n", &format!("raw:{plain}"), &format!("raw:{}", server.uri())]);
         assert!(!read_only.status.success(), "it wrote to what is read-only");
     }
     let back = path("back.qcow2");
     judge("qemu-img", ["create", "-f", "qcow2", &back, "16M"]);
     {
         let server = Server::start("qemu-nbd", &["-t", "-e", "8", "-f", "qcow2", "-k", "SOCKET", &back]);
-        let told = succeeded(&convert(&["-n", "--verify", "-d", &key, &image, &server.uri()]));
+        let told =
+            succeeded(&convert(&["-n", "--verify", "-d", &key, &image, &format!("raw:{}", server.uri())]));
         assert!(told["zeros"].as_u64() >= Some(6 << 20), "zeros were written: {told}");
     }
     judge("qemu-img", ["compare", "-f", "raw", "-F", "qcow2", &plain, &back]);
@@ -102,7 +103,7 @@ fn requests_are_no_longer_than_the_server_takes() {
         ["-f", "-U", "SOCKET", "--filter=blocksize-policy", "pattern", "5M", "blocksize-error-policy=error"];
     let server = Server::start("nbdkit", &[&filter[..], &limits].concat());
     let out = format!("raw:{}", path("out"));
-    succeeded(&convert(&[&server.uri(), &out, "--verify"]));
+    succeeded(&convert(&[&format!("raw:{}", server.uri()), &out, "--verify"]));
     judge("nbdcopy", ["--request-size=65536", &*server.uri(), &*path("copy")]);
     assert!(fs::read(path("out")).unwrap() == fs::read(path("copy")).unwrap());
 }
@@ -146,21 +147,21 @@ fn a_server_that_fails_or_goes_away_is_an_error() {
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && told.contains(part) && !told.contains("panicked"), "{told}");
     };
-    refused(&convert(&["nbd+unix:///?socket=/nowhere", &out]), "cannot connect");
+    refused(&convert(&["raw:nbd+unix:///?socket=/nowhere", &out]), "cannot connect");
     refused(&convert(&["nbds://localhost/x", &out]), "TLS");
     refused(&convert(&["nbd+unix:///x", &out]), "names no socket");
     {
         let faulty = ["-f", "-U", "SOCKET", "--filter=error", "pattern", "16M", "error-rate=100%"];
         let server = Server::start("nbdkit", &faulty);
-        refused(&convert(&[&server.uri(), &out]), "reading from the source");
+        refused(&convert(&[&format!("raw:{}", server.uri()), &out]), "reading from the source");
     }
     let slow = ["-f", "-U", "SOCKET", "--filter=delay", "pattern", "1G", "rdelay=50ms"];
     let mut server = Server::start("nbdkit", &slow);
     // What the other server's conversion has left is not for this one.
-    let told = convert(&["--force", &server.uri(), &out]);
+    let told = convert(&["--force", &format!("raw:{}", server.uri()), &out]);
     refused(&told, "is of another conversion");
     let out = format!("raw:{}", folder.path().join("slow").display());
-    let words = ["--json", "convert", &server.uri(), &out].map(str::to_owned);
+    let words = ["--json", "convert", &format!("raw:{}", server.uri()), &out].map(str::to_owned);
     let convert =
         Command::new(udm_tests::program::path()).args(words).stderr(Stdio::piped()).spawn().unwrap();
     while !Path::new(&folder.path().join("slow.udm-convert")).exists() {

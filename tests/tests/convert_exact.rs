@@ -82,13 +82,13 @@ fn exports_of_any_size_are_copied_to_the_byte() {
         let (server, uri) = Nbdkit::start(&files, &["file", &files.path("odd")]);
         judge("nbdcopy", [&uri, &files.path("oracle")]);
         assert!(fs::read(files.path("oracle")).unwrap() == bytes, "nbdcopy reads something else");
-        let told = converted(&[&uri, &files.raw("out"), "--verify", "--force"]);
+        let told = converted(&[&format!("raw:{uri}"), &files.raw("out"), "--verify", "--force"]);
         assert_eq!(told["bytes"].as_u64(), Some(size as u64));
         assert!(fs::read(files.path("out")).unwrap() == bytes, "{size} bytes from an export");
 
         let other = noise(1 + size as u64, size);
         fs::write(files.path("other"), &other).unwrap();
-        converted(&["-n", "--verify", &files.raw("other"), &uri]);
+        converted(&["-n", "--verify", &files.raw("other"), &format!("raw:{uri}")]);
         drop(server);
         assert!(fs::read(files.path("odd")).unwrap() == other, "{size} bytes into an export");
     }
@@ -96,7 +96,7 @@ fn exports_of_any_size_are_copied_to_the_byte() {
     let words = ["--filter=blocksize-policy", "file", &files.path("odd"), "blocksize-minimum=512"];
     let words = [&words[..], &["blocksize-error-policy=error"]].concat();
     let (server, uri) = Nbdkit::start(&files, &words);
-    let told = convert(&[&uri, &files.raw("out"), "--force"]);
+    let told = convert(&[&format!("raw:{uri}"), &files.raw("out"), "--force"]);
     assert_refused(&told, 2, &["1048577 bytes", "blocks of 512", "the last 1"]);
     drop(server);
 }

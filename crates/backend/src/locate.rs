@@ -1,8 +1,16 @@
-//! What the name of a device in a table or on the command line means.
+//! What the name of a device in a table means.
 //!
-//! `ram:SIZE` is a device in memory, `null:SIZE` one that keeps nothing, anything else a path. A file whose name begins
-//! like one of those is reached as `./ram:...`.
+//! A name that is a file always means that file. Where there is none, `ram:SIZE` is a device in memory, `null:SIZE` one that
+//! keeps nothing, and anything else a path.
+//!
+//! Tables are text, and a path may have any bytes: [`name_of`] gives each path a name, in which `\xFF` is a byte that is
+//! not UTF-8, and [`path_of`] takes it back.
 
+use std::borrow::Cow;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use udm_block::{DeviceRef, LONGEST_DEVICE, SECTOR_SIZE, Sectors};
@@ -47,24 +55,101 @@ pub fn open(name: &str, options: &FileOptions) -> Result<Named, OpenError> {
     if name.is_empty() {
         return Err(fail("a name is missing; a path, ram:SIZE or null:SIZE would do".to_owned()));
     }
-    let Some((scheme, rest)) = name.split_once(':') else {
-        return Ok(Named::File(file::open(name, options)?));
-    };
-    let block = options.checked_block_size()?;
-    match scheme {
-        "ram" => {
-            let size = device_size(rest, block).map_err(fail)?;
+    match Scheme::of(name) {
+        None => Ok(Named::File(file::open(path_of(name), options)?)),
+        Some((Scheme::Ram, size)) => {
+            let block = options.checked_block_size()?;
+            let size = device_size(size, block).map_err(fail)?;
             Ok(Named::Ram(Ram::new(size)?.offering(block, options.read_only)))
         }
-        "null" => {
-            let size = device_size(rest, block).map_err(fail)?;
+        Some((Scheme::Null, size)) => {
+            let block = options.checked_block_size()?;
+            let size = device_size(size, block).map_err(fail)?;
             Ok(Named::Null(Null::new(size).offering(block, options.read_only)))
         }
-        "nbd" | "nbds" | "nbd+unix" | "nbds+unix" if rest.starts_with("//") => {
+        Some((Scheme::Nbd, _)) => {
             Err(fail("it is an export of an NBD server; a file or a block device would do".to_owned()))
         }
-        _ => Ok(Named::File(file::open(name, options)?)),
     }
+}
+
+/// What a name that is no file's begins with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scheme {
+    /// `ram:SIZE`.
+    Ram,
+    /// `null:SIZE`.
+    Null,
+    /// The URI of an export of an NBD server.
+    Nbd,
+}
+
+impl Scheme {
+    /// The scheme of `name`, and what follows it; none where `name` is a path, as that of any file that is there.
+    pub fn of(name: &str) -> Option<(Self, &str)> {
+        let (scheme, rest) = Self::begins(name)?;
+        let is_there = std::fs::symlink_metadata(path_of(name)).is_ok();
+        (!is_there).then_some((scheme, rest))
+    }
+
+    /// The same by the text alone, whatever files there are.
+    fn begins(name: &str) -> Option<(Self, &str)> {
+        let (scheme, rest) = name.split_once(':')?;
+        match scheme {
+            "ram" => Some((Self::Ram, rest)),
+            "null" => Some((Self::Null, rest)),
+            _ if !rest.starts_with("//") => None,
+            // As in every URI, capital letters are the same.
+            _ => ["nbd", "nbds", "nbd+unix", "nbds+unix"]
+                .iter()
+                .any(|known| scheme.eq_ignore_ascii_case(known))
+                .then_some((Self::Nbd, rest)),
+        }
+    }
+}
+
+/// The name of the file at `path`, which means that file and nothing else.
+pub fn name_of(path: &Path) -> String {
+    let mut name = String::new();
+    for chunk in path.as_os_str().as_bytes().utf8_chunks() {
+        // A backslash that would be taken for one of ours is written as one.
+        let mut rest = chunk.valid();
+        while let Some((before, after)) = rest.split_once("\\x") {
+            name.push_str(before);
+            name.push_str(if escaped(after.as_bytes()).is_some() { "\\x5cx" } else { "\\x" });
+            rest = after;
+        }
+        name.push_str(rest);
+        for byte in chunk.invalid() {
+            let _ = write!(name, "\\x{byte:02x}");
+        }
+    }
+    if Scheme::begins(&name).is_some() { format!("./{name}") } else { name }
+}
+
+/// The path that [`name_of`] gave `name` to; a path that is UTF-8 is its own name.
+pub fn path_of(name: &str) -> Cow<'_, Path> {
+    if !name.contains("\\x") {
+        return Cow::Borrowed(Path::new(name));
+    }
+    let (bytes, mut path, mut at) = (name.as_bytes(), Vec::with_capacity(name.len()), 0);
+    while at < bytes.len() {
+        if let Some(byte) = bytes[at..].strip_prefix(b"\\x").and_then(escaped) {
+            path.push(byte);
+            at += 4;
+        } else {
+            path.push(bytes[at]);
+            at += 1;
+        }
+    }
+    Cow::Owned(PathBuf::from(OsString::from_vec(path)))
+}
+
+/// The byte whose two hexadecimal digits `text` begins with, where it is one that names have so: a backslash, or no ASCII.
+fn escaped(text: &[u8]) -> Option<u8> {
+    let digits = text.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
+    let byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    (byte == b'\\' || !byte.is_ascii()).then_some(byte)
 }
 
 /// The size of a device, in whole blocks and at least one.
@@ -162,5 +247,39 @@ mod tests {
         }
         assert!(error_of("nbd:file").contains("cannot be opened"));
         assert!(error_of("no:such/file").contains("truncate -s SIZE"));
+    }
+
+    /// The oracle is the file system: each file has its own length, by which it is known again.
+    #[test]
+    fn a_name_that_is_a_file_means_that_file_and_every_path_has_a_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let files: [&[u8]; 9] = [
+            b"plain",
+            b"with space",
+            b"caf\xe9",
+            b"\xff\xfe",
+            b"back\\slash",
+            b"back\\xe9",
+            b"back\\x5c",
+            "caf\u{e9}".as_bytes(),
+            b"ram:1M",
+        ];
+        for (index, bytes) in files.iter().enumerate() {
+            let path = folder.path().join(OsString::from_vec(bytes.to_vec()));
+            let sectors = index as u64 + 1;
+            std::fs::File::create(&path).unwrap().set_len(sectors * 512).unwrap();
+            let name = name_of(&path);
+            assert_eq!(path_of(&name), path, "{name}");
+            let device = open_named(&name, &FileOptions::default()).unwrap();
+            assert_eq!(device.geometry().size, Sectors(sectors), "{name}");
+        }
+        assert_eq!(name_of(Path::new("ram:1M")), "./ram:1M");
+        assert_eq!(name_of(Path::new("nbd://x")), "./nbd://x");
+        assert_eq!(name_of(Path::new("nbd:x")), "nbd:x");
+        // The twin: without a file of the name, it is memory.
+        assert_eq!(Scheme::of("ram:1M"), Some((Scheme::Ram, "1M")));
+        let path = folder.path().join("ram:1M");
+        assert_eq!(Scheme::of(path.to_str().unwrap()), None);
+        assert_eq!(Scheme::of("NBD+unix:///?socket=/s").map(|(scheme, _)| scheme), Some(Scheme::Nbd));
     }
 }

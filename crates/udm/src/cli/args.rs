@@ -1,11 +1,13 @@
 //! The arguments of every command.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use udm_backend::locate::parse_size;
 use udm_export::nbd::address::Address;
 
+use super::device::AddressParser;
 use super::{
     ConvertArgs, DeviceArgs, DmArgs, LuksArgs, NamedInput, OpenArgs, OutputPath, TableArgs, UnlockArgs,
 };
@@ -83,11 +85,12 @@ pub struct QuickstartArgs {
 #[command(after_long_help = MEMORY_HELP, after_help = "More with --help.")]
 pub struct ServeArgs {
     /// Where to listen for NBD clients: a path, unix:PATH, PORT (on the loopback), or HOST:PORT. May be repeated
-    #[arg(long, value_name = "ADDRESS", required = true)]
+    #[arg(long, value_name = "ADDRESS", required = true, value_parser = AddressParser)]
     pub nbd: Vec<Address>,
-    /// A file or block device with a LUKS header, or raw:PATH for its bytes as they are. NAME=DEVICE serves it under another name than its file's
+    /// A LUKS volume: a file, a block device, or the NBD URI of another server's export. With raw: before it, its bytes as
+    /// they are. NAME=DEVICE serves it under another name than its file's
     #[arg(value_name = "DEVICE", value_hint = ValueHint::FilePath)]
-    pub devices: Vec<String>,
+    pub devices: Vec<OsString>,
     /// A table in dmsetup's syntax, or NAME=TABLE. May be repeated. A key in it can be seen by every user of the
     /// machine: rather use --table-file
     #[arg(long, value_name = "LINES")]

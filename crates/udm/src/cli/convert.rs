@@ -1,5 +1,6 @@
 //! The arguments of `udm convert`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::parser::ValueSource;
@@ -21,13 +22,14 @@ use crate::luks::Passphrase;
     after_help = "More with --help."
 )]
 pub struct ConvertArgs {
-    /// What is converted: an image with a LUKS header, or raw:PATH for bytes as they are, or an NBD URI
+    /// What is converted: a LUKS volume in a file, a block device or an export (an NBD URI); raw:PATH or raw:URI for the
+    /// bytes as they are
     #[arg(value_name = "SRC", value_hint = ValueHint::FilePath)]
-    pub source: Option<String>,
-    /// What it becomes: an image with a LUKS header, or raw:PATH for bytes as they are. It is made, unless --no-create says
-    /// otherwise; an NBD URI must be there
+    pub source: Option<OsString>,
+    /// What it becomes: a LUKS volume, or raw:PATH or raw:URI for bytes as they are. A file is made, unless --no-create
+    /// says otherwise; an export must be there
     #[arg(value_name = "DST", value_hint = ValueHint::FilePath)]
-    pub destination: Option<String>,
+    pub destination: Option<OsString>,
     /// Write into what is at DST, and keep it as it is otherwise: its size, its header and its keys
     #[arg(short = 'n', long)]
     pub no_create: bool,
@@ -71,12 +73,12 @@ pub struct ConvertArgs {
     pub slot: SlotArgs,
     /// What of a new volume was asked for
     #[arg(skip)]
-    pub given: Given,
+    pub given: Asked,
 }
 
 /// The options of a new volume, with their text.
 #[derive(Debug, Clone, Default)]
-pub struct Given {
+pub struct Asked {
     /// Those of the command line.
     pub(crate) asked: Vec<(&'static str, String)>,
     /// Those of the key slot, also where their text is the default one.
@@ -105,7 +107,7 @@ const OF_KEY_SLOT: [(&str, &str); 8] = [
     ("keyslot_key_size", "--keyslot-key-size"),
 ];
 
-impl Given {
+impl Asked {
     /// What the command line has of it.
     pub(crate) fn of(matches: &ArgMatches) -> Self {
         let text = |id: &str| {
@@ -201,7 +203,7 @@ Into a DST that is there already (--no-create) the bytes go at once: until it is
 
 Other formats: whatever qemu-nbd serves.
   qemu-nbd --read-only --shared 4 --format qcow2 --socket $PWD/disk.sock disk.qcow2 &
-  udm convert \"nbd+unix:///?socket=$PWD/disk.sock\" disk.img
+  udm convert \"raw:nbd+unix:///?socket=$PWD/disk.sock\" disk.img
 
 Examples:
   udm convert raw:plain.img disk.img --verify

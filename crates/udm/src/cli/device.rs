@@ -1,18 +1,20 @@
 //! The arguments that name devices, and say how they are opened.
 
+use std::ffi::{OsStr, OsString};
 use std::io::Read;
 
+use clap::builder::TypedValueParser;
 use clap::{Args, ValueEnum, ValueHint};
 use udm_backend::{Cache, EngineChoice};
 use udm_block::DeviceRef;
 use udm_dm::table::Table;
 use udm_dm::targets::crypt::CipherChoice;
+use udm_export::nbd::address::Address;
 use zeroize::Zeroizing;
 
-use super::{Failure, UnlockArgs};
-use crate::device::{DeviceOptions, Files, is_nbd, luks_table};
+use super::{Failure, Given, UnlockArgs};
+use crate::device::{DeviceName, DeviceOptions, Files, Takes};
 use crate::input::Input;
-use crate::luks::Unlocking;
 
 /// A table.
 #[derive(Args, Debug, Clone, Default)]
@@ -43,10 +45,10 @@ pub struct OpenArgs {
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Device")]
 pub struct DeviceArgs {
-    /// A file or block device with a LUKS header, or raw:PATH for its bytes as they are, or an NBD URI for those of
-    /// a server's export
+    /// A LUKS volume: a file, a block device, or the NBD URI of a server's export. With raw: before it, its bytes as they
+    /// are
     #[arg(value_name = "DEVICE", value_hint = ValueHint::FilePath)]
-    pub device: Option<String>,
+    pub device: Option<OsString>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "its doc comment would be taken for help")]
     pub table: TableArgs,
@@ -138,33 +140,66 @@ impl OpenArgs {
     }
 }
 
-/// Whether the bytes of `name` are taken as they are.
-pub(crate) fn is_plain(name: &str) -> bool {
-    name.starts_with("raw:") || is_nbd(name)
+/// Reads an address, whose path may have any bytes.
+#[derive(Clone)]
+pub(super) struct AddressParser;
+
+impl TypedValueParser for AddressParser {
+    type Value = Address;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Address, clap::Error> {
+        // clap's own parser of texts says where on the command line an address stands that is wrong.
+        let from_text = |text: &str| text.parse::<Address>();
+        match Address::from_os(value) {
+            Ok(address) => Ok(address),
+            Err(_) => from_text.parse_ref(command, argument, OsStr::new(&*value.to_string_lossy())),
+        }
+    }
+}
+
+/// The one device that was named.
+pub(crate) enum Named {
+    /// By its name.
+    Device(DeviceName),
+    /// By its table.
+    Table(Table),
 }
 
 impl DeviceArgs {
-    /// Opens the one device that was named: it, and what it lies on.
-    pub(crate) fn open(&self, read_only: bool) -> Result<(DeviceRef, Vec<String>), Failure> {
-        let files = Files::new(&self.open.options(read_only));
-        let device = match &self.device {
-            Some(name) if is_plain(name) && self.table.text()?.is_none() => {
-                files.open_image(name, &Unlocking::default())?
-            }
-            _ => files.load(&self.to_table()?)?,
-        };
-        Ok((device, files.names()))
-    }
-
-    /// The table of the one device that was named, as its header or `--table` has it.
-    pub(crate) fn to_table(&self) -> Result<Table, Failure> {
+    /// The one device that was named. An option that has no meaning for it is refused.
+    pub(crate) fn named(&self, given: &Given) -> Result<Named, Failure> {
         match (&self.device, self.table.text()?) {
-            (Some(name), None) => Ok(luks_table(name, &self.unlock.unlocking())?),
-            (None, Some(text)) => Ok(Table::parse(&text)?),
+            (Some(word), None) => {
+                let name = DeviceName::parse(word).map_err(Failure::request)?;
+                given.check(&name.to_string(), name.takes())?;
+                Ok(Named::Device(name))
+            }
+            (None, Some(text)) => {
+                let table = Table::parse(&text)?;
+                given.check("what a table names", Takes::of_table(&table))?;
+                Ok(Named::Table(table))
+            }
             (None, None) => Err(Failure::request(
-                "no device was given: name an image with a LUKS header, or raw:PATH, or use --table-file FILE",
+                "no device was given: name a LUKS volume, or raw:PATH, or use --table-file FILE",
             )),
             (Some(_), Some(_)) => Err(Failure::request("both a device and a table were given: one would do")),
         }
+    }
+
+    /// Opens the one device that was named: it, and what it lies on, by its name in a table.
+    pub(crate) fn open(&self, read_only: bool, given: &Given) -> Result<(DeviceRef, Vec<String>), Failure> {
+        let named = self.named(given)?;
+        let files = Files::new(&self.open.options(read_only));
+        let device = match named {
+            Named::Device(name @ DeviceName::Raw(_)) => files.open_device(&name, None)?,
+            Named::Device(name) => files.open_device(&name, Some(&self.unlock.unlocking()))?,
+            Named::Table(table) => files.load(&table)?,
+        };
+        Ok((device, files.names()))
     }
 }

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::RawFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{PathBufValueParser, TypedValueParser, ValueParserFactory};
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 
 use super::Failure;
+use crate::device::name::split_name;
+use crate::device::{DeviceName, NameError};
 use crate::input::{FileId, Inherited, Input};
 
 /// Parses a file name, of which `-` is stdin. The descriptor is taken here, before the program has opened any of its own.
@@ -77,15 +79,9 @@ impl TypedValueParser for NamedInputParser {
         arg: Option<&clap::Arg>,
         value: &OsStr,
     ) -> Result<NamedInput, clap::Error> {
-        let mut parts = value.as_bytes().splitn(2, |byte| *byte == b'=');
-        let name = parts.next().and_then(|name| std::str::from_utf8(name).ok());
-        // A path or a table could not begin so.
-        let name = name.filter(|name| !name.is_empty() && !name.contains(['/', ' ', ':']));
-        let (name, file) = match (name, parts.next()) {
-            (Some(name), Some(rest)) => (Some(name.to_owned()), OsStr::from_bytes(rest)),
-            _ => (None, value),
-        };
-        Ok(NamedInput { name, input: InputParser.parse_ref(command, arg, file)? })
+        let refused = |error: NameError| clap::Error::raw(ErrorKind::ValueValidation, format!("{error}\n"));
+        let (name, file) = split_name(value).map_err(refused)?;
+        Ok(NamedInput { name, input: InputParser.parse_ref(command, arg, &file)? })
     }
 }
 
@@ -181,9 +177,12 @@ fn roles(matches: &ArgMatches, arg: &clap::Arg) -> Vec<(Role, FileId)> {
     if VOLUMES.contains(&id) {
         let paths = matches.try_get_many::<PathBuf>(id).ok().flatten().into_iter().flatten();
         roles.extend(paths.filter_map(|path| Some((Role::Volume, FileId::of(path)?))));
-        let names = matches.try_get_many::<String>(id).ok().flatten().into_iter().flatten();
-        let paths = names.map(|name| Path::new(name.strip_prefix("raw:").unwrap_or(name)));
-        roles.extend(paths.filter_map(|path| Some((Role::Volume, FileId::of(path)?))));
+        let words = matches.try_get_many::<OsString>(id).ok().flatten().into_iter().flatten();
+        let rests = words.filter_map(|word| {
+            if id == "devices" { Some(split_name(word).ok()?.1) } else { Some(word.clone()) }
+        });
+        let names = rests.filter_map(|word| DeviceName::parse(&word).ok());
+        roles.extend(names.filter_map(|name| Some((Role::Volume, FileId::of(name.path()?)?))));
     }
     roles
 }

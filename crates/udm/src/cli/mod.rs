@@ -7,15 +7,17 @@ mod convert;
 mod device;
 mod dm;
 mod failure;
+mod given;
 mod input;
 mod luks;
 
 pub use args::*;
 pub use convert::*;
 pub use device::*;
-pub(crate) use device::{is_plain, read_secret, read_table};
+pub(crate) use device::{Named, read_secret, read_table};
 pub use dm::*;
 pub use failure::Failure;
+pub(crate) use given::{About, Given, refused};
 pub(crate) use input::parse_descriptor;
 pub use input::{InputParser, NamedInput, NamedInputParser, OutputPath};
 pub use luks::*;
@@ -31,8 +33,8 @@ use crate::{commands, log, output};
 
 /// Runs the program that `udm` is.
 pub fn main() -> ExitCode {
-    let cli = match parse() {
-        Ok(cli) => cli,
+    let (cli, given) = match parse() {
+        Ok(parsed) => parsed,
         Err(code) => return code,
     };
     // A file at its limit is an error of the write, and not the program's end.
@@ -40,7 +42,7 @@ pub fn main() -> ExitCode {
     // A service says what happens; what is done at a prompt says what it was asked for.
     let level = if matches!(cli.command, Command::Serve(_)) { 2 } else { 1 };
     log::start(if cli.quiet { 0 } else { level + usize::from(cli.verbose) });
-    match run(cli.command, cli.json, cli.quiet) {
+    match run(cli.command, &given, cli.json, cli.quiet) {
         Ok(()) => log::finish(),
         Err(failure) => return failure.end(cli.json),
     }
@@ -48,7 +50,7 @@ pub fn main() -> ExitCode {
 }
 
 /// What the arguments ask for; or help was printed, or what is wrong with them.
-fn parse() -> Result<Cli, ExitCode> {
+fn parse() -> Result<(Cli, Given), ExitCode> {
     let mut command = Cli::command();
     let told = |error: clap::Error| {
         let printed = error.print();
@@ -68,23 +70,23 @@ fn parse() -> Result<Cli, ExitCode> {
     let mut cli = Cli::from_arg_matches(&matches).map_err(|error| told(error.format(&mut command)))?;
     if let (Command::Convert(args), Some(matches)) = (&mut cli.command, matches.subcommand_matches("convert"))
     {
-        args.given = Given::of(matches);
+        args.given = Asked::of(matches);
     }
-    Ok(cli)
+    Ok((cli, Given::of(&command, &matches)))
 }
 
-fn run(command: Command, json: bool, quiet: bool) -> Result<(), Failure> {
+fn run(command: Command, given: &Given, json: bool, quiet: bool) -> Result<(), Failure> {
     match command {
         Command::Quickstart(args) => commands::quickstart::run(&args, json),
-        Command::Serve(args) => commands::serve::run(&args, json),
-        Command::Read(args) => commands::read::run(&args),
-        Command::Write(args) => commands::write::run(&args, json),
-        Command::Convert(args) => commands::convert::run(&args, json),
-        Command::Table(args) => commands::table::run(&args, json),
+        Command::Serve(args) => commands::serve::run(&args, given, json),
+        Command::Read(args) => commands::read::run(&args, given),
+        Command::Write(args) => commands::write::run(&args, given, json),
+        Command::Convert(args) => commands::convert::run(&args, given, json),
+        Command::Table(args) => commands::table::run(&args, given, json),
         Command::Dm(args) => commands::dm::run(&args, json),
         Command::Luks(args) => commands::luks::run(&args, json, quiet),
         Command::Ciphers => commands::ciphers::run(json),
-        Command::Verify(args) => commands::verify::run(&args, json),
+        Command::Verify(args) => commands::verify::run(&args, given, json),
         Command::Bench(args) => commands::bench::run(&args, json),
         Command::Completions(args) => commands::manual::completions(args.shell),
         Command::Man(args) => commands::manual::man(&args),

@@ -4,21 +4,24 @@ use std::io::IsTerminal;
 
 use serde_json::json;
 use udm_block::SECTOR_SIZE;
+use udm_dm::table::Table;
 use zeroize::Zeroizing;
 
-use crate::cli::{ConvertArgs, Failure, TableArgs, human, print};
+use crate::cli::{About, ConvertArgs, Failure, Given, TableArgs, human, print, refused};
 use crate::convert::{ConvertError, Existing, Interrupted, Job, Name, NewVolume, Outcome, convert};
+use crate::device::{DeviceName, Takes};
 use crate::luks::{Unlocking, check_cipher};
 
-pub(crate) fn run(args: &ConvertArgs, json: bool) -> Result<(), Failure> {
-    let job = job(args, json)?;
+pub(crate) fn run(args: &ConvertArgs, given: &Given, json: bool) -> Result<(), Failure> {
+    let job = job(args, given, json)?;
     let outcome = convert(&job).map_err(|error| failure(&error, &job))?;
     tell(&outcome, json)
 }
 
 /// What the arguments ask for.
-fn job(args: &ConvertArgs, json: bool) -> Result<Job, Failure> {
+fn job(args: &ConvertArgs, given: &Given, json: bool) -> Result<Job, Failure> {
     let (source, destination) = names(args)?;
+    check(args, given, &source, &destination)?;
     let volume = args.format_options();
     check_cipher(&volume.encryption, volume.key_size, volume.sector_size.unwrap_or(512))
         .map_err(|fault| Failure::request(format!("--cipher: {fault}")))?;
@@ -58,18 +61,74 @@ fn names(args: &ConvertArgs) -> Result<(Name, Name), Failure> {
     let to =
         TableArgs { table: args.target.dst_table.clone(), table_file: args.target.dst_table_file.clone() };
     let mut words = [&args.source, &args.destination].into_iter().flatten();
-    let mut name = |table: Option<Zeroizing<String>>, missing: &str| match table {
-        Some(text) => Ok(Name::Table(text)),
-        None => words.next().map(|word| Name::of(word)).ok_or_else(|| Failure::request(missing)),
+    let mut name = |table: Option<Zeroizing<String>>, missing: &str| -> Result<Name, Failure> {
+        if let Some(text) = table {
+            return Ok(Name::Table(text));
+        }
+        let word = words.next().ok_or_else(|| Failure::request(missing))?;
+        Ok(Name::Device(DeviceName::parse(word).map_err(Failure::request)?))
     };
-    let source =
-        name(args.table.text()?, "no source was given: name an image with a LUKS header, or raw:PATH")?;
+    let source = name(args.table.text()?, "no source was given: name a LUKS volume, or raw:PATH")?;
     let destination = name(to.text()?, "no destination was given: name the file to be made, or raw:PATH")?;
     match words.next() {
         None => Ok((source, destination)),
-        Some(word) => {
-            Err(Failure::request(format!("\"{word}\" is one name too many: a table stands for SRC or DST")))
+        Some(word) => Err(Failure::request(format!(
+            "{} is one name too many: a table stands for SRC or DST",
+            word.display()
+        ))),
+    }
+}
+
+/// Refuses options that have no meaning for the two sides, before either is opened.
+fn check(args: &ConvertArgs, given: &Given, source: &Name, destination: &Name) -> Result<(), Failure> {
+    let (of_source, of_destination) = (takes(source)?, takes(destination)?);
+    let from = named(source, "the table of SRC");
+    let to = named(destination, "the table of DST");
+    given.check(&from, Takes { files: true, cipher: true, ..of_source })?;
+    let either = of_source.or(of_destination);
+    given.check(&format!("what {from} and {to} name"), Takes { unlocking: true, ..either })?;
+    let is_volume = matches!(destination, Name::Device(DeviceName::Luks(_)));
+    let is_file = matches!(destination, Name::Device(name) if name.path().is_some());
+    let is_encrypted = of_destination.cipher;
+    let has_journal = is_file || args.journal.is_some();
+    let made = is_volume && is_file;
+    if is_volume && !is_file && !args.no_create {
+        return Err(Failure::request(format!(
+            "{to} is no file: a new volume is made in files and on block devices alone; --no-create writes into the \
+             volume that is there"
+        )));
+    }
+    let refusals = [
+        (About::Destination, is_volume, "is for a volume that DST is or becomes", "none"),
+        (About::NewVolume, made, "is for a volume that is made", "none"),
+        (About::Zeros, !is_encrypted, "is for a DST that is not encrypted", "encrypted"),
+        (
+            About::Journal,
+            has_journal,
+            "needs to remember how far it is (--journal FILE)",
+            "no file beside which to do so",
+        ),
+    ];
+    for (about, is_taken, what, none) in refusals {
+        if let Some(option) = given.about(about).filter(|_| !is_taken) {
+            return Err(refused(&option, what, &to, none));
         }
+    }
+    Ok(())
+}
+
+/// The options that have a meaning for one side.
+fn takes(name: &Name) -> Result<Takes, Failure> {
+    match name {
+        Name::Device(name) => Ok(name.takes()),
+        Name::Table(text) => Ok(Takes::of_table(&Table::parse(text)?)),
+    }
+}
+
+fn named(name: &Name, table: &str) -> String {
+    match name {
+        Name::Device(name) => name.to_string(),
+        Name::Table(_) => table.into(),
     }
 }
 

@@ -24,7 +24,7 @@ use udm_luks::{FormatOptions, KdfKind, KdfOptions, Secret, format};
 
 use crate::cli::{Failure, QuickstartArgs, human, print};
 use crate::compare::Comparison;
-use crate::device::{DeviceOptions, luks_table, open_image};
+use crate::device::{DeviceName, DeviceOptions, Files, luks_table};
 use crate::luks::{Passphrase, Unlocking};
 use crate::pipeline;
 
@@ -150,7 +150,7 @@ impl Volume {
     /// The volume, unlocked by its passphrase.
     fn open(&self, read_only: bool) -> Result<DeviceRef, Failure> {
         let options = DeviceOptions { read_only, ..DeviceOptions::default() };
-        Ok(open_image(&self.image.to_string_lossy(), &options, &self.unlocking)?)
+        Ok(Files::new(&options).open_device(&DeviceName::luks(&self.image), Some(&self.unlocking))?)
     }
 
     /// The image, from where its data begin.
@@ -260,7 +260,7 @@ fn check_reopened(volume: &Volume) -> Result<(), Failure> {
 
 /// Both ways to encrypt the volume, over its first bytes.
 fn compare(volume: &Volume) -> Result<Comparison, Failure> {
-    let table = luks_table(&volume.image.to_string_lossy(), &volume.unlocking)?;
+    let table = luks_table(&volume.image, &volume.unlocking)?;
     let TargetSpec::Crypt(spec) = &table.rows[0].target else {
         return Err(Failure::work("the quickstart's table has no crypt row"));
     };

@@ -1,19 +1,19 @@
 //! `udm read`: plaintext out, without serving.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
 
+use udm_backend::locate::path_of;
 use udm_block::blocking::Blocking;
 
-use crate::cli::{Failure, ReadArgs};
+use crate::cli::{Failure, Given, ReadArgs};
 use crate::input::FileId;
 use crate::output::{self, Existing, Output};
 
 /// How much is read at once, in bytes.
 const CHUNK: u64 = 4 << 20;
 
-pub(crate) fn run(args: &ReadArgs) -> Result<(), Failure> {
-    let (device, names) = args.device.open(true)?;
+pub(crate) fn run(args: &ReadArgs, given: &Given) -> Result<(), Failure> {
+    let (device, names) = args.device.open(true, given)?;
     let device = Blocking::new(device).map_err(Failure::work)?;
     let size = device.device().geometry().stored().0;
     let length = args.length.unwrap_or_else(|| size.saturating_sub(args.offset));
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &ReadArgs) -> Result<(), Failure> {
         return out.flush().map_err(|error| Failure::stdout(&error));
     };
     // What was encrypted is not for everybody.
-    let read: Vec<_> = names.iter().filter_map(|name| FileId::of(Path::new(name))).collect();
+    let read: Vec<_> = names.iter().filter_map(|name| FileId::of(&path_of(name))).collect();
     let mut file = Output::create(path, 0o600, Existing::forced(args.force), &read)?;
     let failed = |error| Failure::work(format!("{}: {error}", path.display()));
     copy(&device, args.offset, length, &mut file, &failed)?;

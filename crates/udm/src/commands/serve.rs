@@ -2,6 +2,7 @@
 
 mod ending;
 
+use std::ffi::OsStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,9 +15,10 @@ use udm_dm::table::Table;
 use udm_export::nbd::address::Address;
 use udm_export::nbd::server::{Attendant, Export, LIMIT_OF_CONNECTIONS, MAX_CONNECTIONS, Server};
 
-use crate::cli::{Failure, NamedInput, ServeArgs, human, print, read_table};
+use crate::cli::{Failure, Given, NamedInput, ServeArgs, human, print, read_table};
 use crate::control::Control;
-use crate::device::{Files, luks_table};
+use crate::device::name::split_name;
+use crate::device::{DeviceName, Files, Place, Takes};
 use crate::input::Input;
 use crate::locked::{self, Counters, Locked};
 use crate::log;
@@ -33,13 +35,14 @@ struct Named {
     managed: Option<Arc<ManagedDevice>>,
 }
 
-pub(crate) fn run(args: &ServeArgs, json: bool) -> Result<(), Failure> {
+pub(crate) fn run(args: &ServeArgs, given: &Given, json: bool) -> Result<(), Failure> {
     let most = max_connections(args)?;
+    let wanted = wanted(args, given)?;
     let options = args.open.options(args.read_only);
     let Some(mode) = args.locked else {
         log::start_thread().map_err(Failure::work)?;
         let files = Files::new(&options);
-        let devices = open_all(args, &files)?;
+        let devices = open_all(wanted, args, &files)?;
         let server = Server::bind(&args.nbd, exports(args, &devices), most);
         let server = server.map_err(Failure::work)?;
         let control = args.control.as_ref().map(|path| control(path, &devices, files)).transpose()?;
@@ -50,7 +53,7 @@ pub(crate) fn run(args: &ServeArgs, json: bool) -> Result<(), Failure> {
     let mut locked = Locked::begin(mode);
     log::start_thread().map_err(Failure::work)?;
     let files = locked.files(Files::new(&options));
-    let devices = open_all(args, &files)?;
+    let devices = open_all(wanted, args, &files)?;
     locked.look(&files, &args.nbd);
     let exports = exports(args, &devices);
     let counters = locked.counters();
@@ -114,14 +117,66 @@ fn serve(
     ended.and(flushed)
 }
 
-/// How LUKS images are unlocked: with one passphrase from a file for all of them, as stdin can be read once.
-fn unlocking(args: &ServeArgs) -> Result<Unlocking, Failure> {
+/// What is to be served, and under which name.
+enum Wanted {
+    Device(Option<String>, DeviceName),
+    Table(String, Table),
+}
+
+/// What was named, none of which is opened yet. An option that has no meaning for any of it is refused.
+fn wanted(args: &ServeArgs, given: &Given) -> Result<Vec<Wanted>, Failure> {
+    let split = |word: &OsStr| split_name(word).map_err(Failure::request);
+    let mut all = Vec::new();
+    for word in &args.devices {
+        let (name, device) = split(word)?;
+        all.push(Wanted::Device(name, DeviceName::parse(&device).map_err(Failure::request)?));
+    }
+    for text in &args.table {
+        let (name, table) = match text.split_once('=') {
+            Some((name, table)) if !name.is_empty() && !name.contains(['/', ' ', ':']) => (Some(name), table),
+            _ => (None, text.as_str()),
+        };
+        all.push(Wanted::Table(name.unwrap_or("volume").to_owned(), Table::parse(table)?));
+    }
+    for NamedInput { name, input } in &args.table_file {
+        let text = read_table(input)?;
+        let name = name.clone().or_else(|| stem(input)).unwrap_or_else(|| "volume".into());
+        all.push(Wanted::Table(name, Table::parse(&text)?));
+    }
+    if all.is_empty() {
+        return Err(Failure::request(
+            "no device was given: name a LUKS volume, or raw:PATH, or use --table-file FILE",
+        ));
+    }
+    let takes = all.iter().fold(Takes::default(), |takes, wanted| match wanted {
+        Wanted::Device(_, device) => takes.or(device.takes()),
+        Wanted::Table(_, table) => takes.or(Takes::of_table(table)),
+    });
+    let named = match &all[..] {
+        [Wanted::Device(_, device)] => device.to_string(),
+        [Wanted::Table(..)] => "what the table names".into(),
+        _ => "what is served here".into(),
+    };
+    given.check(&named, takes)?;
+    let volumes = all.iter().filter(|wanted| matches!(wanted, Wanted::Device(_, DeviceName::Luks(_))));
+    if args.unlock.header.is_some() && volumes.count() > 1 {
+        return Err(Failure::request(
+            "--header is of one LUKS volume, and several are named: serve each by a server of its own",
+        ));
+    }
+    Ok(all)
+}
+
+/// How LUKS volumes are unlocked: with one passphrase from a file for all of them, as stdin can be read once.
+fn unlocking(args: &ServeArgs, wanted: &[Wanted]) -> Result<Unlocking, Failure> {
     let unlocking = args.unlock.unlocking();
-    let mut images =
-        args.devices.iter().map(|given| split_name(given).1).filter(|name| !name.starts_with("raw:"));
-    let passphrase = match (images.next(), unlocking.passphrase) {
-        (Some(image), from @ Passphrase::File { .. }) => {
-            from.once(Path::new(image)).map_err(Failure::request)?
+    let mut volumes = wanted.iter().filter_map(|wanted| match wanted {
+        Wanted::Device(_, DeviceName::Luks(place)) => Some(place),
+        _ => None,
+    });
+    let passphrase = match (volumes.next(), unlocking.passphrase) {
+        (Some(place), from @ Passphrase::File { .. }) => {
+            from.once(Path::new(&place.to_string())).map_err(Failure::request)?
         }
         (_, other) => other,
     };
@@ -129,33 +184,24 @@ fn unlocking(args: &ServeArgs) -> Result<Unlocking, Failure> {
 }
 
 /// Opens what was named, with a name for each.
-fn open_all(args: &ServeArgs, files: &Files) -> Result<Vec<Named>, Failure> {
-    let mut all = Vec::new();
+fn open_all(wanted: Vec<Wanted>, args: &ServeArgs, files: &Files) -> Result<Vec<Named>, Failure> {
     // Dropped when all are open: a server keeps no passphrase.
-    let unlocking = unlocking(args)?;
-    for given in &args.devices {
-        let (name, device) = split_name(given);
-        let path = device.strip_prefix("raw:").unwrap_or(device);
-        let name = name.unwrap_or_else(|| file_name(path));
-        all.push(if device.starts_with("raw:") {
-            Named { name, device: files.open_image(device, &unlocking)?, managed: None }
-        } else {
-            open_table(name, luks_table(device, &unlocking)?, args, files)?
-        });
-    }
-    for given in &args.table {
-        let (name, table) = split_name(given);
-        all.push(open_table(name.unwrap_or_else(|| "volume".into()), Table::parse(table)?, args, files)?);
-    }
-    for NamedInput { name, input } in &args.table_file {
-        let text = read_table(input)?;
-        let name = name.clone().or_else(|| stem(input)).unwrap_or_else(|| "volume".into());
-        all.push(open_table(name, Table::parse(&text)?, args, files)?);
-    }
-    if all.is_empty() {
-        return Err(Failure::request("no device was given: use --table-file FILE, or raw:PATH"));
-    }
-    Ok(all)
+    let unlocking = unlocking(args, &wanted)?;
+    let open = |wanted| match wanted {
+        Wanted::Table(name, table) => open_table(name, table, args, files),
+        Wanted::Device(name, device) => {
+            let name = name.or_else(|| device.place().short_name()).unwrap_or_else(|| "volume".into());
+            match &device {
+                DeviceName::Raw(_) => {
+                    Ok(Named { name, device: files.open_device(&device, None)?, managed: None })
+                }
+                DeviceName::Luks(place) => {
+                    open_table(name, files.luks_table(place, &unlocking)?, args, files)
+                }
+            }
+        }
+    };
+    wanted.into_iter().map(open).collect()
 }
 
 /// The device of a table.
@@ -167,26 +213,11 @@ fn open_table(name: String, table: Table, args: &ServeArgs, files: &Files) -> Re
     Ok(Named { name, device: Arc::clone(&managed) as DeviceRef, managed: Some(managed) })
 }
 
-/// `NAME=REST`, where NAME could not be the beginning of a path or a table.
-fn split_name(given: &str) -> (Option<String>, &str) {
-    match given.split_once('=') {
-        Some((name, rest)) if !name.is_empty() && !name.contains(['/', ' ', ':']) => {
-            (Some(name.into()), rest)
-        }
-        _ => (None, given),
-    }
-}
-
 /// The name of a table's file up to its first point.
 fn stem(input: &Input) -> Option<String> {
     let Input::Path(path) = input else { return None };
-    let name = path.file_name()?.to_string_lossy();
+    let name = Place::Path(path.clone()).short_name()?;
     name.split('.').next().filter(|stem| !stem.is_empty()).map(str::to_owned)
-}
-
-fn file_name(path: &str) -> String {
-    let path = std::path::Path::new(path);
-    path.file_name().map_or_else(|| "volume".into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// Tells where each export is, one URI a line: clients may connect from now on. Whether anybody reads that is nothing to

@@ -5,13 +5,15 @@ use udm_dm::load::explain;
 use udm_dm::table::{ShowKeys, Table};
 use udm_dm::targets::crypt::{CipherChoice, Decision};
 
-use crate::cli::{Failure, TableCheckArgs, TableCommand, TableCommandArgs, TableShowArgs, human, print};
-use crate::device::{DeviceOptions, open_table};
+use crate::cli::{
+    Failure, Given, TableCheckArgs, TableCommand, TableCommandArgs, TableShowArgs, human, print,
+};
+use crate::device::{DeviceOptions, Takes, open_table};
 
-pub(crate) fn run(args: &TableCommandArgs, json: bool) -> Result<(), Failure> {
+pub(crate) fn run(args: &TableCommandArgs, given: &Given, json: bool) -> Result<(), Failure> {
     match &args.command {
         TableCommand::Check(args) => check(args, json),
-        TableCommand::Show(args) => show(args, json),
+        TableCommand::Show(args) => show(args, given, json),
     }
 }
 
@@ -29,8 +31,9 @@ fn check(args: &TableCheckArgs, json: bool) -> Result<(), Failure> {
     print(&format!("the table is right: {rows} {plural}, {sectors} sectors ({})", human(sectors * 512)))
 }
 
-fn show(args: &TableShowArgs, json: bool) -> Result<(), Failure> {
+fn show(args: &TableShowArgs, given: &Given, json: bool) -> Result<(), Failure> {
     let table = Table::parse(&args.table.required()?)?;
+    given.check("what the table names", Takes::of_table(&table))?;
     let keys = if args.showkeys { ShowKeys::Shown } else { ShowKeys::Hidden };
     let cipher = CipherChoice { driver: args.driver.clone(), ..CipherChoice::default() };
     let decided = if args.explain { explain(&table, &cipher)? } else { vec![Vec::new(); table.rows.len()] };

@@ -7,22 +7,24 @@ use udm_dm::table::{Row, TargetSpec};
 use udm_dm::targets::crypt::CipherChoice;
 use udm_dm::targets::crypt::params::CryptSpec;
 
-use crate::cli::{Failure, VerifyArgs, human, is_plain, print};
+use crate::cli::{Failure, Given, Named, VerifyArgs, human, print};
 use crate::compare::{Comparison, Outcome};
-use crate::device::Files;
+use crate::device::{DeviceName, Files};
 
 /// How much is compared at once, in bytes: what stays in a core's second-level cache.
 const CHUNK: u64 = 128 << 10;
 
-pub(crate) fn run(args: &VerifyArgs, json: bool) -> Result<(), Failure> {
-    let nothing = "there is nothing to verify: an image with a LUKS header is needed, or a table with a crypt row \
-                   (--table-file FILE)";
-    if args.device.device.as_ref().is_some_and(|name| is_plain(name)) {
-        return Err(Failure::request(nothing));
-    }
+pub(crate) fn run(args: &VerifyArgs, given: &Given, json: bool) -> Result<(), Failure> {
+    let nothing = "there is nothing to verify: a LUKS volume is needed, or a table with a crypt row (--table-file FILE)";
     let options = args.device.open.options(true);
     let files = Files::new(&options);
-    let table = args.device.to_table()?;
+    let table = match args.device.named(given)? {
+        Named::Device(DeviceName::Raw(_)) => return Err(Failure::request(nothing)),
+        Named::Device(DeviceName::Luks(place)) => {
+            files.luks_table(&place, &args.device.unlock.unlocking())?
+        }
+        Named::Table(table) => table,
+    };
     // Checks everything that only the opened devices can tell, with its own messages.
     drop(files.load(&table)?);
     let mut left = args.length.unwrap_or(u64::MAX);

@@ -2,21 +2,21 @@
 
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::path::Path;
 
 use serde_json::json;
+use udm_backend::locate::path_of;
 use udm_block::blocking::Blocking;
 
-use crate::cli::{Failure, WriteArgs, print};
+use crate::cli::{Failure, Given, WriteArgs, print};
 use crate::input::FileId;
 
 /// How much is written at once, in bytes.
 const CHUNK: u64 = 4 << 20;
 
-pub(crate) fn run(args: &WriteArgs, json: bool) -> Result<(), Failure> {
-    let (device, names) = args.device.open(false)?;
+pub(crate) fn run(args: &WriteArgs, given: &Given, json: bool) -> Result<(), Failure> {
+    let (device, names) = args.device.open(false, given)?;
     let input = args.input.id();
-    if let Some(name) = names.iter().find(|name| input.is_some() && FileId::of(Path::new(name)) == input) {
+    if let Some(name) = names.iter().find(|name| input.is_some() && FileId::of(&path_of(name)) == input) {
         return Err(Failure::request(format!("{} is {name}, which would be written to", args.input)));
     }
     let device = Blocking::new(device).map_err(Failure::work)?;

@@ -18,7 +18,7 @@ use super::identity::Identity;
 use super::made::Made;
 use super::source::{Name, open_table};
 use super::volume::NewVolume;
-use crate::device::{DeviceError, DeviceOptions, Files, luks_table};
+use crate::device::{DeviceError, DeviceName, DeviceOptions, Files, Place};
 use crate::luks::{LuksError, Unlocking};
 
 /// How long a killed conversion may take to let go of its file.
@@ -53,14 +53,15 @@ impl Destination {
     pub(super) fn existing(name: &Name, how: &Opening<'_>) -> Result<Self, ConvertError> {
         let files = Files::new(how.options);
         let (device, value, is_encrypted) = match name {
-            Name::Raw(path) => {
-                let device = files.open_image(&format!("raw:{path}"), how.unlocking)?;
-                (device, json!({ "kind": "raw" }), false)
+            Name::Device(name @ DeviceName::Raw(place)) => {
+                let kind = if matches!(place, Place::Path(_)) { "raw" } else { "nbd" };
+                (files.open_device(name, None)?, json!({ "kind": kind }), false)
             }
-            Name::Nbd(uri) => (files.open_image(uri, how.unlocking)?, json!({ "kind": "nbd" }), false),
-            Name::Luks(path) => {
-                let table = luks_table(path, how.unlocking)?;
-                check_volume(how.asked, Path::new(path), how.unlocking, &table)?;
+            Name::Device(DeviceName::Luks(place)) => {
+                let table = files.luks_table(place, how.unlocking)?;
+                if let Place::Path(path) = place {
+                    check_volume(how.asked, path, how.unlocking, &table)?;
+                }
                 let (device, identity, _) = open_table(&files, &table, "luks")?;
                 (device, identity, true)
             }
@@ -100,12 +101,11 @@ impl Destination {
 
     /// Opens a file that was made by a conversion that was interrupted.
     pub(super) fn unfinished(made: &Made, name: &Name, how: &Opening<'_>) -> Result<Self, ConvertError> {
-        let part = made.part.to_string_lossy().into_owned();
-        if let Name::Luks(_) = name {
-            return Self::existing(&Name::Luks(part), how);
+        if let Name::Device(DeviceName::Luks(_)) = name {
+            return Self::existing(&Name::Device(DeviceName::luks(&made.part)), how);
         }
         let zeros = if how.sparse > 0 { Zeros::Leave(how.sparse) } else { Zeros::Write };
-        Ok(Self { zeros, ..Self::existing(&Name::Raw(part), how)? })
+        Ok(Self { zeros, ..Self::existing(&Name::Device(DeviceName::raw(&made.part)), how)? })
     }
 
     /// Makes a volume on a block device.

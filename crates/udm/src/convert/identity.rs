@@ -12,10 +12,12 @@ use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use udm_backend::locate::name_of;
 
 use super::error::ConvertError;
 use super::source::Name;
 use crate::compare::hex;
+use crate::device::{DeviceName, Place};
 
 /// Fields that may change for a good reason: the number of a file system at another boot, the time at which a file got
 /// other rights. Where they differ, nothing is certain.
@@ -39,9 +41,11 @@ impl Identity {
         is_source: bool,
     ) -> Result<Self, ConvertError> {
         let unsure = match name {
-            Name::Nbd(_) => Some("an NBD server does not say whether its export has changed"),
+            Name::Device(name) if name.path().is_none() => {
+                Some("an NBD server does not say whether its export has changed")
+            }
             Name::Table(_) => Some("a table does not say whether its devices have changed"),
-            Name::Raw(_) | Name::Luks(_) => None,
+            Name::Device(_) => None,
         };
         let Some(path) = path else { return Ok(Self { value, unsure }) };
         let found = fs::metadata(path).map_err(ConvertError::file(path, "cannot be looked at"))?;
@@ -110,9 +114,9 @@ fn difference(side: &str, field: &str, then: &Value, now: &Value) -> String {
 /// What a side is called, whatever is there.
 pub(super) fn name(name: &Name) -> String {
     match name {
-        Name::Raw(path) => format!("raw:{}", resolved(Path::new(path)).display()),
-        Name::Luks(path) => resolved(Path::new(path)).display().to_string(),
-        Name::Nbd(uri) => uri.clone(),
+        Name::Device(DeviceName::Raw(Place::Path(path))) => format!("raw:{}", name_of(&resolved(path))),
+        Name::Device(DeviceName::Luks(Place::Path(path))) => name_of(&resolved(path)),
+        Name::Device(name) => name.to_string(),
         Name::Table(text) => format!("the table {}", digest(text)),
     }
 }

@@ -10,6 +10,7 @@ use super::journal::{Journal, beside};
 use super::made::Made;
 use super::source::Name;
 use super::{Existing, Interrupted, Job};
+use crate::device::DeviceName;
 
 /// Behind the destination's name, the file that remembers how far a conversion is.
 const JOURNAL: &str = ".udm-convert";
@@ -78,10 +79,7 @@ impl Job {
     /// Whether the destination is to be made.
     pub(super) fn place(&self, found: Option<&Journal>) -> Result<Place, ConvertError> {
         let refuse = |why: &str, hint: &str| {
-            let name = match &self.destination {
-                Name::Raw(name) | Name::Luks(name) | Name::Nbd(name) => name,
-                Name::Table(_) => "a table",
-            };
+            let name = self.destination.describe();
             Err(ConvertError::Request(format!("{name} {why}; {hint}")))
         };
         let into = "--no-create writes into it";
@@ -124,7 +122,7 @@ impl Job {
 
     /// Whether the destination is a LUKS volume.
     pub(super) fn destination_is_luks(&self) -> bool {
-        matches!(self.destination, Name::Luks(_))
+        matches!(self.destination, Name::Device(DeviceName::Luks(_)))
     }
 
     /// Where a volume is made, if one is.

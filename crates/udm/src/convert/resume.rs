@@ -16,6 +16,7 @@ use super::place::Place;
 use super::source::{Name, Source};
 use super::{Job, Outcome, check_fits, progress};
 use crate::cli::human;
+use crate::device::DeviceName;
 
 /// Goes on with the conversion of `journal`.
 ///
@@ -104,8 +105,9 @@ fn finished(job: &Job, journal: Journal, made: &Made, source: &Source) -> Result
     }
     let mut sha256 = None;
     if job.verify || reason.is_some() {
-        let path = made.path.to_string_lossy().into_owned();
-        let name = if job.destination_is_luks() { Name::Luks(path) } else { Name::Raw(path) };
+        let is_luks = job.destination_is_luks();
+        let name = if is_luks { DeviceName::luks(&made.path) } else { DeviceName::raw(&made.path) };
+        let name = Name::Device(name);
         let destination = Destination::existing(&name, &job.opening())?;
         let stops = progress::stop_flag()?;
         let reason = reason.unwrap_or_else(|| "--verify".into());

@@ -10,18 +10,14 @@ use zeroize::Zeroizing;
 
 use super::error::ConvertError;
 use super::identity::{self, Identity};
-use crate::device::{DeviceError, DeviceOptions, Files, is_nbd, luks_table};
+use crate::device::{DeviceError, DeviceName, DeviceOptions, Files, Place};
 use crate::luks::Unlocking;
 
 /// What names a device.
 #[derive(Clone, Debug)]
 pub(crate) enum Name {
-    /// The bytes of a file or block device.
-    Raw(String),
-    /// A LUKS image.
-    Luks(String),
-    /// An export of an NBD server.
-    Nbd(String),
+    /// A device by its name.
+    Device(DeviceName),
     /// A table's text.
     Table(Zeroizing<String>),
 }
@@ -38,20 +34,19 @@ pub(super) struct Source {
 }
 
 impl Name {
-    /// The device that `word` of a command line is.
-    pub(crate) fn of(word: &str) -> Self {
-        match word.strip_prefix("raw:") {
-            Some(path) => Self::Raw(path.into()),
-            None if is_nbd(word) => Self::Nbd(word.into()),
-            None => Self::Luks(word.into()),
-        }
-    }
-
     /// The file or block device that it is about, where it is about one.
     pub(super) fn path(&self) -> Option<&Path> {
         match self {
-            Self::Raw(path) | Self::Luks(path) => Some(Path::new(path)),
-            Self::Nbd(_) | Self::Table(_) => None,
+            Self::Device(name) => name.path(),
+            Self::Table(_) => None,
+        }
+    }
+
+    /// What it is called in a message.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Device(name) => name.place().to_string(),
+            Self::Table(_) => "a table".into(),
         }
     }
 }
@@ -68,21 +63,25 @@ impl Source {
     ) -> Result<Self, ConvertError> {
         let files = Files::new(&DeviceOptions { read_only: true, ..options.clone() });
         let (device, identity, holes) = match name {
-            Name::Raw(path) => {
-                let device = files.open_image(&format!("raw:{path}"), unlocking)?;
+            Name::Device(name @ DeviceName::Raw(Place::Path(path))) => {
+                let device = files.open_device(name, None)?;
                 let holes = fs::metadata(path).is_ok_and(|found| found.is_file());
                 let holes = if holes { File::open(path).ok() } else { None };
                 (device, json!({ "kind": "raw" }), holes)
             }
-            Name::Nbd(uri) => (files.open_image(uri, unlocking)?, json!({ "kind": "nbd" }), None),
-            Name::Luks(path) => open_table(&files, &luks_table(path, unlocking)?, "luks")?,
+            Name::Device(name @ DeviceName::Raw(_)) => {
+                (files.open_device(name, None)?, json!({ "kind": "nbd" }), None)
+            }
+            Name::Device(DeviceName::Luks(place)) => {
+                open_table(&files, &files.luks_table(place, unlocking)?, "luks")?
+            }
             Name::Table(text) => {
                 open_table(&files, &Table::parse(text).map_err(DeviceError::from)?, "table")?
             }
         };
         let mut identity = Identity::new(identity, name, name.path(), true)?;
         identity.value["size"] = json!(device.geometry().stored().0);
-        Ok(Self { device, identity, holes, is_secret: !matches!(name, Name::Raw(_) | Name::Nbd(_)) })
+        Ok(Self { device, identity, holes, is_secret: !matches!(name, Name::Device(DeviceName::Raw(_))) })
     }
 
     /// Its size in bytes.

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use udm_backend::locate::name_of;
 use udm_dm::table::Table;
 use udm_luks::format::header_size;
 use udm_luks::{FormatOptions, Locked, ReadAt, Secret, Storage, Unlocked, format};
@@ -92,5 +93,5 @@ impl NewVolume {
 fn table(path: &Path, unlocked: &Unlocked, size: u64) -> Result<Table, LuksError> {
     let failed = |error| LuksError::Luks { path: path.into(), error };
     let size = unlocked.size(size).map_err(failed)?;
-    udm_block::stack::wiped(|| Unlocking::default().row(path, unlocked, size))
+    udm_block::stack::wiped(|| Unlocking::default().row(name_of(path), path, unlocked, size))
 }

@@ -1,12 +1,22 @@
-//! From what a person names to a device: a table, a LUKS image, or a raw file.
+//! From what a person names to a device: a table, a LUKS volume, or bytes as they are.
+//!
+//! * [`name`]: what a word names, and which options have a meaning for it.
+//! * `content`: what a device without a LUKS header holds instead.
+
+mod content;
+mod medium;
+pub mod name;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::luks::{LuksError, Unlocking};
-use udm_backend::locate::{self, Named};
+use medium::Medium;
+pub use name::{DeviceName, NameError, Place, Takes};
+use udm_backend::locate::{self, Named, Scheme};
 use udm_backend::{Cache, EngineChoice, FileOptions, OpenError};
 use udm_block::DeviceRef;
 use udm_block::memory::{Heap, Source};
@@ -65,9 +75,15 @@ pub enum DeviceError {
         /// How many sectors its whole blocks have.
         sectors: u64,
     },
-    /// A file that says nothing about itself.
-    #[error("{0} has no LUKS header: name it raw:{0} to take its bytes as they are, or use --table-file")]
+    /// A word that names no device.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A device without a LUKS header: what it is instead, and what would do.
+    #[error("{0}")]
     NoHeader(String),
+    /// Bytes that were to be unlocked.
+    #[error("{0} names bytes as they are, and there is nothing to unlock in them")]
+    NothingToUnlock(String),
 }
 
 impl DeviceError {
@@ -105,7 +121,8 @@ pub struct Files {
     options: DeviceOptions,
     source: Source,
     reserves: Reserves,
-    opened: RefCell<HashMap<String, DeviceRef>>,
+    /// By what is the same for all names of one thing.
+    opened: RefCell<HashMap<String, (String, DeviceRef)>>,
     cached: RefCell<Vec<String>>,
 }
 
@@ -157,34 +174,74 @@ impl Files {
         Ok(ManagedDevice::create(name, table, self, options)?)
     }
 
-    /// The device that `name` is: see [`open_image`].
+    /// The device that `name` is, unlocked as `unlocking` says where it is a LUKS volume.
     ///
     /// # Errors
-    /// Those of [`open_image`].
-    pub fn open_image(&self, name: &str, unlocking: &Unlocking) -> Result<DeviceRef, DeviceError> {
-        match name.strip_prefix("raw:") {
-            Some(path) => {
-                let device = self.open(path, 512)?;
-                let geometry = device.geometry();
-                let is_file = std::fs::metadata(path).is_ok_and(|found| found.is_file());
-                if geometry.padding > 0 && !is_file {
-                    return Err(DeviceError::PartialBlock {
-                        path: path.into(),
-                        bytes: geometry.stored().0,
-                        block: geometry.logical_block,
-                        sectors: geometry.stored_blocks().0,
-                    });
-                }
-                Ok(device)
+    /// When it cannot be opened or unlocked, or when there is nothing to unlock and it is said how.
+    pub fn open_device(
+        &self,
+        name: &DeviceName,
+        unlocking: Option<&Unlocking>,
+    ) -> Result<DeviceRef, DeviceError> {
+        match (name, unlocking) {
+            (DeviceName::Raw(place), None) => self.open_raw(place),
+            (DeviceName::Raw(_), Some(_)) => Err(DeviceError::NothingToUnlock(name.to_string())),
+            (DeviceName::Luks(place), how) => {
+                let asks = Unlocking::default();
+                self.load(&self.luks_table(place, how.unwrap_or(&asks))?)
             }
-            None if is_nbd(name) => Ok(self.open(name, 512)?),
-            None => self.load(&luks_table(name, unlocking)?),
+        }
+    }
+
+    /// The bytes at `place`, all of them.
+    fn open_raw(&self, place: &Place) -> Result<DeviceRef, DeviceError> {
+        let device = self.look_up(&place.in_table(), 512)?;
+        let geometry = device.geometry();
+        if let Place::Path(path) = place
+            && geometry.padding > 0
+            && !std::fs::metadata(path).is_ok_and(|found| found.is_file())
+        {
+            return Err(DeviceError::PartialBlock {
+                path: place.in_table(),
+                bytes: geometry.stored().0,
+                block: geometry.logical_block,
+                sectors: geometry.stored_blocks().0,
+            });
+        }
+        Ok(device)
+    }
+
+    /// The table of the LUKS volume at `place`, which holds its volume key. Nothing is unlocked where there is none.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be unlocked.
+    pub fn luks_table(&self, place: &Place, unlocking: &Unlocking) -> Result<Table, DeviceError> {
+        let medium = match place {
+            Place::Path(path) => Medium::file(path).map_err(|error| self.refusal(path, error))?,
+            // Connected to once: a server may take one client alone, and end after it.
+            Place::Nbd(_) | Place::Memory(_) => Medium::device(self.look_up(&place.in_table(), 512)?)
+                .map_err(|why| OpenError::Name { name: place.to_string(), why })?,
+        };
+        unlocking.table(place, &medium).map_err(|error| match error {
+            error if error.is_no_header() && unlocking.header.is_none() => {
+                DeviceError::NoHeader(content::explain(place, &medium))
+            }
+            error => error.into(),
+        })
+    }
+
+    /// A file that is not there, or may not be read, says so in the words of the back end.
+    fn refusal(&self, path: &Path, error: LuksError) -> DeviceError {
+        let options = DeviceOptions { read_only: true, ..self.options.clone() };
+        match udm_backend::file::open(path, &options.file_options(512)) {
+            Err(open) => open.into(),
+            Ok(_) => error.into(),
         }
     }
 
     /// The names of all that was opened.
     pub fn names(&self) -> Vec<String> {
-        self.opened.borrow().keys().cloned().collect()
+        self.opened.borrow().values().map(|(name, _)| name.clone()).collect()
     }
 
     /// The files whose bytes go through the page cache, with the reason, for people.
@@ -192,27 +249,39 @@ impl Files {
         self.cached.borrow().clone()
     }
 
-    fn open(&self, name: &str, block_size: u32) -> Result<DeviceRef, OpenError> {
-        if is_nbd(name) {
-            let device = attach(name, block_size, self.options.read_only)?;
-            self.opened.borrow_mut().insert(name.to_owned(), DeviceRef::clone(&device));
+    /// The device of this name in a table, which is opened once: a file of several names, too.
+    fn look_up(&self, name: &str, block_size: u32) -> Result<DeviceRef, OpenError> {
+        // Two tables with scratch memory of one size do not mean the same memory.
+        let is_own = matches!(Scheme::of(name), Some((Scheme::Ram | Scheme::Null, _)));
+        let key = identity(name);
+        let known = self.opened.borrow().get(&key).filter(|_| !is_own).map(|(_, device)| device.clone());
+        if let Some(device) = known {
             return Ok(device);
         }
-        let named = locate::open(name, &self.options.file_options(block_size))?;
-        if let Named::File(file) = &named
-            && !file.is_direct()
-        {
-            self.cached.borrow_mut().push(file.describe());
-        }
-        let device = DeviceRef::from(named);
-        self.opened.borrow_mut().insert(name.to_owned(), DeviceRef::clone(&device));
+        let device = if matches!(Scheme::of(name), Some((Scheme::Nbd, _))) {
+            attach(name, block_size, self.options.read_only)?
+        } else {
+            let named = locate::open(name, &self.options.file_options(block_size))?;
+            if let Named::File(file) = &named
+                && !file.is_direct()
+            {
+                self.cached.borrow_mut().push(file.describe());
+            }
+            DeviceRef::from(named)
+        };
+        self.opened.borrow_mut().insert(key, (name.to_owned(), DeviceRef::clone(&device)));
         Ok(device)
     }
 }
 
-/// Whether `name` is of an export of an NBD server: its bytes are taken as they are.
-pub fn is_nbd(name: &str) -> bool {
-    ["nbd://", "nbd+unix://", "nbds://", "nbds+unix://"].iter().any(|scheme| name.starts_with(scheme))
+/// What is the same for all names of one file; of anything else, its name.
+fn identity(name: &str) -> String {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    match std::fs::metadata(locate::path_of(name)) {
+        Ok(found) if found.file_type().is_block_device() => format!("device {}", found.rdev()),
+        Ok(found) => format!("file {} {}", found.dev(), found.ino()),
+        Err(_) => name.to_owned(),
+    }
 }
 
 /// Attaches to an export of an NBD server.
@@ -225,10 +294,7 @@ fn attach(name: &str, block_size: u32, read_only: bool) -> Result<DeviceRef, Ope
 
 impl Lookup for Files {
     fn device(&self, name: &str, block_size: u32) -> Result<DeviceRef, String> {
-        // Two tables with scratch memory of one size do not mean the same memory.
-        let is_own = name.starts_with("ram:") || name.starts_with("null:");
-        let known = self.opened.borrow().get(name).filter(|_| !is_own).cloned();
-        known.map_or_else(|| self.open(name, block_size).map_err(|error| error.to_string()), Ok)
+        self.look_up(name, block_size).map_err(|error| error.to_string())
     }
 }
 
@@ -260,31 +326,23 @@ pub fn open_table(text: &str, options: &DeviceOptions) -> Result<DeviceRef, Devi
     Files::new(options).open_table(text)
 }
 
-/// The device that `name` is: `raw:PATH` for the bytes of a file or block device, an NBD URI for those of an export, else an image with a LUKS header, which
-/// is unlocked as `unlocking` says.
+/// The device that `name` is: `raw:PATH` or `raw:URI` for the bytes of a file, block device or export of an NBD server;
+/// `ram:SIZE` for memory; else a LUKS volume in a file, block device or export, which is unlocked as `unlocking` says.
 ///
 /// # Errors
 /// When it cannot be opened, or is not of a kind that udm reads.
 pub fn open_image(
-    name: &str,
+    name: impl AsRef<OsStr>,
     options: &DeviceOptions,
-    unlocking: &Unlocking,
+    unlocking: Option<&Unlocking>,
 ) -> Result<DeviceRef, DeviceError> {
-    Files::new(options).open_image(name, unlocking)
+    Files::new(options).open_device(&DeviceName::parse(name.as_ref())?, unlocking)
 }
 
-/// The table of the LUKS image `name`, which holds its volume key.
+/// The table of the LUKS image at `path`, which holds its volume key.
 ///
 /// # Errors
 /// When it is none, or cannot be unlocked.
-pub fn luks_table(name: &str, unlocking: &Unlocking) -> Result<Table, DeviceError> {
-    unlocking.table(Path::new(name)).map_err(|error| {
-        // A file that is not there, or may not be read, says so in the words of the back end.
-        let options = FileOptions { read_only: true, ..FileOptions::default() };
-        match (&error, locate::open(name, &options)) {
-            (LuksError::File { path, .. }, Err(open)) if path == Path::new(name) => open.into(),
-            _ if error.is_no_header() && unlocking.header.is_none() => DeviceError::NoHeader(name.into()),
-            _ => error.into(),
-        }
-    })
+pub fn luks_table(path: &Path, unlocking: &Unlocking) -> Result<Table, DeviceError> {
+    Files::new(&DeviceOptions::default()).luks_table(&Place::Path(path.into()), unlocking)
 }

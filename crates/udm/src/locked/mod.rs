@@ -21,6 +21,7 @@ use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
+use udm_backend::locate::path_of;
 use udm_block::memory::{Heap, Source};
 use udm_block::sealed::Sealed;
 use udm_dm::targets::Reserves;
@@ -99,7 +100,7 @@ impl Locked {
         }
         for name in files.names() {
             let is_sparse = |data: std::fs::Metadata| data.is_file() && data.blocks() * 512 < data.len();
-            if std::fs::metadata(&name).is_ok_and(is_sparse) {
+            if std::fs::metadata(path_of(&name)).is_ok_and(is_sparse) {
                 self.lacks.push(Lack {
                     what: format!("{name} has holes: the file system needs memory to fill them"),
                     remedy: format!("fallocate it (fallocate -l SIZE {name}), or use a block device"),

@@ -12,6 +12,8 @@ use udm_dm::targets::crypt::params::{CryptOptions, CryptSpec, KeyBytes};
 use udm_luks::{Place, ReadAt, UnlockOptions, Unlocked, Volume};
 use zeroize::Zeroizing;
 
+use crate::device;
+
 pub use passphrase::{Passphrase, PassphraseError};
 
 /// How LUKS images are unlocked.
@@ -31,7 +33,7 @@ pub struct Unlocking {
 #[derive(Debug, thiserror::Error)]
 pub enum LuksError {
     /// The image or its header cannot be opened.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), hint(path))]
     File {
         /// Which.
         path: PathBuf,
@@ -63,6 +65,19 @@ pub enum LuksError {
         /// What is wrong.
         fault: Fault,
     },
+}
+
+/// What would do where a name that is no path was given for one.
+fn hint(path: &Path) -> &'static str {
+    match path.to_str() {
+        Some(name) if name.starts_with("raw:") => {
+            "; a LUKS header is in a file or block device: leave out raw:"
+        }
+        Some(name) if name.contains("://") => {
+            "; a file or block device is needed here: nbdfuse shows the export of an NBD server as a file"
+        }
+        _ => "",
+    }
 }
 
 impl LuksError {
@@ -99,29 +114,46 @@ impl Unlocking {
         Ok(volume)
     }
 
-    /// The table of `image`, which holds its volume key.
+    /// The table of the volume whose bytes at `place` are read from `data`. It holds the volume key.
     ///
     /// # Errors
     /// When it cannot be unlocked.
-    pub fn table(&self, image: &Path) -> Result<Table, LuksError> {
-        // Whether the image is there is told before anybody is asked for a passphrase.
-        let data = open(image)?;
-        let size = data.size().map_err(|source| LuksError::File { path: image.into(), source })?;
-        let volume = self.volume(image)?;
-        let failed =
-            |error| LuksError::Luks { path: self.header.clone().unwrap_or_else(|| image.into()), error };
-        volume.check_unlock(&self.options).map_err(&failed)?;
-        let passphrase = self.passphrase.get(image)?;
-        let unlocked = volume.unlock(&passphrase, &self.options).map_err(failed)?;
-        drop(passphrase);
-        tracing::info!("{}: key slot {} unlocked", image.display(), unlocked.key_slot);
+    pub(crate) fn table(&self, place: &device::Place, data: &dyn ReadAt) -> Result<Table, LuksError> {
+        let name = PathBuf::from(place.to_string());
+        let size = data.size().map_err(|source| LuksError::File { path: name.clone(), source })?;
+        let path = self.header.clone().unwrap_or_else(|| name.clone());
+        let failed = |error| LuksError::Luks { path: path.clone(), error };
+        let unlocked = match &self.header {
+            Some(_) => self.unlock(&self.volume(&name)?, &name, &path),
+            None => self.unlock(&Volume::open(data, Place::Attached).map_err(failed)?, &name, &path),
+        }?;
         // Too short is the image, wherever the header is.
-        let size = unlocked.size(size).map_err(|error| LuksError::Luks { path: image.into(), error })?;
-        stack::wiped(|| self.row(image, &unlocked, size))
+        let size = unlocked.size(size).map_err(|error| LuksError::Luks { path: name.clone(), error })?;
+        stack::wiped(|| self.row(place.in_table(), &name, &unlocked, size))
     }
 
-    /// The one row of a table of `size` bytes.
-    pub(crate) fn row(&self, image: &Path, unlocked: &Unlocked, size: u64) -> Result<Table, LuksError> {
+    /// Unlocks the volume of the image of this `name`, whose header is at `path`.
+    fn unlock(&self, volume: &Volume<impl ReadAt>, name: &Path, path: &Path) -> Result<Unlocked, LuksError> {
+        if let (None, Some(notice)) = (&self.header, volume.notice()) {
+            tracing::warn!("{}: {notice}", path.display());
+        }
+        let failed = |error| LuksError::Luks { path: path.into(), error };
+        // What is refused whatever the passphrase is, is refused before anybody is asked for one.
+        volume.check_unlock(&self.options).map_err(failed)?;
+        let passphrase = self.passphrase.get(name)?;
+        let unlocked = volume.unlock(&passphrase, &self.options).map_err(failed)?;
+        tracing::info!("{}: key slot {} unlocked", name.display(), unlocked.key_slot);
+        Ok(unlocked)
+    }
+
+    /// The one row of a table of `size` bytes, over the `device` that a table names so.
+    pub(crate) fn row(
+        &self,
+        device: String,
+        image: &Path,
+        unlocked: &Unlocked,
+        size: u64,
+    ) -> Result<Table, LuksError> {
         let (segment, flags) = (&unlocked.segment, unlocked.flags);
         let options = CryptOptions {
             allow_discards: flags.allow_discards || self.allow_discards,
@@ -132,7 +164,7 @@ impl Unlocking {
             sector_size: segment.sector_size as usize,
             ..CryptOptions::default()
         };
-        let device = (image.to_string_lossy().into_owned(), Sector(segment.offset / 512));
+        let device = (device, Sector(segment.offset / 512));
         let key = KeyBytes::new(Zeroizing::new(unlocked.key.to_vec()));
         let failed = |fault| LuksError::Cipher { path: image.into(), fault };
         let spec =

@@ -14,8 +14,10 @@ mod tests;
 
 pub use uri::{NbdUri, UriError};
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::net::Ipv6Addr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -142,6 +144,20 @@ impl Address {
             return Err(AddressError::PathTooLong { found: found() });
         }
         Ok(Self::Unix(path))
+    }
+
+    /// The same as from a text, where a path may have bytes that are not UTF-8.
+    ///
+    /// # Errors
+    /// Those of a text.
+    pub fn from_os(word: &OsStr) -> Result<Self, AddressError> {
+        let bytes = word.as_bytes();
+        match (word.to_str(), bytes.strip_prefix(b"unix:")) {
+            (Some(text), _) => text.parse(),
+            (None, Some(path)) => Self::unix(OsStr::from_bytes(path)),
+            (None, None) if bytes.contains(&b'/') => Self::unix(word),
+            (None, None) => Err(AddressError::Ambiguous { found: word.to_string_lossy().into_owned() }),
+        }
     }
 
     /// Reads `HOST:PORT` and what may be left out of it. `found` is the whole text, for the message.

@@ -69,6 +69,11 @@ impl Manner {
 }
 
 fn test_passphrase(args: &LuksTestArgs, json: bool) -> Result<(), Failure> {
+    if args.unlock.allow_discards {
+        return Err(Failure::request(
+            "--allow-discards is for a volume that is opened, and this opens none; leave the option out",
+        ));
+    }
     let unlocking = args.unlock.unlocking();
     let volume = unlocking.volume(&args.image).map_err(DeviceError::from)?;
     volume.check_test_passphrase(&unlocking.options).map_err(failed(&args.image))?;
