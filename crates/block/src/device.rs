@@ -51,7 +51,7 @@ pub struct Geometry {
     /// It takes [`crate::Op::Discard`].
     pub discard: bool,
     /// It takes [`crate::Op::WriteZeroes`] and makes the zeros itself, which is faster than writing them. One that would have
-    /// to write them says no: [`crate::zeroes::WriteZeroes`] does that for callers who do not mind.
+    /// to write them says no, and callers who do not mind write them ([`crate::zeroes::set_zeroes`]).
     pub write_zeroes: bool,
     /// It keeps what it acknowledged in a cache that a flush makes durable.
     pub write_cache: bool,
