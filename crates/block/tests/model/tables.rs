@@ -10,7 +10,7 @@ use shuttle::thread;
 use udm_block::bio::INLINE_SPANS;
 use udm_block::{
     Alloc, Bio, BioSet, BioSetOptions, Device, DeviceRef, Flags, Geometry, Op, Pad, PadBio, Sector, Sectors,
-    Span, Status, submit,
+    Span, Status,
 };
 
 use crate::check::{check, fails};
