@@ -57,7 +57,7 @@ fn nbdinfo_reads_what_the_export_offers() {
         ("can_multi_conn", true.into()),
         ("can_trim", true.into()),
         ("can_zero", true.into()),
-        ("block_size_minimum", 4096.into()),
+        ("block_size_minimum", 1.into()),
         ("block_size_maximum", (4 << 20).into()),
     ] {
         assert_eq!(export[name], want, "{name} in {export}");
