@@ -80,17 +80,6 @@ pub(crate) fn build(
     source: &Source,
     reserves: Reserves,
 ) -> Result<MappedDevice, LoadError> {
-    stack::wiped(|| set_keys(table, devices, cipher, source, reserves))
-}
-
-/// The same, with copies of keys on the stack.
-fn set_keys(
-    table: &Table,
-    devices: &Devices,
-    cipher: &CipherChoice,
-    source: &Source,
-    reserves: Reserves,
-) -> Result<MappedDevice, LoadError> {
     let mut rows = Vec::with_capacity(table.rows.len());
     for row in &table.rows {
         let lower = row.device().map(|(name, _)| DeviceRef::clone(&devices[name]));
@@ -193,7 +182,9 @@ fn target(
         TargetSpec::Error => Box::new(Error),
         TargetSpec::Linear { start, .. } => Box::new(Linear::new(lower(), *start)),
         TargetSpec::Crypt(spec) => {
-            let converter = converter(row, spec, cipher)?;
+            // Wiped before anything else is made: what memory is filled with next may have padding, and padding is
+            // whatever was on the stack.
+            let converter = stack::wiped(|| converter(row, spec, cipher))?;
             Box::new(Crypt::new(spec, converter, lower(), source, reserves)?)
         }
     })

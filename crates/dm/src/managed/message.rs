@@ -57,7 +57,8 @@ impl ManagedDevice {
             (live.table.clone(), live.devices.clone())
         };
         let Some(spec) = crypt_row(&mut table, row) else { return Ok(()) };
-        let key = KeySpec::parse(text, &spec.cipher).map_err(|fault| Refusal::of_fault(&fault))?;
+        let parsed = stack::wiped(|| KeySpec::parse(text, &spec.cipher));
+        let key = parsed.map_err(|fault| Refusal::of_fault(&fault))?;
         if key.size() != spec.key.size() {
             let (found, had) = (key.size(), spec.key.size());
             let message = format!("the key has {found} bytes, and that of the table has {had}");
