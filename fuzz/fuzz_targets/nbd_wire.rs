@@ -24,8 +24,8 @@ fuzz_target!(|data: &[u8]| {
     whole.check_answer();
 
     // What follows the handshake is requests.
-    if let Ok(Progress::Transmission(chosen)) = whole.end {
-        assert!(chosen.export < exports.len(), "the client chose an export that there is not");
+    if let Ok(Progress::Transmission(export)) = whole.end {
+        assert!(export < exports.len(), "the client chose an export that there is not");
         for request in sent[whole.consumed..].chunks_exact(Request::SIZE) {
             structures(request);
         }

@@ -103,27 +103,10 @@ pub struct Step {
 pub enum Progress {
     /// Call again with the bytes that were not consumed, if any, and what arrives after them.
     Continue,
-    /// The handshake is over; requests follow.
-    Transmission(Chosen),
+    /// The handshake is over; requests follow, to the export of this index into the server's list.
+    Transmission(usize),
     /// The client ended the session: send the answer and hang up.
     Closed,
-}
-
-/// What the client chose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Chosen {
-    /// The export, as an index into the server's list.
-    pub export: usize,
-    /// True if the client asked for the block sizes, and so promised to keep to them. Any other client may send
-    /// requests of any offset and length.
-    pub knows_block_sizes: bool,
-}
-
-impl Chosen {
-    /// The block that the client has promised to keep to, in bytes: 1 where it has promised nothing.
-    pub(crate) fn least_block(&self, exports: &[ExportInfo]) -> u32 {
-        if self.knows_block_sizes { exports[self.export].block_sizes.min } else { 1 }
-    }
 }
 
 impl Negotiation<'static> {
@@ -140,11 +123,6 @@ impl<'a> Negotiation<'a> {
     /// The caller has checked them with [`check_exports`].
     pub fn new(exports: &'a [ExportInfo]) -> Self {
         Self::over(Cow::Borrowed(exports))
-    }
-
-    /// The block that the client has promised to keep to: see [`Chosen::least_block`].
-    pub(crate) fn least_block(&self, chosen: Chosen) -> u32 {
-        chosen.least_block(&self.exports)
     }
 
     fn over(exports: Cow<'a, [ExportInfo]>) -> Self {

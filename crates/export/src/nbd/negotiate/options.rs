@@ -1,6 +1,6 @@
 //! The answers to the options that are served, each from its whole data.
 
-use super::{Chosen, MAX_STRING, Negotiation, NegotiationError, Progress, Quoted, refuse, reply};
+use super::{MAX_STRING, Negotiation, NegotiationError, Progress, Quoted, refuse, reply};
 use crate::nbd::wire::{
     ExportNameReply, InfoExport, InfoType, OptionCode, RESERVED_ZEROES, ReplyType, TransmissionFlags,
 };
@@ -10,7 +10,6 @@ struct InfoRequest<'d> {
     name: &'d str,
     wants_name: bool,
     wants_description: bool,
-    wants_block_sizes: bool,
 }
 
 impl Negotiation<'_> {
@@ -52,7 +51,7 @@ impl Negotiation<'_> {
         if !self.no_zeroes {
             out.extend_from_slice(&[0; RESERVED_ZEROES]);
         }
-        Ok(Progress::Transmission(Chosen { export: index, knows_block_sizes: false }))
+        Ok(Progress::Transmission(index))
     }
 
     fn list(&self, data: &[u8], out: &mut Vec<u8>) {
@@ -95,11 +94,7 @@ impl Negotiation<'_> {
         // Unasked too: a client that did not ask may still heed it.
         inform([&export.block_sizes.encode(), &[]]);
         reply(option, ReplyType::Ack, [&[], &[]], out);
-        if option == OptionCode::Go {
-            Progress::Transmission(Chosen { export: index, knows_block_sizes: request.wants_block_sizes })
-        } else {
-            Progress::Continue
-        }
+        if option == OptionCode::Go { Progress::Transmission(index) } else { Progress::Continue }
     }
 }
 
@@ -128,11 +123,6 @@ impl<'d> InfoRequest<'d> {
             return Err("the number of information requests is not what follows it");
         }
         let wants = |what: InfoType| requests.contains(&what.to_wire().to_be_bytes());
-        Ok(Self {
-            name,
-            wants_name: wants(InfoType::Name),
-            wants_description: wants(InfoType::Description),
-            wants_block_sizes: wants(InfoType::BlockSize),
-        })
+        Ok(Self { name, wants_name: wants(InfoType::Name), wants_description: wants(InfoType::Description) })
     }
 }

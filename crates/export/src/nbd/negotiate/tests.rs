@@ -55,8 +55,8 @@ fn expect(name: &str, script: &[&[u8]], answer: &[&[u8]], ending: &Ending) {
 
 const MORE: Ending = (Ok(Progress::Continue), 0);
 
-fn chosen(export: usize, knows_block_sizes: bool) -> Ending {
-    (Ok(Progress::Transmission(Chosen { export, knows_block_sizes })), 0)
+fn chosen(export: usize) -> Ending {
+    (Ok(Progress::Transmission(export)), 0)
 }
 
 const DISK_INFO: &[u8] = b"\0\x03\xe8\x89\x04\x55\x65\xa9\0\0\0\x06\0\0\0\x03\0\0\0\x0c\
@@ -77,11 +77,11 @@ fn the_greeting_matches_the_protocol_document() {
 fn export_name_enters_the_transmission_phase() {
     let name = b"IHAVEOPT\0\0\0\x01\0\0\0\x04disk";
     let size_and_flags = b"\0\0\0\0\0\x10\0\0\0\x0d";
-    expect("no zeroes", &[HELLO, name], &[size_and_flags], &chosen(0, false));
-    expect("zeroes", &[b"\0\0\0\x01", name], &[size_and_flags, &[0; 124]], &chosen(0, false));
-    expect("the empty name", &[HELLO, b"IHAVEOPT\0\0\0\x01\0\0\0\0"], &[size_and_flags], &chosen(0, false));
+    expect("no zeroes", &[HELLO, name], &[size_and_flags], &chosen(0));
+    expect("zeroes", &[b"\0\0\0\x01", name], &[size_and_flags, &[0; 124]], &chosen(0));
+    expect("the empty name", &[HELLO, b"IHAVEOPT\0\0\0\x01\0\0\0\0"], &[size_and_flags], &chosen(0));
     let second = b"IHAVEOPT\0\0\0\x01\0\0\0\x04swap";
-    expect("the second", &[HELLO, second], &[b"\0\0\0\x01\0\0\0\0\0\x03"], &chosen(1, false));
+    expect("the second", &[HELLO, second], &[b"\0\0\0\x01\0\0\0\0\0\x03"], &chosen(1));
 }
 
 #[test]
@@ -113,15 +113,15 @@ fn export_name_refuses_by_hanging_up() {
 fn go_describes_and_enters_the_transmission_phase() {
     // No information is asked for; the block sizes come all the same.
     let go = b"IHAVEOPT\0\0\0\x07\0\0\0\x0a\0\0\0\x04disk\0\0";
-    expect("bare", &[HELLO, go], &[DISK_GO, DISK_GO_SIZES, GO_ACK], &chosen(0, false));
+    expect("bare", &[HELLO, go], &[DISK_GO, DISK_GO_SIZES, GO_ACK], &chosen(0));
     // Asked for: block sizes, twice.
     let go = b"IHAVEOPT\0\0\0\x07\0\0\0\x0e\0\0\0\x04disk\0\x02\0\x03\0\x03";
-    expect("block sizes", &[HELLO, go], &[DISK_GO, DISK_GO_SIZES, GO_ACK], &chosen(0, true));
+    expect("block sizes", &[HELLO, go], &[DISK_GO, DISK_GO_SIZES, GO_ACK], &chosen(0));
     // The default export, and everything: export, name, description, block sizes, and what does not exist.
     let go = b"IHAVEOPT\0\0\0\x07\0\0\0\x10\0\0\0\0\0\x05\0\0\0\x01\0\x02\0\x03\xff\xff";
     let name = b"\0\x03\xe8\x89\x04\x55\x65\xa9\0\0\0\x07\0\0\0\x03\0\0\0\x06\0\x01disk";
     let words = b"\0\x03\xe8\x89\x04\x55\x65\xa9\0\0\0\x07\0\0\0\x03\0\0\0\x08\0\x02A disk";
-    expect("everything", &[HELLO, go], &[DISK_GO, name, words, DISK_GO_SIZES, GO_ACK], &chosen(0, true));
+    expect("everything", &[HELLO, go], &[DISK_GO, name, words, DISK_GO_SIZES, GO_ACK], &chosen(0));
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn info_describes_and_the_handshake_goes_on() {
     expect("info", &[HELLO, info], &[DISK_INFO, sizes, ack], &MORE);
     let name = b"IHAVEOPT\0\0\0\x01\0\0\0\x04disk";
     let end = b"\0\0\0\0\0\x10\0\0\0\x0d";
-    expect("then a name", &[HELLO, info, name], &[DISK_INFO, sizes, ack, end], &chosen(0, false));
+    expect("then a name", &[HELLO, info, name], &[DISK_INFO, sizes, ack, end], &chosen(0));
 }
 
 #[test]
@@ -236,8 +236,8 @@ fn flags_that_were_not_offered_end_the_session() {
 fn a_client_without_fixed_newstyle_is_served_by_export_name_alone() {
     let name = b"IHAVEOPT\0\0\0\x01\0\0\0\x04disk";
     let size_and_flags = b"\0\0\0\0\0\x10\0\0\0\x0d";
-    expect("no zeroes", &[b"\0\0\0\x02", name], &[size_and_flags], &chosen(0, false));
-    expect("zeroes", &[b"\0\0\0\0", name], &[size_and_flags, &[0; 124]], &chosen(0, false));
+    expect("no zeroes", &[b"\0\0\0\x02", name], &[size_and_flags], &chosen(0));
+    expect("zeroes", &[b"\0\0\0\0", name], &[size_and_flags, &[0; 124]], &chosen(0));
     for option in [OptionCode::List, OptionCode::Abort, OptionCode::Go, OptionCode::Other(77)] {
         let header = OptionHeader { option, length: 0 }.encode();
         let error = NegotiationError::NotFixedNewstyle { option };

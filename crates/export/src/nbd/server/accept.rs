@@ -18,7 +18,6 @@ use super::export::Export;
 use super::handshake::{Handshake, HandshakeError, Step};
 use super::listen::Listener;
 use super::{Seat, Shared, THREAD_NAME, sealed};
-use crate::nbd::negotiate::Chosen;
 
 /// How many clients may be without an export at once, where there are descriptors for them.
 const MOST: usize = 512;
@@ -132,7 +131,7 @@ impl<'a> Acceptor<'a> {
         match catch_unwind(AssertUnwindSafe(|| handshake.go_on(infos, full))) {
             Ok(Ok(Step::Wait)) => self.handshakes.push_back(handshake),
             Ok(Ok(Step::Closed)) => {}
-            Ok(Ok(Step::Chosen(chosen, min))) => self.start(handshake, chosen, min),
+            Ok(Ok(Step::Chosen(export))) => self.start(handshake, export),
             // One that only looks whether somebody listens.
             Ok(Err(HandshakeError::Left)) if handshake.is_mute() => {
                 tracing::debug!(peer = handshake.peer, "a client left and had said nothing");
@@ -189,13 +188,13 @@ impl<'a> Acceptor<'a> {
     }
 
     /// Starts the thread of a client, unless there are too many.
-    fn start(&mut self, handshake: Handshake, chosen: Chosen, min: u32) {
+    fn start(&mut self, handshake: Handshake, export: usize) {
         let Handshake { socket, peer, received, .. } = handshake;
         let Some(seat) = Seat::take(self.shared) else {
             return hung_up(&peer, &HandshakeError::Full(self.shared.max_connections));
         };
         let serve = move || {
-            seat.0.serve(&socket, &peer, (chosen.export, min), &received);
+            seat.0.serve(&socket, &peer, export, &received);
             // Who sees that we hung up may come again at once, and finds the seat free.
             drop(seat);
             drop(socket);

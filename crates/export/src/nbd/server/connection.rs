@@ -48,7 +48,7 @@ impl Room {
 }
 
 /// The longest write whose data is skipped to be answered with an error; a longer one ends the connection.
-const LONGEST_SKIPPED: u32 = 64 << 20;
+const LONGEST_SKIPPED: u32 = 2 * LONGEST_TAKEN;
 
 /// How often it is looked whether the last replies have arrived; the system tells nobody.
 const SEE_OFF_INTERVAL: Duration = Duration::from_millis(2);
@@ -84,10 +84,20 @@ pub(super) enum Hangup {
     Torn(Status),
     /// The connection broke.
     #[error("{0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
     /// No memory for the connection.
     #[error("{0}")]
     NoReserve(#[from] NoReserve),
+}
+
+impl From<io::Error> for Hangup {
+    /// A socket whose other end is gone is a client that vanished.
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Self::Vanished,
+            _ => Self::Io(error),
+        }
+    }
 }
 
 /// What the bytes that come next are.
@@ -119,8 +129,6 @@ pub(super) struct Connection<'a> {
     pub(super) queue: &'a Queue,
     pub(super) export: &'a Export,
     ending: &'a Ending,
-    /// The least block that the client has promised to keep to, in bytes.
-    min: u32,
     /// The longest buffer, in bytes.
     pub(super) longest: usize,
     input: Input,
@@ -141,12 +149,11 @@ pub(super) struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    /// Begins with what the handshake has left in `input`. `chosen` are the export and the least block that the client
-    /// has promised to keep to.
+    /// Begins with what the handshake has left in `input`.
     pub(super) fn new(
         socket: BorrowedFd<'a>,
         queue: &'a Queue,
-        chosen: (&'a Export, u32),
+        export: &'a Export,
         ending: &'a Ending,
         input: Input,
         room: &Room,
@@ -170,9 +177,8 @@ impl<'a> Connection<'a> {
         Ok(Self {
             socket,
             queue,
-            export: chosen.0,
+            export,
             ending,
-            min: chosen.1,
             longest: room.longest,
             input,
             under_way: 0,
@@ -355,7 +361,7 @@ impl<'a> Connection<'a> {
         if request.command == Command::Disc {
             return Err(Hangup::Clean);
         }
-        match work(&request, self.export, self.min) {
+        match work(&request, self.export) {
             Ok(work) => Ok(self.begin(work, request.cookie)),
             Err(error) => self.refuse(&request, error),
         }

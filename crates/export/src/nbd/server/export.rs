@@ -9,7 +9,7 @@ use crate::nbd::negotiate::ExportInfo;
 use crate::nbd::wire::{BlockSizes, TransmissionFlags};
 
 /// The longest read or write that clients are told of, in bytes, unless the device takes less at once. A longer one, of up
-/// to 32 MiB, goes piece by piece.
+/// to 64 MiB, goes piece by piece.
 pub const LONGEST: u32 = 4 << 20;
 /// What a client does well to ask for at least, in bytes, unless the device has longer blocks.
 const PREFERRED: u32 = 4096;

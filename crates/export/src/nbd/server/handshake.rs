@@ -8,7 +8,7 @@ use std::time::Instant;
 use rustix::event::PollFlags;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use crate::nbd::negotiate::{Chosen, ExportInfo, GREETING, Negotiation, NegotiationError, Progress};
+use crate::nbd::negotiate::{ExportInfo, GREETING, Negotiation, NegotiationError, Progress};
 
 /// How much is received at once, in bytes.
 const CHUNK: usize = 4096;
@@ -37,8 +37,8 @@ pub(super) enum HandshakeError {
 pub(super) enum Step {
     /// It waits for the client.
     Wait,
-    /// It is over, and the client has chosen, and promised to keep to blocks of so many bytes.
-    Chosen(Chosen, u32),
+    /// It is over, and the client has chosen the export of this index.
+    Chosen(usize),
     /// It is over, and the client has ended the session in peace.
     Closed,
 }
@@ -102,10 +102,7 @@ impl Handshake {
             }
             match self.then {
                 None | Some(Progress::Continue) => {}
-                Some(Progress::Transmission(chosen)) => {
-                    let min = self.negotiation.as_ref().map_or(1, |all| all.least_block(chosen));
-                    return Ok(Step::Chosen(chosen, min));
-                }
+                Some(Progress::Transmission(export)) => return Ok(Step::Chosen(export)),
                 Some(Progress::Closed) => return Ok(Step::Closed),
             }
             if self.received.is_empty() && (std::mem::replace(&mut has_received, true) || !self.receive()?) {

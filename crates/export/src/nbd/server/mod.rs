@@ -237,8 +237,8 @@ impl Shared {
 
     /// A client's thread; `chosen` are the export's number and the block that the client keeps to. Whatever happens here, the
     /// server serves on.
-    fn serve(&self, client: &OwnedFd, peer: &str, chosen: (usize, u32), received: &[u8]) {
-        let serve = || self.serve_client(client, peer, chosen, received);
+    fn serve(&self, client: &OwnedFd, peer: &str, export: usize, received: &[u8]) {
+        let serve = || self.serve_client(client, peer, export, received);
         let served = std::panic::catch_unwind(AssertUnwindSafe(serve));
         match served {
             Ok(Ok(())) => {}
@@ -251,20 +251,18 @@ impl Shared {
         &self,
         client: &OwnedFd,
         peer: &str,
-        chosen: (usize, u32),
+        export: usize,
         received: &[u8],
     ) -> Result<(), Box<dyn std::error::Error>> {
         rustix::io::ioctl_fionbio(client, true)?;
         let queue = Queue::enter()?;
         let registered = Registered::new(self, queue.home());
         let input = Input::new(received);
-        let (export, min) = chosen;
-        let chosen = &self.exports[export];
-        tracing::info!(peer, export = chosen.name(), "a client connected");
+        let export = &self.exports[export];
+        tracing::info!(peer, export = export.name(), "a client connected");
         let supply = Supply::new(&self.source, self.attendant.as_deref());
         let (room, source) = (supply.room(), supply.source());
-        let connection =
-            Connection::new(client.as_fd(), &queue, (chosen, min), &self.ending, input, room, &source)?;
+        let connection = Connection::new(client.as_fd(), &queue, export, &self.ending, input, room, &source)?;
         supply.begin(&connection)?;
         let hangup = connection.run(self.patience.goodbye);
         supply.end();

@@ -7,8 +7,9 @@ use udm_block::{Flags, Op};
 use super::export::Export;
 use crate::nbd::wire::{BlockSizes, Command, CommandFlags, ErrorNumber, Request};
 
-/// The longest read or write, in bytes: what the protocol has every server take of clients that asked for no sizes.
-pub(super) const LONGEST_TAKEN: u32 = BlockSizes::DEFAULT.max;
+/// The longest read or write, in bytes: twice what the protocol has every server take of clients that asked for no sizes.
+/// Some send longer requests all the same, and a long one costs no more memory.
+pub(super) const LONGEST_TAKEN: u32 = 2 * BlockSizes::DEFAULT.max;
 
 /// What a good request asks of the device.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,12 +20,11 @@ pub(super) struct Work {
     pub(super) bytes: Range<u64>,
 }
 
-/// What `request` asks of `export`, or why it is refused (section "Request types" of the protocol). `min` is the least
-/// block that the client has promised to keep to.
+/// What `request` asks of `export`, or why it is refused (section "Request types" of the protocol).
 ///
 /// # Errors
 /// The number that the client is answered with.
-pub(super) fn work(request: &Request, export: &Export, min: u32) -> Result<Work, ErrorNumber> {
+pub(super) fn work(request: &Request, export: &Export) -> Result<Work, ErrorNumber> {
     // DF is for structured replies, which no client of ours has.
     let (op, allowed) = match request.command {
         Command::Read => (Op::Read, CommandFlags::NONE),
@@ -48,7 +48,7 @@ pub(super) fn work(request: &Request, export: &Export, min: u32) -> Result<Work,
             Err(ErrorNumber::Inval)
         };
     }
-    let bytes = range(request, op, export, min)?;
+    let bytes = range(request, op, export)?;
     let wished = |wish, flag| if request.flags.contains(wish) { flag } else { Flags::NONE };
     let mut flags =
         wished(CommandFlags::NO_HOLE, Flags::NO_UNMAP) | wished(CommandFlags::FAST_ZERO, Flags::FAST);
@@ -58,15 +58,14 @@ pub(super) fn work(request: &Request, export: &Export, min: u32) -> Result<Work,
     Ok(Work { op, flags, bytes })
 }
 
-/// The bytes of the request, where they are on the export and on the blocks that the client promised.
-fn range(request: &Request, op: Op, export: &Export, min: u32) -> Result<Range<u64>, ErrorNumber> {
+/// The bytes of the request, where they are on the export.
+fn range(request: &Request, op: Op, export: &Export) -> Result<Range<u64>, ErrorNumber> {
     let end = request.offset.checked_add(u64::from(request.length));
     let Some(end) = end.filter(|end| *end <= export.size()) else {
         let grows = matches!(op, Op::Write | Op::WriteZeroes);
         return Err(if grows { ErrorNumber::NoSpc } else { ErrorNumber::Inval });
     };
-    let keeps_promise = request.offset.is_multiple_of(min.into()) && request.length.is_multiple_of(min);
-    if request.length == 0 || !keeps_promise || op.has_data() && request.length > LONGEST_TAKEN {
+    if request.length == 0 || op.has_data() && request.length > LONGEST_TAKEN {
         return Err(ErrorNumber::Inval);
     }
     Ok(request.offset..end)

@@ -76,7 +76,7 @@ fn five_thousand_random_headers_are_answered_or_end_the_connection() {
         if breaks {
             header[dice(&mut seed, 4) as usize] ^= 1 << dice(&mut seed, 8);
         }
-        let too_long = request.command == Command::Write && request.length > 64 << 20;
+        let too_long = request.command == Command::Write && request.length > 128 << 20;
         let is_end = breaks || too_long || request.command == Command::Disc;
         let _ = socket.write_all(&header);
         if is_end {
@@ -120,7 +120,7 @@ fn random_request(seed: &mut u64, cookie: u64) -> Request {
         _ => dice(seed, 9) as u16,
     });
     // What must be skipped takes its time: long ones are rare.
-    let length = if command == Command::Write && length < 64 << 20 { length % (2 << 20) } else { length };
+    let length = if command == Command::Write && length < 128 << 20 { length % (2 << 20) } else { length };
     let flags = if dice(seed, 2) == 0 { 0 } else { dice(seed, 64) as u16 };
     let flags = crate::nbd::wire::CommandFlags::from_bits(flags);
     Request { flags, command, cookie, offset, length }
@@ -130,15 +130,15 @@ fn random_request(seed: &mut u64, cookie: u64) -> Request {
 fn a_write_that_is_too_long_is_skipped_or_ends_the_connection() {
     let (server, ram) = server();
     let mut socket = server.raw();
-    socket.write_all(&request(Command::Write, 1, 0, 64 << 20).encode()).unwrap();
-    for _ in 0..64 {
+    socket.write_all(&request(Command::Write, 1, 0, 128 << 20).encode()).unwrap();
+    for _ in 0..128 {
         socket.write_all(&vec![1; 1 << 20]).unwrap();
     }
     assert_eq!(reply(&mut socket), (1, Some(ErrorNumber::NoSpc)));
     socket.write_all(&request(Command::Read, 2, 0, 512).encode()).unwrap();
     assert_eq!(reply(&mut socket), (2, None));
     socket.read_exact(&mut [0; 512]).unwrap();
-    socket.write_all(&request(Command::Write, 3, 0, (64 << 20) + 1).encode()).unwrap();
+    socket.write_all(&request(Command::Write, 3, 0, (128 << 20) + 1).encode()).unwrap();
     assert!(is_hung_up(&mut socket));
     assert_eq!(ram.log().len(), 1);
 }

@@ -78,8 +78,8 @@ fn zeros_are_written_where_the_device_has_no_operation_for_them_and_that_is_not_
     // Section "Error values": ENOTSUP is for fast zeroes alone.
     let trim = ask(&mut client, request(Command::Trim, 1, 0, 4096), &[]);
     assert_eq!(trim, Err(ErrorNumber::Inval));
-    let off_block = ask(&mut client, request(Command::Read, 1, 512, 4096), &[]);
-    assert_eq!(off_block, Err(ErrorNumber::Inval));
+    let past_the_end = ask(&mut client, request(Command::Read, 1, SIZE as u64, 4096), &[]);
+    assert_eq!(past_the_end, Err(ErrorNumber::Inval));
 }
 
 /// Oracle: the protocol's section on `NBD_CMD_WRITE_ZEROES`. The twin is the same request without the flag.
@@ -99,11 +99,13 @@ fn a_fast_zero_that_the_device_refuses_is_refused_at_once_and_any_other_is_writt
 fn a_bad_request_is_answered_with_its_error_and_the_connection_lives() {
     use Command::{BlockStatus, Cache, Flush, Other, Read, Resize, Trim, Write, WriteZeroes};
     use ErrorNumber::{Inval, NoSpc};
+    // Longer than the longest request.
+    const SIZE: usize = 80 << 20;
     let ram = Ram::new(able(SIZE), Manner::Inline);
     let server = Running::over(&ram);
     let mut client = server.client();
     let size = SIZE as u64;
-    let long = (32 << 20) + 512;
+    let long = (64 << 20) + 512;
     let cases = [
         (Read, size, 512, Inval),
         (Write, size, 512, NoSpc),
@@ -113,10 +115,6 @@ fn a_bad_request_is_answered_with_its_error_and_the_connection_lives() {
         (Read, u64::MAX - 511, 512, Inval),
         (Read, u64::MAX, 512, Inval),
         (WriteZeroes, 0, u32::MAX, NoSpc),
-        (Read, 1, 512, Inval),
-        (Write, 0, 513, Inval),
-        (Trim, 5, 512, Inval),
-        (WriteZeroes, 0, 5, Inval),
         (Read, 0, 0, Inval),
         (Write, 0, 0, Inval),
         (Trim, 0, 0, Inval),

@@ -8,7 +8,7 @@ use udm_block::Geometry;
 use super::support::*;
 use crate::nbd::wire::{Command, ErrorNumber};
 
-const SIZE: usize = 40 << 20;
+const SIZE: usize = 72 << 20;
 
 /// What a request comes to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,6 +77,7 @@ fn each_client_may_send_any_byte_and_what_the_protocol_has_everybody_take() {
     use Command::{Read, Trim, Write, WriteZeroes};
     const MAX: u32 = 4 << 20;
     const DEFAULT_MAX: u32 = 32 << 20;
+    const TAKEN: u32 = 64 << 20;
     let inval = Refused(ErrorNumber::Inval);
     // The rows: offset and length.
     let rows = [
@@ -92,6 +93,7 @@ fn each_client_may_send_any_byte_and_what_the_protocol_has_everybody_take() {
         ("more than is told, which is no attack", 4096, MAX + 4096, Served),
         ("the default maximum", 4096, DEFAULT_MAX, Served),
         ("the default maximum, off all blocks", 4097, DEFAULT_MAX, Served),
+        ("what some send all the same", 4097, TAKEN, Served),
     ];
     let geometry = Geometry { logical_block: 4096, ..able(SIZE) };
     let ram = Ram::new(geometry, Manner::Inline);
@@ -110,9 +112,9 @@ fn each_client_may_send_any_byte_and_what_the_protocol_has_everybody_take() {
             }
         }
     }
-    // One byte more than anybody has to take, and past the end.
+    // More than we take, and past the end.
     for (client, _) in &mut clients {
-        assert_eq!(ask(client, &ram, Read, 0, DEFAULT_MAX + 4096), inval);
+        assert_eq!(ask(client, &ram, Read, 0, TAKEN + 1), inval);
         assert_eq!(ask(client, &ram, Read, SIZE as u64 - 4096, 8192), inval);
         assert_eq!(ask(client, &ram, Write, SIZE as u64 - 4096, 8192), Refused(ErrorNumber::NoSpc));
         assert_eq!(ask(client, &ram, Read, 0, 4096), Served);
