@@ -160,7 +160,7 @@ fn a_queue_that_leaves_waits_for_what_is_in_flight() {
             buffer.fill(&[index as u8; 1024]);
             client.submit(index, Op::Write, Flags::NONE, index * 1024, 1024, Some(buffer));
         }
-        client.leave(400);
+        client.leave();
         let bytes = fs::read(&path).unwrap();
         assert!((0..400).all(|index| bytes[index * 1024..][..1024] == [index as u8; 1024]));
     }

@@ -67,24 +67,35 @@ impl Rig {
     }
 }
 
-/// Installs the tools that are missing. The packages of the emulator and of its tools are of one origin or apt removes
-/// one of them: so the version is that of the tools, where these are installed.
+/// Installs the tools that are missing. The packages of the emulator and of its tools must be of one version: that of the
+/// tools, where these are installed and the archive has the emulator of that version; else the tools become the
+/// archive's, even where that version is older.
 fn install() -> Result<()> {
     let missing = judges::missing_of(TOOLS);
     if missing.is_empty() {
         return Ok(());
     }
     println!("installing what is missing: {}", missing.join(", "));
+    judges::apt_get_update()?;
     let tools = output(Command::new("dpkg-query").args(["-W", "-f", "${Version}", "qemu-utils"])).ok();
     let of_tools = tools.map(|version| format!("qemu-system-x86={version}"));
     let rest = ["busybox-static"];
-    judges::apt_get_update()?;
     if let Some(exact) = of_tools
         && judges::apt_get_install(&[&exact, rest[0]]).is_ok()
     {
         return Ok(());
     }
-    judges::apt_get_install(&["qemu-system-x86", "qemu-utils", rest[0]])
+    let emulator = newest_of_archive("qemu-system-x86")?;
+    let tools = newest_of_archive("qemu-utils")?;
+    judges::apt_get_install(&["--allow-downgrades", &emulator, &tools, rest[0]])
+}
+
+/// `package=version` with the newest version that the archive has, whatever is installed.
+fn newest_of_archive(package: &str) -> Result<String> {
+    let told = output(Command::new("apt-cache").args(["madison", package]))?;
+    let version = told.lines().find_map(|line| line.split('|').nth(1)).map(str::trim);
+    let version = version.with_context(|| format!("the archive has no {package}"))?;
+    Ok(format!("{package}={version}"))
 }
 
 /// The version of the kernel in `unpacked`, which is fetched when there is none.
