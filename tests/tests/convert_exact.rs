@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use udm_tests::images::{CHEAP, Files, MIB, assert_refused, convert, converted, text};
 use udm_tests::judge::judge;
-use udm_tests::program::run;
+use udm_tests::program::{Served, run};
 use udm_tests::volume::{Volume, noise};
 
 const SIZES: [usize; 6] = [1, 1000, 1537, 4096 + 511, MIB + 1, 2 * MIB + 4095];
@@ -159,6 +159,26 @@ fn read_and_write_reach_the_last_byte_and_no_further() {
         let told = run(["read", &*raw, "--length", &(size + 1).to_string()]);
         assert_refused(&told, 2, &[&format!("{size} bytes")]);
         assert!(fs::read(files.path("odd")).unwrap() == bytes, "{size} bytes after refusals");
+    }
+}
+
+/// The oracles are nbdinfo and nbdcopy, which move each byte of an export.
+#[test]
+fn a_file_of_any_size_is_served_to_the_byte() {
+    let files = Files::new(MIB, 0xE8_AC77);
+    for size in SIZES {
+        let bytes = noise(size as u64, size);
+        fs::write(files.path("odd"), &bytes).unwrap();
+        let raw = files.raw("odd");
+        let server = Served::start([&*raw, "--nbd", &files.path("served")], 1);
+        assert_eq!(judge("nbdinfo", ["--size", server.uri()]).trim(), size.to_string());
+        judge("nbdcopy", [server.uri(), &*files.path("out")]);
+        assert!(fs::read(files.path("out")).unwrap() == bytes, "{size} bytes from an export");
+        let other = noise(size as u64 + 1, size);
+        fs::write(files.path("in"), &other).unwrap();
+        judge("nbdcopy", ["--flush", &*files.path("in"), server.uri()]);
+        assert!(fs::read(files.path("odd")).unwrap() == other, "{size} bytes into an export");
+        assert_eq!(server.stop().0, Some(0));
     }
 }
 

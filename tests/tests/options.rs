@@ -76,7 +76,8 @@ impl Bench {
 
     /// A word of the tables above, with the paths that it stands for.
     fn word(&self, word: &str) -> String {
-        let names = ["KEY", "NO_SUCH_FILE", "HEADER", "INPUT", "NOWHERE", "OUT", "ENCRYPTED"];
+        let names =
+            ["KEY", "NO_SUCH_FILE", "HEADER", "INPUT", "NOWHERE", "OUT", "ENCRYPTED", "LUKS", "NEW", "V"];
         match names.iter().find(|name| word.strip_prefix("raw:").unwrap_or(word).starts_with(**name)) {
             Some(name) => word.replace(name, &self.text(name)),
             None => word.to_owned(),
@@ -276,4 +277,63 @@ fn one_header_is_not_taken_for_two_volumes_and_what_some_device_takes_is_taken()
     let mixed = run(["serve", &luks, &format!("raw:{plain}"), "--key-file", &key, "--nbd", &nowhere]);
     let told = String::from_utf8_lossy(&mixed.stderr).into_owned();
     assert!(mixed.status.code() == Some(1) && told.contains("NOWHERE"), "{told}");
+}
+
+/// Words of `luks`, and what the refusal speaks of. Each without its last option (and value) works, which is the twin.
+const TOGETHER: &[(&str, usize, &str)] = &[
+    (
+        "add-key LUKS --key-file KEY --pbkdf pbkdf2 --pbkdf-force-iterations 1000 NEW --new-keyfile-offset=1 --new-key-fd=0",
+        1,
+        "--new-key-fd",
+    ),
+    (
+        "format V1 --size 18M --key-file KEY --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --pbkdf-memory=64",
+        1,
+        "--pbkdf-memory",
+    ),
+    (
+        "format V2 --size 18M --key-file KEY --type luks1 --pbkdf-force-iterations 1000 --pbkdf-parallel=2",
+        1,
+        "--pbkdf-parallel",
+    ),
+    (
+        "format V3 --size 18M --key-file KEY --type luks1 --pbkdf-force-iterations 1000 --iter-time=5",
+        1,
+        "--iter-time",
+    ),
+    (
+        "format V4 --size 18M --key-file KEY --type luks1 --pbkdf-force-iterations 1000 --keyslot-key-size=256",
+        1,
+        "--keyslot-cipher",
+    ),
+];
+
+#[test]
+fn options_of_a_key_slot_that_do_not_go_together_are_refused_before_anything_is_made() {
+    let bench = Bench::new();
+    fs::write(bench.path("NEW"), "new").unwrap();
+    for (words, last, about) in TOGETHER {
+        let words: Vec<_> = words.split(' ').map(|word| bench.word(word)).collect();
+        let before = bench.state();
+        let refused = run(["luks"].into_iter().chain(words.iter().map(String::as_str)));
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(2) && told.contains(about), "{words:?}: {told}");
+        assert!(bench.state() == before, "{words:?} changed something");
+        let fewer = &words[..words.len() - last];
+        let done = run(["luks"].into_iter().chain(fewer.iter().map(String::as_str)));
+        assert!(done.status.success(), "{fewer:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    // An offset into a new key file that nobody names.
+    let words = [
+        "luks",
+        "add-key",
+        &bench.text("LUKS"),
+        "--key-file",
+        &bench.text("KEY"),
+        "--new-keyfile-offset",
+        "1",
+    ];
+    let refused = run(words);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(2) && told.contains("--new-keyfile"), "{told}");
 }

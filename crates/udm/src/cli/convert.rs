@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueHint};
 use udm_backend::locate::parse_size;
-use udm_luks::{FormatOptions, SlotOptions, Version};
+use udm_luks::{FormatOptions, Version};
 
-use super::{OpenArgs, SlotArgs, TableArgs, UnlockArgs, VolumeArgs, default_key_size};
+use super::{Failure, OpenArgs, SlotArgs, TableArgs, UnlockArgs, VolumeArgs, default_key_size};
 use crate::input::Input;
 use crate::luks::Passphrase;
 
@@ -167,19 +167,22 @@ impl DestinationArgs {
 
 impl ConvertArgs {
     /// How a new volume is to be.
-    pub(crate) fn format_options(&self) -> FormatOptions {
+    ///
+    /// # Errors
+    /// When two options do not go together.
+    pub(crate) fn format_options(&self) -> Result<FormatOptions, Failure> {
         let (volume, version) = (&self.volume, Version::from(self.volume.version));
-        FormatOptions {
+        Ok(FormatOptions {
             version,
             encryption: volume.cipher.clone(),
             key_size: volume.key_size.unwrap_or_else(|| default_key_size(&volume.cipher)),
             hash: self.slot.hash,
-            slot: SlotOptions { cipher: self.slot.cipher(), ..SlotOptions::new(self.slot.kdf(version)) },
+            slot: self.slot.options(version)?,
             sector_size: volume.sector_size,
             label: volume.label.clone(),
             uuid: volume.uuid.clone(),
             ..FormatOptions::luks2()
-        }
+        })
     }
 }
 

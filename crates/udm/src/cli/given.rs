@@ -51,10 +51,7 @@ const ABOUT: &[(About, &[&str])] = &[
     ),
     (About::Files, &["cache", "engine"]),
     (About::Cipher, &["driver"]),
-    (
-        About::Destination,
-        &["dst-key-file", "dst-key-fd", "dst-keyfile-offset", "dst-keyfile-size", "dst-key-credential"],
-    ),
+    (About::Destination, &["dst-key-file", "dst-keyfile-offset", "dst-keyfile-size", "dst-key-credential"]),
     (
         About::NewVolume,
         &[

@@ -22,7 +22,7 @@ pub(crate) fn run(args: &ConvertArgs, given: &Given, json: bool) -> Result<(), F
 fn job(args: &ConvertArgs, given: &Given, json: bool) -> Result<Job, Failure> {
     let (source, destination) = names(args)?;
     check(args, given, &source, &destination)?;
-    let volume = args.format_options();
+    let volume = args.format_options()?;
     check_cipher(&volume.encryption, volume.key_size, volume.sector_size.unwrap_or(512))
         .map_err(|fault| Failure::request(format!("--cipher: {fault}")))?;
     if !args.sparse_size.is_multiple_of(SECTOR_SIZE as u64) {

@@ -88,7 +88,7 @@ fn control(path: &Path, devices: &[Named], files: Files) -> Result<Control, Fail
 /// What clients are told of the devices.
 fn exports(args: &ServeArgs, devices: &[Named]) -> Vec<Export> {
     let exports = devices.iter().map(|named| {
-        let size = named.device.geometry().stored_blocks().bytes().0;
+        let size = named.device.geometry().stored().0;
         let description = format!("{}, served by udm", human(size));
         Export::new(&named.name, description, DeviceRef::clone(&named.device), args.read_only)
     });
@@ -225,7 +225,7 @@ fn stem(input: &Input) -> Option<String> {
 fn announce(addresses: &[Address], devices: &[Named], json: bool) {
     let mut lines = Vec::new();
     for named in devices {
-        let size = named.device.geometry().stored_blocks().bytes().0;
+        let size = named.device.geometry().stored().0;
         tracing::info!("serving \"{}\", {}", named.name, human(size));
         for address in addresses {
             let uri = address.uri(&named.name);

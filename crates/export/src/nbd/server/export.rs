@@ -36,14 +36,7 @@ impl Export {
         read_only: bool,
     ) -> Self {
         let (name, geometry): (String, _) = (name.into(), device.geometry());
-        let left_out = geometry.stored().0 - size(&geometry);
-        if left_out > 0 {
-            tracing::warn!(
-                "\"{name}\": the device ends within a block of {} bytes; clients cannot reach its last {left_out}",
-                geometry.logical_block
-            );
-        }
-        let mut info = ExportInfo::new(name, size(&geometry), flags(&geometry, read_only));
+        let mut info = ExportInfo::new(name, geometry.stored().0, flags(&geometry, read_only));
         info.description = description.into();
         info.block_sizes = block_sizes(&geometry, LONGEST);
         let guard = Arc::new(Guard::new());
@@ -74,15 +67,15 @@ impl Export {
     pub(super) fn info_now(&self) -> ExportInfo {
         let mut info = self.info.clone();
         let geometry = self.device.geometry();
-        info.size = size(&geometry);
+        info.size = geometry.stored().0;
         info.flags = flags(&geometry, self.is_read_only());
         info.block_sizes = self.sizes();
         info
     }
 
-    /// How long the device is now, in bytes.
+    /// How long the device is now, in bytes. It may end within a block.
     pub(super) fn size(&self) -> u64 {
-        size(&self.device.geometry())
+        self.device.geometry().stored().0
     }
 
     /// The device's block now, in bytes.
@@ -103,12 +96,6 @@ impl Export {
     pub(super) fn is_read_only(&self) -> bool {
         self.info.flags.contains(TransmissionFlags::READ_ONLY)
     }
-}
-
-/// The bytes that clients can reach: whole blocks.
-fn size(geometry: &Geometry) -> u64 {
-    let block = u64::from(geometry.logical_block);
-    geometry.stored_blocks().bytes().0 / block * block
 }
 
 /// What a client may ask for, and what it does well to keep to: whole blocks of the device.

@@ -8,9 +8,10 @@ use udm_backend::locate::parse_size;
 use udm_luks::hash::Hash;
 use udm_luks::kdf::Argon2Kind;
 use udm_luks::memory::{Choice, Room};
-use udm_luks::{KdfKind, KdfOptions, Version};
+use udm_luks::{KdfKind, KdfOptions, SlotOptions, Version};
 
 use super::KeyArgs;
+use crate::cli::Failure;
 use crate::input::Input;
 
 /// What a new LUKS volume is.
@@ -124,7 +125,7 @@ pub struct SlotArgs {
     #[arg(long, value_name = "N")]
     pub pbkdf_parallel: Option<u32>,
     /// The iterations of pbkdf2, or the passes of argon2: nothing is measured
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "iter_time")]
     pub pbkdf_force_iterations: Option<u32>,
     /// The cipher of the key slot [default: the volume's]
     #[arg(long, value_name = "CIPHER")]
@@ -146,13 +147,31 @@ pub enum PbkdfName {
 }
 
 impl SlotArgs {
+    /// A key slot of a volume of this version, whichever is free.
+    ///
+    /// # Errors
+    /// When an option has no meaning for its derivation.
+    pub(crate) fn options(&self, version: Version) -> Result<SlotOptions, Failure> {
+        Ok(SlotOptions { cipher: self.cipher(), ..SlotOptions::new(self.kdf(version)?) })
+    }
+
     /// What the passphrase is to cost, in a volume of this version.
-    pub(crate) fn kdf(&self, version: Version) -> KdfOptions {
+    fn kdf(&self, version: Version) -> Result<KdfOptions, Failure> {
         let kind = match (self.pbkdf, version) {
             (Some(PbkdfName::Pbkdf2), _) | (None, Version::Luks1) => KdfKind::Pbkdf2(self.hash),
             (Some(PbkdfName::Argon2i), _) => KdfKind::Argon2(Argon2Kind::I),
             (Some(PbkdfName::Argon2id), _) | (None, Version::Luks2) => KdfKind::Argon2(Argon2Kind::Id),
         };
+        let of_argon2 = [
+            ("--pbkdf-memory", self.pbkdf_memory.is_some()),
+            ("--pbkdf-parallel", self.pbkdf_parallel.is_some()),
+        ];
+        if let (KdfKind::Pbkdf2(_), Some((option, _))) = (kind, of_argon2.iter().find(|(_, given)| *given)) {
+            return Err(Failure::request(format!(
+                "{option} is for argon2id and argon2i, and the key slot gets pbkdf2, which takes no memory and one \
+                 thread: leave it out, or use --pbkdf argon2id in a LUKS2 volume"
+            )));
+        }
         let defaults = KdfOptions::default();
         if let (KdfKind::Argon2(_), None, Choice { kib, why: Some(why) }) =
             (kind, self.pbkdf_memory, Room::here().choice())
@@ -161,17 +180,17 @@ impl SlotArgs {
                 "the key slot gets at most {kib} KiB of memory: {why}; --pbkdf-memory says otherwise"
             );
         }
-        KdfOptions {
+        Ok(KdfOptions {
             kind,
             iterations: self.pbkdf_force_iterations,
             memory_kib: self.pbkdf_memory.unwrap_or(defaults.memory_kib),
             lanes: self.pbkdf_parallel.unwrap_or(defaults.lanes),
             time: Duration::from_millis(self.iter_time),
-        }
+        })
     }
 
     /// The key slot's own cipher, and the bytes of its key.
-    pub(crate) fn cipher(&self) -> Option<(String, usize)> {
+    fn cipher(&self) -> Option<(String, usize)> {
         let cipher = self.keyslot_cipher.clone()?;
         let size = self.keyslot_key_size.unwrap_or_else(|| default_key_size(&cipher));
         Some((cipher, size))

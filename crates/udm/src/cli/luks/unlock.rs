@@ -56,22 +56,22 @@ pub struct KeyArgs {
 #[derive(Args, Debug, Clone, Default)]
 pub struct NewKeyArgs {
     /// A file whose bytes are the new passphrase; without it, the terminal is asked twice
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "new_key")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, group = "new_key_bytes", conflicts_with = "new_key")]
     pub new_keyfile: Option<Input>,
     /// The same
-    #[arg(value_name = "NEW_KEY_FILE", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "NEW_KEY_FILE", value_hint = ValueHint::FilePath, group = "new_key_bytes")]
     pub new_key: Option<Input>,
     /// An open file descriptor to read the new passphrase from
-    #[arg(long, value_name = "N", value_parser = parse_descriptor, conflicts_with_all = ["new_keyfile", "new_key"])]
+    #[arg(long, value_name = "N", value_parser = parse_descriptor, group = "new_key_bytes", conflicts_with_all = ["new_keyfile", "new_key"])]
     pub new_key_fd: Option<Input>,
     /// The systemd credential of this name has the new passphrase
     #[arg(long, value_name = "NAME", conflicts_with_all = ["new_keyfile", "new_key", "new_key_fd"])]
     pub new_key_credential: Option<String>,
     /// How many bytes at the beginning of the new key file are left out
-    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    #[arg(long, value_name = "BYTES", value_parser = parse_size, requires = "new_key_bytes")]
     pub new_keyfile_offset: Option<u64>,
     /// How many bytes of the new key file are taken
-    #[arg(long, value_name = "BYTES", value_parser = parse_keyfile_size)]
+    #[arg(long, value_name = "BYTES", value_parser = parse_keyfile_size, requires = "new_key_bytes")]
     pub new_keyfile_size: Option<usize>,
 }
 

@@ -60,11 +60,7 @@ pub(super) fn format(args: &LuksFormatArgs, manner: Manner) -> Result<(), Failur
 
 fn options(args: &LuksFormatArgs) -> Result<FormatOptions, Failure> {
     let version = Version::from(args.volume.version);
-    let slot = SlotOptions {
-        id: args.key_slot,
-        cipher: args.slot.cipher(),
-        ..SlotOptions::new(args.slot.kdf(version))
-    };
+    let slot = SlotOptions { id: args.key_slot, ..args.slot.options(version)? };
     let volume_key = args.volume_key_file.as_ref().map(read_key).transpose()?;
     let key_size = match (args.volume.key_size, &volume_key) {
         (Some(size), _) => size,

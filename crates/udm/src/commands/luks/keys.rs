@@ -6,7 +6,7 @@ use super::change::Change;
 use super::{Manner, ask, failed, open_locked, open_to_change, read_key};
 use crate::cli::{
     Failure, LuksAddKeyArgs, LuksChangeKeyArgs, LuksConvertKeyArgs, LuksEraseArgs, LuksImageArgs,
-    LuksKillSlotArgs, LuksRemoveKeyArgs, SlotArgs,
+    LuksKillSlotArgs, LuksRemoveKeyArgs,
 };
 use crate::luks::Passphrase;
 
@@ -34,7 +34,7 @@ pub(super) fn add(args: &LuksAddKeyArgs, manner: Manner) -> Result<(), Failure> 
         _ => None,
     };
     let new = args.new.passphrase().get_new(&image.image)?;
-    let options = SlotOptions { id: wanted, ..slot_options(&args.slot, version) };
+    let options = SlotOptions { id: wanted, ..args.slot.options(version)? };
     let mut volume = open_locked(image)?;
     let slot = if args.unbound {
         let key = unbound_key(key, args.key_size).map_err(failed(path))?;
@@ -61,19 +61,19 @@ fn unbound_key(given: Option<Secret>, size: Option<usize>) -> Result<Secret, udm
 }
 
 pub(super) fn change(args: &LuksChangeKeyArgs, manner: Manner) -> Result<(), Failure> {
-    let version = check_change(&args.image, &args.unlock.options())?;
+    let options = args.slot.options(check_change(&args.image, &args.unlock.options())?)?;
     let old = args.unlock.key.passphrase().get(&args.image.image)?;
     let new = args.new.passphrase().get_new(&args.image.image)?;
     let change = Change { image: &args.image, unlock: args.unlock.options(), place: &args.place };
-    let slot = change.make(&old, &new, &slot_options(&args.slot, version))?;
+    let slot = change.make(&old, &new, &options)?;
     manner.done_slot(slot, "has the new passphrase")
 }
 
 pub(super) fn convert(args: &LuksConvertKeyArgs, manner: Manner) -> Result<(), Failure> {
-    let version = check_change(&args.image, &args.unlock.options())?;
+    let options = args.slot.options(check_change(&args.image, &args.unlock.options())?)?;
     let passphrase = args.unlock.key.passphrase().get(&args.image.image)?;
     let change = Change { image: &args.image, unlock: args.unlock.options(), place: &args.place };
-    let slot = change.make(&passphrase, &passphrase, &slot_options(&args.slot, version))?;
+    let slot = change.make(&passphrase, &passphrase, &options)?;
     manner.done_slot(slot, "has the new costs")
 }
 
@@ -143,10 +143,6 @@ fn last_key<S: udm_luks::ReadAt>(volume: &Volume<S>, slot: u32, batch: bool) -> 
         ask::confirm("There is no way back but a backup of the header")?;
     }
     Ok(LastKey::MayGo)
-}
-
-fn slot_options(args: &SlotArgs, version: Version) -> SlotOptions {
-    SlotOptions { cipher: args.cipher(), ..SlotOptions::new(args.kdf(version)) }
 }
 
 fn version(header: &Header) -> Version {

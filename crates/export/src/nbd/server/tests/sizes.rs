@@ -138,3 +138,22 @@ fn after_a_reload_new_clients_are_told_the_new_blocks_and_old_ones_are_served_as
     }
     assert!(ram.log().iter().all(|asked| asked.offset % 8192 == 0 && asked.len % 8192 == 0));
 }
+
+/// The device's last block holds 1000 bytes of padding. The twin is the byte behind the last.
+#[test]
+fn a_device_that_ends_within_a_block_is_served_to_its_last_byte() {
+    use Command::{Read, Trim, Write, WriteZeroes};
+    const END: u64 = SIZE as u64 - 1000;
+    let ram = Ram::new(Geometry { logical_block: 4096, padding: 1000, ..able(SIZE) }, Manner::Inline);
+    let server = Running::over(&ram);
+    assert_eq!(server.client().size(), END);
+    let mut client = server.raw();
+    for (offset, length) in [(END - 1, 1), (END - 3096, 3096), (END - 5000, 5000), (END - 9, 5)] {
+        for command in [Write, Read, WriteZeroes, Trim] {
+            assert_eq!(ask(&mut client, &ram, command, offset, length), Served, "{command} at {offset}");
+        }
+    }
+    assert_eq!(ask(&mut client, &ram, Read, END - 1, 2), Refused(ErrorNumber::Inval));
+    assert_eq!(ask(&mut client, &ram, Write, END - 1, 2), Refused(ErrorNumber::NoSpc));
+    assert_eq!(ask(&mut client, &ram, WriteZeroes, END, 1), Refused(ErrorNumber::NoSpc));
+}
