@@ -175,6 +175,28 @@ fn a_change_beside_a_server_says_who_has_the_volume_and_ends() {
     image.luks(&["config", "@disk", "--label", "x"]);
 }
 
+/// QEMU does not look at cryptsetup's locks, and has its own.
+#[test]
+fn a_change_beside_qemu_is_refused() {
+    let image = Image::made("luks2", &[]);
+    let (disk, socket) = (image.path("disk"), image.path("socket"));
+    let before = fs::read(&disk).unwrap();
+    let words = ["--persistent", "--format=raw", &format!("--socket={socket}"), &disk];
+    let mut qemu = Command::new("qemu-nbd").args(words).stdin(Stdio::null()).spawn().unwrap();
+    while fs::metadata(&socket).is_err() {
+        assert!(qemu.try_wait().unwrap().is_none(), "qemu-nbd ended");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    for words in [&["config", "@disk", "--label", "x"][..], &["erase", "@disk", "--batch-mode"]] {
+        image.refused(words, "QEMU's lock");
+    }
+    assert!(fs::read(&disk).unwrap() == before, "the header was changed beside QEMU");
+    qemu.kill().unwrap();
+    qemu.wait().unwrap();
+    // The twin: without QEMU it is changed.
+    image.luks(&["config", "@disk", "--label", "x"]);
+}
+
 /// A header under reencryption knows where the border is: no backup of it brings that back.
 #[test]
 fn a_header_under_reencryption_is_not_replaced() {

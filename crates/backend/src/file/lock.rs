@@ -10,7 +10,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -65,12 +65,26 @@ const INTERVAL: Duration = Duration::from_millis(25);
 /// # Errors
 /// When another program has it, and keeps it for three seconds.
 pub(super) fn take(path: &Path, fd: &OwnedFd, read_only: bool) -> Result<(), OpenError> {
+    until_free(path, || conflict(path, fd.as_fd(), read_only))
+}
+
+/// Keeps QEMU from a file that is to be written: for who has a lock of another kind already. The locks end when the file is
+/// closed everywhere.
+///
+/// # Errors
+/// When another program has it, and keeps it for three seconds.
+pub fn keep_qemu_out(path: &Path, file: BorrowedFd<'_>) -> Result<(), OpenError> {
+    until_free(path, || qemu_conflict(path, file, false))
+}
+
+/// Tries until nothing is in the way, for three seconds.
+fn until_free(path: &Path, conflict: impl Fn() -> Option<&'static str>) -> Result<(), OpenError> {
     // The kernel releases the locks of a killed process with a ring only when the ring's I/O has ended, a moment after the
     // process; and udev has a shared lock on a block device while it looks at it, as after each time that a writer
     // closed it.
     let mut tries = TRIES;
     loop {
-        let Some(holder) = conflict(path, fd, read_only) else { return Ok(()) };
+        let Some(holder) = conflict() else { return Ok(()) };
         tries -= 1;
         if tries == 0 {
             return Err(OpenError::InUse { path: path.to_owned(), holder });
@@ -81,13 +95,13 @@ pub(super) fn take(path: &Path, fd: &OwnedFd, read_only: bool) -> Result<(), Ope
 
 /// Releases what [`take`] took.
 pub(super) fn release(fd: &OwnedFd) {
-    let _ = set(fd, libc::F_UNLCK, USED, UNSHARED + RESIZE + 1 - USED);
+    release_bytes(fd.as_fd());
     let _ = flock(fd, FlockOperation::Unlock);
 }
 
 /// Tries to take all locks: what is in the way, in which case none is held. A file system without locks is no reason to keep
 /// a user from the data.
-fn conflict(path: &Path, fd: &OwnedFd, read_only: bool) -> Option<&'static str> {
+fn conflict(path: &Path, fd: BorrowedFd<'_>, read_only: bool) -> Option<&'static str> {
     let kind = if read_only {
         FlockOperation::NonBlockingLockShared
     } else {
@@ -102,10 +116,19 @@ fn conflict(path: &Path, fd: &OwnedFd, read_only: bool) -> Option<&'static str> 
         Err(Errno::WOULDBLOCK) => return Some("flock"),
         Err(error) => cannot_lock(path, "flock", &error.into()),
     }
+    let holder = qemu_conflict(path, fd, read_only);
+    if holder.is_some() {
+        let _ = flock(fd, FlockOperation::Unlock);
+    }
+    holder
+}
+
+/// The same with QEMU's locks alone.
+fn qemu_conflict(path: &Path, fd: BorrowedFd<'_>, read_only: bool) -> Option<&'static str> {
     match bytes(fd, read_only) {
         Ok(None) => None,
         Ok(holder) => {
-            release(fd);
+            release_bytes(fd);
             holder
         }
         Err(error) => {
@@ -115,12 +138,16 @@ fn conflict(path: &Path, fd: &OwnedFd, read_only: bool) -> Option<&'static str> 
     }
 }
 
+fn release_bytes(fd: BorrowedFd<'_>) {
+    let _ = set(fd, libc::F_UNLCK, USED, UNSHARED + RESIZE + 1 - USED);
+}
+
 fn cannot_lock(path: &Path, what: &str, error: &io::Error) {
     tracing::warn!(path = %path.display(), %error, "cannot lock the file by {what}: make sure that no other program writes it");
 }
 
 /// Takes QEMU's locks, and looks who contradicts them: what is in the way.
-fn bytes(fd: &OwnedFd, read_only: bool) -> io::Result<Option<&'static str>> {
+fn bytes(fd: BorrowedFd<'_>, read_only: bool) -> io::Result<Option<&'static str>> {
     let bytes = if read_only { READER } else { WRITER };
     for byte in bytes.own {
         match set(fd, libc::F_RDLCK, *byte, 1) {
@@ -143,7 +170,7 @@ fn range(kind: i32, start: i64, len: i64) -> libc::flock {
 }
 
 /// Sets or removes a lock of this open file.
-fn set(fd: &OwnedFd, kind: i32, start: i64, len: i64) -> io::Result<()> {
+fn set(fd: BorrowedFd<'_>, kind: i32, start: i64, len: i64) -> io::Result<()> {
     let lock = range(kind, start, len);
     // SAFETY: the kernel reads the structure, and keeps no address of it.
     let done = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
@@ -151,7 +178,7 @@ fn set(fd: &OwnedFd, kind: i32, start: i64, len: i64) -> io::Result<()> {
 }
 
 /// Whether another open file has a lock of `byte`.
-fn is_locked(fd: &OwnedFd, byte: i64) -> io::Result<bool> {
+fn is_locked(fd: BorrowedFd<'_>, byte: i64) -> io::Result<bool> {
     let mut lock = range(libc::F_WRLCK, byte, 1);
     // SAFETY: the kernel reads and writes the structure before it returns, and keeps no address of it.
     let done = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };

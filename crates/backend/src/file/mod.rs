@@ -24,6 +24,7 @@ mod threads;
 mod transfer;
 mod uring;
 
+pub use lock::keep_qemu_out;
 pub use open::open;
 
 use std::sync::Arc;

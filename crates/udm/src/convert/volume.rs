@@ -1,8 +1,10 @@
 //! A LUKS volume that is made for what is converted.
 
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use udm_backend::file::keep_qemu_out;
 use udm_backend::locate::name_of;
 use udm_dm::table::Table;
 use udm_luks::format::header_size;
@@ -65,6 +67,7 @@ impl NewVolume {
     pub(super) fn make_on(&self, path: &Path, size: u64, passphrase: &Secret) -> Result<Table, ConvertError> {
         let failed = || ConvertError::file(path, "cannot be opened");
         let mut device = Locked::open(path).map_err(failed())?;
+        keep_qemu_out(path, device.file().as_fd()).map_err(DeviceError::from)?;
         let room = device.file().size().map_err(failed())?;
         let needed = self.size(size)?;
         if needed > room {

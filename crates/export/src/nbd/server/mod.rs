@@ -235,8 +235,7 @@ impl Shared {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A client's thread; `chosen` are the export's number and the block that the client keeps to. Whatever happens here, the
-    /// server serves on.
+    /// A client's thread; `export` is the export's number. Whatever happens here, the server serves on.
     fn serve(&self, client: &OwnedFd, peer: &str, export: usize, received: &[u8]) {
         let serve = || self.serve_client(client, peer, export, received);
         let served = std::panic::catch_unwind(AssertUnwindSafe(serve));

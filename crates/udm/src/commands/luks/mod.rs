@@ -13,9 +13,11 @@ mod header;
 mod keys;
 mod tokens;
 
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use udm_backend::file::keep_qemu_out;
 use udm_luks::{Locked, Patience, Place, Secret, Volume};
 
 use crate::cli::{Failure, LuksArgs, LuksCommand, LuksImageArgs, LuksTestArgs, print};
@@ -104,12 +106,20 @@ fn open_locked(image: &LuksImageArgs) -> Result<Volume<Locked>, Failure> {
 }
 
 fn lock(path: &Path) -> Result<Locked, Failure> {
-    Locked::open_with(path, &mut Patience::usual(&mut waiting(path))).map_err(no_file(path))
+    let locked = Locked::open_with(path, &mut Patience::usual(&mut waiting(path)));
+    without_qemu(path, locked.map_err(no_file(path))?)
 }
 
 /// The same of what nobody uses.
 fn lock_unused(path: &Path) -> Result<Locked, Failure> {
-    Locked::open_unused(path, &mut Patience::usual(&mut waiting(path))).map_err(no_file(path))
+    let locked = Locked::open_unused(path, &mut Patience::usual(&mut waiting(path)));
+    without_qemu(path, locked.map_err(no_file(path))?)
+}
+
+/// QEMU looks at locks of its own, which are those of data too.
+fn without_qemu(path: &Path, locked: Locked) -> Result<Locked, Failure> {
+    keep_qemu_out(path, locked.file().as_fd()).map_err(DeviceError::from)?;
+    Ok(locked)
 }
 
 /// Tells that another process has `path` locked, and that this one waits.
