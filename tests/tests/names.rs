@@ -193,6 +193,19 @@ fn a_name_that_is_a_file_means_that_file() {
     assert!(told(&served).contains("nowhere"), "{}", told(&served));
 }
 
+/// The oracle is the file's content; the twin is the same name as a table has it.
+#[test]
+fn a_table_file_may_have_the_bytes_of_a_path_as_they_are() {
+    let folder = TempDir::with_prefix("udm-names-").unwrap();
+    let here = folder.path();
+    fs::write(here.join(OsStr::from_bytes(b"caf\xe9.img")), noise(5, 1024)).unwrap();
+    for name in [&b"caf\xe9.img"[..], b"caf\\\\xe9.img"] {
+        fs::write(here.join("table"), [b"0 2 linear ", name, b" 0\n"].concat()).unwrap();
+        let read = succeeded(&run_in(here, &words(&["read", "--table-file", "table"])));
+        assert!(read == noise(5, 1024), "{}", name.escape_ascii());
+    }
+}
+
 #[test]
 fn a_name_that_means_two_files_is_refused_with_both() {
     let folder = TempDir::with_prefix("udm-names-").unwrap();

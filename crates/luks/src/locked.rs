@@ -82,6 +82,9 @@ impl Locked {
 
     fn lock(file: File, patience: &mut Patience<'_>) -> io::Result<Self> {
         let told = file.metadata()?;
+        if told.file_type().is_block_device() && is_read_only(told.rdev()) {
+            return Err(io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "it is a read-only device"));
+        }
         let number =
             if told.file_type().is_block_device() { lock_number(told.rdev(), patience)? } else { None };
         wait(&file, FlockOperation::NonBlockingLockExclusive, patience)?;
@@ -153,6 +156,12 @@ fn holder_in(locks: &str, (major, minor, inode): (u32, u32, u64)) -> Option<u32>
             _ => None,
         }
     })
+}
+
+/// Whether a block device takes no writes. Some can be opened for writing all the same.
+fn is_read_only(device: u64) -> bool {
+    let told = std::fs::read_to_string(format!("/sys/dev/block/{}:{}/ro", major(device), minor(device)));
+    told.is_ok_and(|text| text.trim() == "1")
 }
 
 /// Locks a device by its number. Who has no right to does without: cryptsetup, which needs root for a device, has.

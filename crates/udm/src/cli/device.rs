@@ -1,6 +1,7 @@
 //! The arguments that name devices, and say how they are opened.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
 use std::io::Read;
 
 use clap::builder::TypedValueParser;
@@ -102,20 +103,42 @@ impl TableArgs {
 /// The longest table that is read, in bytes.
 const LONGEST_TABLE: usize = 1 << 20;
 
-/// The text of a table's file. It may hold a key, so no copy of it stays in memory.
+/// The text of a table's file. It may hold a key, so no copy of it stays in memory. Bytes of paths that are not UTF-8 become
+/// what a table has for them, `\\xNN`.
 pub(crate) fn read_table(input: &Input) -> Result<Zeroizing<String>, Failure> {
-    read_secret(input, "the table")
+    let bytes = read_bytes(input, "the table")?;
+    let broken: usize = bytes.utf8_chunks().map(|chunk| chunk.invalid().len()).sum();
+    let mut text = Zeroizing::new(String::with_capacity(bytes.len() + 4 * broken));
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            let _ = write!(text, "\\\\x{byte:02x}");
+        }
+    }
+    Ok(text)
 }
 
 /// The text of a file that may hold a key, `what` for messages.
 pub(crate) fn read_secret(input: &Input, what: &str) -> Result<Zeroizing<String>, Failure> {
+    let bytes = read_bytes(input, what)?;
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Err(error) => Err(Failure::request(format!(
+            "{input}: {what} is text, and this is none: its byte {} is not UTF-8; is it the right file?",
+            error.valid_up_to()
+        ))),
+    }
+}
+
+/// The bytes of a file that may hold a key, `what` for messages.
+fn read_bytes(input: &Input, what: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let fail = |why: &dyn std::fmt::Display| Failure::request(format!("{input}: cannot read {what}: {why}"));
     // Room for the longest at once: a buffer that grows leaves copies behind.
-    let mut text = Zeroizing::new(String::with_capacity(LONGEST_TABLE + 1));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST_TABLE + 1));
     let most = LONGEST_TABLE as u64 + 1;
-    match input.open().and_then(|reader| reader.take(most).read_to_string(&mut text)) {
+    match input.open().and_then(|reader| reader.take(most).read_to_end(&mut bytes)) {
         Ok(len) if len > LONGEST_TABLE => Err(fail(&"it is longer than 1 MiB; is it the right file?")),
-        Ok(_) => Ok(text),
+        Ok(_) => Ok(bytes),
         Err(error) => Err(fail(&error)),
     }
 }

@@ -31,8 +31,12 @@ pub(super) fn format(args: &LuksFormatArgs, manner: Manner) -> Result<(), Failur
         Some(header) => detached(header, &args.image).map_err(DeviceError::from)?,
         None => &args.image,
     };
-    if !args.batch_mode && !manner.quiet && path.exists() {
-        ask_before(path)?;
+    if path.exists() {
+        // What cannot be written is refused before anybody is asked anything.
+        drop(lock_unused(path)?);
+        if !args.batch_mode && !manner.quiet {
+            ask_before(path)?;
+        }
     }
     // Before anything is made, whoever is to be asked for a passphrase may think better of it.
     let source = match &args.new_key {
