@@ -72,6 +72,13 @@ const STEPS: &[Step] = &[
     Step::new("program", "whole-program tests, unprivileged", |_, skipped| {
         program::run(skipped).map(checked)
     }),
+    // It is in no binary package, and not every archive gives its source.
+    Step {
+        optional: true,
+        ..Step::new("nbd-tester", "the client with which NBD's authors test their server", |_, _| {
+            clients::nbd_tester()
+        })
+    },
     // The kernel of a container may have no FUSE device.
     Step {
         optional: true,

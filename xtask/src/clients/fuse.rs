@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::served::Bench;
+use super::served::Setup;
 use crate::judges;
 use crate::run;
 use crate::scratch::Scratch;
@@ -38,10 +38,10 @@ pub fn step() -> Result<Done> {
         return Ok(Done::Skipped(format!("/dev/fuse: {error}")));
     }
     let scratch = Scratch::new("udm-nbdfuse")?;
-    let bench = Bench::new(scratch.path())?;
-    bench.format(MIB)?;
-    let served = bench.serve(&["disk", "--key-file", "key"])?;
-    let file = bench.path("volume");
+    let setup = Setup::new(scratch.path())?;
+    setup.format(MIB)?;
+    let served = setup.serve(&["disk", "--key-file", "key"])?;
+    let file = setup.path("volume");
     let mounted = Mounted::new(&served.uri, &file, scratch.path())?;
     ensure!(fs::metadata(&file)?.len() == MIB << 20, "the file is not as long as the volume");
     // The bad twin: a check that passed here would show nothing later.
@@ -53,18 +53,18 @@ pub fn step() -> Result<Done> {
         println!("mke2fs with blocks of {block}: e2fsck finds nothing wrong");
     }
     let numbers: Vec<u8> = (0_u32..100_000).flat_map(u32::to_le_bytes).collect();
-    let wrote = write_mounted(&file, &bench.path("mounted"), &numbers)?;
+    let wrote = write_mounted(&file, &setup.path("mounted"), &numbers)?;
     mounted.end()?;
     // The kernel may have kept all of the file in memory, so another client looks at what arrived.
-    let back = bench.path("back");
+    let back = setup.path("back");
     run::run(&mut within(Command::new("nbdcopy").arg(&served.uri).arg(&back)))?;
     served.end_without_complaint()?;
     check(&back)?;
     if wrote {
-        let dump = format!("dump {NAME} {}", bench.path(NAME).display());
+        let dump = format!("dump {NAME} {}", setup.path(NAME).display());
         run::run(within(Command::new("debugfs").args(["-R", &dump]).arg(&back)).stderr(Stdio::null()))?;
         ensure!(
-            fs::read(bench.path(NAME))? == numbers,
+            fs::read(setup.path(NAME))? == numbers,
             "what was written to the mounted volume did not arrive"
         );
         println!("the kernel mounted it, and a file that was written there arrived");

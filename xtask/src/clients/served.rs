@@ -16,12 +16,12 @@ const COSTS: [&str; 6] = ["--pbkdf", "argon2id", "--pbkdf-force-iterations", "4"
 const HEADER_MIB: u64 = 16;
 
 /// The folder of one run, with the program.
-pub struct Bench<'a> {
+pub struct Setup<'a> {
     udm: PathBuf,
     folder: &'a Path,
 }
 
-impl<'a> Bench<'a> {
+impl<'a> Setup<'a> {
     /// Builds the program.
     ///
     /// # Errors
@@ -46,6 +46,17 @@ impl<'a> Bench<'a> {
         let size = format!("{}M", HEADER_MIB + mib);
         let mut command = self.udm(["--quiet", "luks", "format", "disk", "key", "--size", &size]);
         run::run(command.args(COSTS))
+    }
+
+    /// Writes zeros to all of `disk`, which has `mib` MiB. Until then it reads as noise: what was never written decrypts to
+    /// that.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn zero(&self, mib: u64) -> Result<()> {
+        File::create(self.path("zeros"))?.set_len(mib << 20)?;
+        let words = ["write", "disk", "--key-file", "key", "--offset", "0", "-i", "zeros"];
+        run::run(&mut self.udm(words))
     }
 
     /// Serves `words` on a Unix socket and on the loopback.
