@@ -21,6 +21,7 @@ const JUDGES: &[(&str, &str)] = &[
     ("nbdkit", "nbdkit"),
     ("nbdcopy", "libnbd-bin"),
     ("nbdinfo", "libnbd-bin"),
+    ("nbdfuse", "libnbd-bin"),
     ("mke2fs", "e2fsprogs"),
     ("e2fsck", "e2fsprogs"),
     ("cryptsetup", "cryptsetup-bin"),

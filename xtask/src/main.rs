@@ -1,6 +1,7 @@
 //! `cargo xtask`: the project's own chores. `cargo xtask --help` lists them; CONTRIBUTING.md says when to use which.
 
 mod bench;
+mod clients;
 mod cpus;
 mod fuzz;
 mod judges;

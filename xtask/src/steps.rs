@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::scratch::Scratch;
-use crate::{cpus, fuzz, judges, miri, model, mutants, program, run, sanitize, tidy, vm};
+use crate::{clients, cpus, fuzz, judges, miri, model, mutants, program, run, sanitize, tidy, vm};
 
 /// How long the quickstart may take: a newcomer waits for it.
 const QUICKSTART_LIMIT: Duration = Duration::from_mins(1);
@@ -72,6 +72,20 @@ const STEPS: &[Step] = &[
     Step::new("program", "whole-program tests, unprivileged", |_, skipped| {
         program::run(skipped).map(checked)
     }),
+    // It is in no binary package, and not every archive gives its source.
+    Step {
+        optional: true,
+        ..Step::new("nbd-tester", "the client with which NBD's authors test their server", |_, _| {
+            clients::nbd_tester()
+        })
+    },
+    // The kernel of a container may have no FUSE device.
+    Step {
+        optional: true,
+        ..Step::new("nbdfuse", "a LUKS volume as a file that e2fsprogs and the kernel use", |_, _| {
+            clients::nbdfuse()
+        })
+    },
     Step::new("vm-swap", "an emulated machine swaps on a served volume", |_, _| vm::step()),
     Step::new("fuzz", "each fuzz target for a while", |effort, _| {
         fuzz::run(effort.fuzz_seconds, None, None).map(checked)
