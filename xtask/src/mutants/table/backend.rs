@@ -44,7 +44,7 @@ pub const ALL: &[Mutant] = &[
         replace: "if state.open.len() < 100 {",
         build: LIB,
         test: "file::syncs::tests::a_flush_is_held_for_the_syncs_that_began_before_it_ended_and_for_no_others",
-        says: "syncs.hold(flush(1)).is_none()",
+        says: "holds(flush(1))",
     },
     Mutant {
         name: "a durable write that fails is only a write that fails",

@@ -158,12 +158,14 @@ impl Device for Ram {
     fn submit(&self, bio: Bio) {
         let offset = bio.sector().0 * SECTOR_SIZE as u64;
         let asked = Asked { op: bio.op(), flags: bio.flags(), offset, len: bio.len().0 };
+        // Who sees it in the log, and releases what is held, releases this too.
+        let held = if let Manner::Held(held) = &self.manner { Some(held.lock().unwrap()) } else { None };
         self.store.log.lock().unwrap().push(asked);
         let thread = rustix::thread::gettid().as_raw_nonzero().get() as usize;
         self.store.thread.store(thread, Ordering::SeqCst);
         match &self.manner {
             Manner::Later(sender) => sender.lock().unwrap().send(bio).unwrap(),
-            Manner::Held(held) => held.lock().unwrap().push(bio),
+            Manner::Held(_) => held.expect("it is held").push(bio),
             Manner::Fails(status) => bio.complete(*status),
             Manner::Faulty if bio.op() == Op::Read && bio.sector().0 == 7 => panic!("a fault, on purpose"),
             Manner::Zeroless if bio.op() == Op::WriteZeroes => bio.complete(Status::NotSupported),
