@@ -1,18 +1,21 @@
 //! Planting faults in a copy of the source, to show that the tests find them.
 //!
-//! The product holds no hook for this: a mutant is a text that is replaced in one file (`table.rs`). A text that is not
-//! found exactly once is an error, so that a mutant cannot outlive the code that it was made for.
+//! The product holds no hook for this: a mutant is a text that is replaced in one file (`table`). A text that is not found
+//! exactly once is an error, so that a mutant cannot outlive the code that it was made for. All mutants are in one build of
+//! the copy, and an environment variable says which one is on (`plant`).
 
+mod copy;
+mod plant;
 mod table;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::{model, run};
 
@@ -20,15 +23,17 @@ use crate::{model, run};
 const LIMIT: Duration = Duration::from_mins(2);
 /// How many lines of a test that found another fault than the planted one are shown.
 const TAIL: usize = 30;
-/// Data that tests read and no mutant touches: linked, not copied.
-const DATA: &str = "vectors/";
+/// The files that get the switch. The second one takes a file of the first one's crate in.
+const SWITCHED: [&str; 2] = ["crates/block/src/lib.rs", "crates/block/tests/loom/main.rs"];
+/// How many tests run at once.
+const AT_ONCE: usize = 2;
 
 /// One fault.
 struct Mutant {
     /// What is wrong with it.
     name: &'static str,
     file: &'static str,
-    /// What stands in the file exactly once, and what stands there instead.
+    /// What stands in the file exactly once, in a function, and what stands there instead.
     find: &'static str,
     replace: &'static str,
     build: Build,
@@ -48,46 +53,34 @@ enum Build {
     Tests { package: &'static str, target: &'static str },
 }
 
-impl Build {
-    /// The cargo command that builds the tests, and runs them. It builds where nothing sound is built: cargo names what
-    /// it builds by the place within a workspace, and would take a mutant of the copy for the crate itself.
-    fn command(self) -> Command {
-        let target_dir = folder().join("build");
-        match self {
-            Self::Model => model::command(&target_dir, "model"),
-            Self::Orders => model::command(&target_dir, "loom"),
-            Self::Tests { package, target } => {
-                let mut test = run::cargo(&["test", "--quiet", "-p", package, target, "--target-dir"]);
-                test.arg(target_dir);
-                test
-            }
-        }
-    }
+/// A test's executable, and the folder that it runs in.
+#[derive(Clone, Debug)]
+struct Executable {
+    path: PathBuf,
+    folder: PathBuf,
 }
 
-/// Plants each fault whose name holds `only`, one after the other, and runs its test.
+/// Plants the faults, and runs for each whose name holds `only` its test.
 ///
 /// # Errors
-/// A text is not found exactly once, a mutant does not build, a test fails without the fault, or does not fail as the
+/// A text is not found exactly once, the copy does not build, a test fails without the fault, or does not fail as the
 /// table says with it.
 pub fn run(only: Option<&str>) -> Result<()> {
-    let chosen: Vec<_> =
-        table::all().filter(|mutant| only.is_none_or(|only| mutant.name.contains(only))).collect();
+    // Numbered as in the table, so that one alone builds nothing anew.
+    let all: Vec<(u32, &Mutant)> = (0..).zip(table::all()).collect();
+    let is_chosen = |mutant: &Mutant| only.is_none_or(|only| mutant.name.contains(only));
+    let chosen: Vec<_> = all.iter().copied().filter(|(_, mutant)| is_chosen(mutant)).collect();
     ensure!(!chosen.is_empty(), "no mutant's name holds {:?}", only.unwrap_or_default());
-    for mutant in &chosen {
-        mutant.mutated(&fs::read_to_string(run::root().join(mutant.file))?)?;
-    }
     let copy = folder().join("source");
-    copy_source(&run::root(), &copy)?;
+    copy::copy_source(&run::root(), &copy, &planted(&all)?)?;
+    let builds: HashSet<Build> = chosen.iter().map(|(_, mutant)| mutant.build).collect();
+    let executables = build(&copy, &builds)?;
     let mut tests = HashSet::new();
-    for mutant in chosen.iter().filter(|mutant| tests.insert((mutant.build, mutant.test))) {
-        if let Some(output) = mutant.test(&copy)? {
-            bail!("{} fails without a fault:\n{}", mutant.test, tail(&output));
-        }
-    }
-    for mutant in &chosen {
-        mutant.check(&copy).with_context(|| format!("the mutant \"{}\"", mutant.name))?;
-        println!("found: {} ({})", mutant.name, mutant.test);
+    let sound = chosen.iter().filter(|(_, mutant)| tests.insert((mutant.build, mutant.test)));
+    let sound: Vec<_> = sound.map(|(_, mutant)| (None, *mutant)).collect();
+    let mutants: Vec<_> = chosen.iter().map(|(number, mutant)| (Some(*number), *mutant)).collect();
+    for work in [sound, mutants] {
+        all_at_once(&work, &|(number, mutant)| mutant.check(&executables[&mutant.build], *number))?;
     }
     println!("{} mutants, each found by its test", chosen.len());
     Ok(())
@@ -96,6 +89,118 @@ pub fn run(only: Option<&str>) -> Result<()> {
 /// Where the copy is, and what is built of it.
 fn folder() -> PathBuf {
     run::root().join("target/mutants")
+}
+
+/// The files with mutants in them, and that with the switch.
+fn planted(all: &[(u32, &'static Mutant)]) -> Result<HashMap<&'static str, String>> {
+    let files: BTreeSet<&str> = all.iter().map(|(_, mutant)| mutant.file).collect();
+    let mut planted = HashMap::new();
+    for file in files {
+        let here: Vec<_> = all.iter().filter(|(_, mutant)| mutant.file == file).copied().collect();
+        let of = if file.starts_with("crates/block/") { "crate" } else { "udm_block" };
+        let source = fs::read_to_string(run::root().join(file))?;
+        planted.insert(file, plant::plant(&source, &here, &format!("{of}::{}", plant::SWITCH))?);
+    }
+    for file in SWITCHED {
+        ensure!(!planted.contains_key(file), "{file} has the switch, and can have no mutant");
+        planted.insert(file, fs::read_to_string(run::root().join(file))? + plant::MODULE);
+    }
+    Ok(planted)
+}
+
+/// Builds the tests of the copy: their executables. It builds where nothing sound is built: cargo names what it builds by
+/// the place within a workspace, and would take the copy's crates for the sound ones.
+fn build(copy: &Path, builds: &HashSet<Build>) -> Result<HashMap<Build, Executable>> {
+    let target_dir = folder().join("build");
+    let mut executables = HashMap::new();
+    let packages: BTreeSet<_> = builds.iter().filter_map(Build::package).collect();
+    if !packages.is_empty() {
+        let targets: BTreeSet<_> = builds.iter().filter_map(Build::target).collect();
+        let mut tests = run::cargo(&["test", "--quiet"]);
+        for package in packages {
+            tests.args(["-p", package]);
+        }
+        tests.args(targets).arg("--target-dir").arg(&target_dir);
+        let found = executables_of(&mut tests, copy)?;
+        for build in builds.iter().filter(|build| build.package().is_some()) {
+            executables.insert(*build, build.among(&found)?);
+        }
+    }
+    for (build, name) in [(Build::Model, "model"), (Build::Orders, "loom")] {
+        if builds.contains(&build) {
+            let found = executables_of(&mut model::command(&target_dir, name), copy)?;
+            let of = Build::Tests { package: "udm-block", target: name };
+            executables.insert(build, of.among(&found)?);
+        }
+    }
+    Ok(executables)
+}
+
+/// What cargo tells of each test that `build` makes in `copy`.
+fn executables_of(build: &mut Command, copy: &Path) -> Result<Vec<serde_json::Value>> {
+    build
+        .args(["--no-run", "--message-format=json-render-diagnostics"])
+        .current_dir(copy)
+        .stdin(Stdio::null());
+    let output = build.output().with_context(|| format!("cannot start `{}`", run::line(build)))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "the mutants do not build:\n{said}");
+    let messages = String::from_utf8_lossy(&output.stdout).into_owned();
+    let messages =
+        messages.lines().map(|line| serde_json::from_str(line).context("cargo's message is not JSON"));
+    messages
+        .filter(|message| message.as_ref().map_or(true, |it: &serde_json::Value| !it["executable"].is_null()))
+        .collect()
+}
+
+impl Build {
+    fn package(&self) -> Option<&'static str> {
+        if let Self::Tests { package, .. } = self { Some(package) } else { None }
+    }
+
+    fn target(&self) -> Option<&'static str> {
+        if let Self::Tests { target, .. } = self { Some(target) } else { None }
+    }
+
+    /// Its executable, of those that cargo tells of.
+    fn among(&self, found: &[serde_json::Value]) -> Result<Executable> {
+        let (Some(package), Some(target)) = (self.package(), self.target()) else {
+            anyhow::bail!("{self:?} has no executable of its own");
+        };
+        let name = target.strip_prefix("--test=").unwrap_or(target);
+        let is_it = |message: &&serde_json::Value| {
+            let of = message["package_id"].as_str().unwrap_or_default();
+            let kind = if target == "--lib" { "lib" } else { "test" };
+            let is_named = target == "--lib" || message["target"]["name"] == name;
+            of.contains(&format!("#{package}@")) && message["target"]["kind"][0] == kind && is_named
+        };
+        let message = found.iter().find(is_it).with_context(|| format!("{package} has no {target}"))?;
+        let path =
+            |member: &str| message[member].as_str().map(PathBuf::from).context("a message without a path");
+        let folder =
+            path("manifest_path")?.parent().map(Path::to_owned).context("a manifest in no folder")?;
+        Ok(Executable { path: path("executable")?, folder })
+    }
+}
+
+/// Does `work` on several threads: the first error ends it.
+fn all_at_once<T: Sync>(work: &[T], done: &(dyn Fn(&T) -> Result<()> + Sync)) -> Result<()> {
+    let left = Mutex::new(work.iter());
+    let next = || left.lock().ok().and_then(|mut left| left.next());
+    std::thread::scope(|scope| {
+        let one = || {
+            while let Some(item) = next() {
+                if let Err(error) = done(item) {
+                    // Nobody begins another.
+                    left.lock().map(|mut left| *left = [].iter()).ok();
+                    return Err(error);
+                }
+            }
+            Ok(())
+        };
+        let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(one)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect()
+    })
 }
 
 impl Mutant {
@@ -113,26 +218,30 @@ impl Mutant {
         Ok(source.replace(self.find, self.replace))
     }
 
-    /// Plants the fault in the copy, runs the test, and takes the fault out again.
-    fn check(&self, copy: &Path) -> Result<()> {
-        let file = copy.join(self.file);
-        let sound = fs::read_to_string(&file)?;
-        fs::write(&file, self.mutated(&sound)?)?;
-        let output = self.test(copy);
-        fs::write(&file, sound)?;
-        let output = output?.with_context(|| format!("{} does not find it", self.test))?;
-        ensure!(output.contains(self.says), "{} fails otherwise:\n{}", self.test, tail(&output));
+    /// With its number, the test must fail as the row says; without one, it must pass.
+    fn check(&self, executable: &Executable, number: Option<u32>) -> Result<()> {
+        let failed =
+            self.test(executable, number).with_context(|| format!("the mutant \"{}\"", self.name))?;
+        match (number, failed) {
+            (None, None) => {}
+            (None, Some(said)) => anyhow::bail!("{} fails without a fault:\n{}", self.test, tail(&said)),
+            (Some(_), None) => anyhow::bail!("{} does not find the mutant \"{}\"", self.test, self.name),
+            (Some(_), Some(said)) => {
+                let is_it = said.contains(self.says);
+                ensure!(is_it, "{} fails otherwise with \"{}\":\n{}", self.test, self.name, tail(&said));
+                println!("found: {} ({})", self.name, self.test);
+            }
+        }
         Ok(())
     }
 
-    /// Builds and runs the test: what it said, if it failed.
-    fn test(&self, copy: &Path) -> Result<Option<String>> {
-        let mut only_build = self.build.command();
-        only_build.arg("--no-run").current_dir(copy);
-        let built = only_build.stdin(Stdio::null()).output()?;
-        ensure!(built.status.success(), "it does not build:\n{}", String::from_utf8_lossy(&built.stderr));
-        let mut test = self.build.command();
-        test.args(["--", "--exact", self.test]).current_dir(copy).env("RUST_BACKTRACE", "0");
+    /// Runs the test: what it said, if it failed.
+    fn test(&self, executable: &Executable, number: Option<u32>) -> Result<Option<String>> {
+        let mut test = Command::new(&executable.path);
+        test.args(["--exact", self.test]).current_dir(&executable.folder).env("RUST_BACKTRACE", "0");
+        if let Some(number) = number {
+            test.env("UDM_MUTANT", number.to_string());
+        }
         let ran = run::within(LIMIT, &run::with_bounded_memory(&test)).output()?;
         let said = String::from_utf8_lossy(&ran.stdout) + String::from_utf8_lossy(&ran.stderr);
         if ran.status.success() {
@@ -141,47 +250,6 @@ impl Mutant {
         }
         Ok(Some(said.into_owned()))
     }
-}
-
-/// Copies what git tracks, or would track, over what is there from the last run, and links the data. The place is always
-/// the same, so that cargo builds anew only what has changed.
-fn copy_source(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to)?;
-    let mut list = Command::new("git");
-    list.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(from);
-    let files = list.output().context("cannot ask git for the files")?;
-    run::judge(files.status.code(), &list)?;
-    let files = String::from_utf8(files.stdout).context("a file's name is not text")?;
-    let files: HashSet<&str> = files.split_terminator('\0').filter(|file| !file.starts_with(DATA)).collect();
-    remove_others(to, to, &|file| files.contains(file) && from.join(file).is_file())?;
-    for file in files {
-        let (from, to) = (from.join(file), to.join(file));
-        // A file that was removed, but not from the index yet, is none.
-        if from.is_file() {
-            fs::create_dir_all(to.parent().context("a file without a folder")?)?;
-            let source = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
-            if fs::read(&to).is_ok_and(|copy| copy == source) {
-                continue;
-            }
-            fs::write(&to, source).with_context(|| format!("cannot write {}", to.display()))?;
-        }
-    }
-    let link = to.join(DATA.trim_end_matches('/'));
-    if link.exists() { Ok(()) } else { Ok(symlink(from.join(DATA), link)?) }
-}
-
-/// Removes the files below `folder` that are not to be in the copy at `root`: a module that was moved would be there twice.
-fn remove_others(folder: &Path, root: &Path, stays: &impl Fn(&str) -> bool) -> Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let (kind, path) = (entry.file_type()?, entry.path());
-        if kind.is_dir() {
-            remove_others(&path, root, stays)?;
-        } else if kind.is_file() && !stays(&path.strip_prefix(root)?.to_string_lossy()) {
-            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-        }
-    }
-    Ok(())
 }
 
 fn tail(output: &str) -> String {
@@ -193,33 +261,25 @@ fn tail(output: &str) -> String {
 mod tests {
     use super::*;
 
-    const MUTANT: Mutant = Mutant {
-        name: "a test's",
-        file: "file.rs",
-        find: "a + b",
-        replace: "a - b",
-        build: Build::Tests { package: "none", target: "--lib" },
-        test: "none",
-        says: "none",
-    };
-
     #[test]
-    fn a_text_is_replaced_where_it_stands_once() {
-        assert_eq!(MUTANT.mutated("let sum = a + b;").unwrap(), "let sum = a - b;");
+    fn every_row_names_code_that_is_there_in_a_function() {
+        planted(&(0..).zip(table::all()).collect::<Vec<_>>()).unwrap();
     }
 
     #[test]
-    fn a_text_that_is_gone_or_stands_twice_is_an_error() {
-        for (source, count) in [("let sum = a.add(b);", "0 times"), ("a + b; a + b", "2 times")] {
-            let error = MUTANT.mutated(source).unwrap_err().to_string();
-            assert!(error.contains(count) && error.contains("file.rs"), "{error}");
-        }
-    }
-
-    #[test]
-    fn every_row_names_code_that_is_there() {
-        for mutant in table::all() {
-            mutant.mutated(&fs::read_to_string(run::root().join(mutant.file)).unwrap()).unwrap();
-        }
+    fn the_first_error_ends_the_work() {
+        let seen = Mutex::new(Vec::new());
+        let result = all_at_once(&[1, 2, 3], &|number| {
+            seen.lock().unwrap().push(*number);
+            Ok(())
+        });
+        let mut seen = seen.into_inner().unwrap();
+        seen.sort_unstable();
+        assert!(result.is_ok() && seen == [1, 2, 3], "{seen:?}");
+        let error = all_at_once(&[1, 2, 3], &|number| {
+            ensure!(*number != 2, "number {number}");
+            Ok(())
+        });
+        assert_eq!(error.unwrap_err().to_string(), "number 2");
     }
 }

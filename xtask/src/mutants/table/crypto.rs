@@ -34,7 +34,7 @@ pub const ALL: &[Mutant] = &[
         name: "a request is not waited for where its driver panics",
         file: "crates/crypto/src/waiting.rs",
         find: "let finished = Finished(&waiting);",
-        replace: "let finished = std::mem::ManuallyDrop::new(Finished(&waiting));",
+        replace: "let finished = Some(std::mem::ManuallyDrop::new(Finished(&waiting)));",
         build: Build::Tests { package: "udm-crypto", target: "--test=contract" },
         test: "jobs::a_job_that_was_handed_on_before_a_panic_is_waited_for",
         says: "the memory went while a thread had it",
