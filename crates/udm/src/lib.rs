@@ -36,4 +36,5 @@ mod log;
 pub mod luks;
 mod output;
 mod pipeline;
+mod scratch;
 pub mod terminal;
