@@ -23,6 +23,7 @@ pub use udm_dm as dm;
 pub use udm_export as export;
 pub use udm_luks;
 
+pub mod allocator;
 mod bench;
 pub mod cli;
 mod commands;
