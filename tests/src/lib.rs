@@ -1,5 +1,6 @@
 //! Whole-program tests: the program `udm` against programs that others wrote. Here is what the tests share.
 
+pub mod conditions;
 pub mod images;
 pub mod judge;
 pub mod luks;

@@ -19,3 +19,14 @@ pub fn write(page: &str, name: &str, table: &str) {
     let (_, after) = rest.split_once(&end).expect("the line behind it");
     fs::write(&path, format!("{before}{begin}{table}{end}{after}")).expect("a page that can be written");
 }
+
+/// The same, for a page that is in the program as `text`: it must say so already.
+///
+/// # Panics
+/// When it says something else.
+pub fn hold(page: &str, name: &str, table: &str, text: &str) {
+    write(page, name, table);
+    let is_there = text.contains(&format!("<!-- begin {name} -->\n{table}<!-- end {name} -->"));
+    let is_written = std::env::var_os("UDM_WRITE_DOCS").is_some();
+    assert!(is_there || is_written, "docs/{page} says something else: UDM_WRITE_DOCS=1 brings it up to date");
+}

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::cell::Cell;
 use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -40,6 +41,26 @@ pub unsafe trait MemorySource: Send + Sync {
     }
 }
 
+thread_local! {
+    static CAN_BE_REFUSED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work`, in which this thread asks the global allocator for memory that it can do without.
+///
+/// A global allocator is not told whether its caller can bear a refusal. One that ends the process where the system has no
+/// memory asks [`can_be_refused`], and hands on the refusal in `work`.
+pub fn refusable<T>(work: impl FnOnce() -> T) -> T {
+    let before = CAN_BE_REFUSED.replace(true);
+    let result = work();
+    CAN_BE_REFUSED.set(before);
+    result
+}
+
+/// Whether this thread is in [`refusable`]. It allocates nothing.
+pub fn can_be_refused() -> bool {
+    CAN_BE_REFUSED.get()
+}
+
 /// The process's own memory: small pieces from the heap, large ones mapped, so that what is freed goes back to the
 /// system at once, and a reserve that is never used takes no memory.
 pub struct Heap;
@@ -63,7 +84,7 @@ unsafe impl MemorySource for Heap {
             return NonNull::new(mapped.ok()?.cast());
         }
         // SAFETY: the layout's size is not zero.
-        NonNull::new(unsafe { alloc_zeroed(layout) })
+        NonNull::new(refusable(|| unsafe { alloc_zeroed(layout) }))
     }
 
     unsafe fn free(&self, addr: NonNull<u8>, layout: Layout) {

@@ -38,7 +38,10 @@ pub enum Alloc {
 
 /// There was no memory for a pool's reserve.
 #[derive(Debug, thiserror::Error)]
-#[error("no memory for {count} elements of {bytes} bytes, the reserve of the pool \"{pool}\"")]
+#[error(
+    "no memory for {count} elements of {bytes} bytes, the reserve of the pool \"{pool}\": raise the limit (ulimit -v, or that \
+     of the container), or end other programs"
+)]
 pub struct NoReserve {
     /// The pool's name.
     pub pool: &'static str,

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use udm_block::stack;
+use udm_block::{memory::refusable, stack};
 use zeroize::Zeroize;
 
 use crate::error::{Error, Finding};
@@ -175,7 +175,7 @@ fn argon2(
     let count = params.block_count();
     let mut blocks: Vec<Block> = Vec::new();
     let bytes = (count * Block::SIZE) as u64;
-    blocks.try_reserve_exact(count).map_err(|_| NoMemory { bytes })?;
+    refusable(|| blocks.try_reserve_exact(count)).map_err(|_| NoMemory { bytes })?;
     blocks.resize(count, Block::new());
     let lanes = params.p_cost().clamp(1, processors()) as usize;
     let algorithm = match kind {
@@ -205,7 +205,9 @@ fn on_threads<T: Send>(count: usize, work: impl FnOnce() -> T + Send) -> Result<
     let joined = threads.into_iter().map(std::thread::JoinHandle::join).filter(Result::is_err).count();
     debug_assert_eq!(joined, 0, "a lane's panic is that of `install`");
     result.map_err(|error| Error::Io {
-        what: format!("starting the {count} threads of Argon2"),
+        what: format!(
+            "starting the {count} threads of Argon2 takes as many (ulimit -u) and 2 MiB for each (ulimit -v)"
+        ),
         source: std::io::Error::other(error),
     })
 }

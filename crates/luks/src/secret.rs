@@ -27,7 +27,9 @@ pub struct Secret {
 
 /// There is no memory for a secret, or for deriving one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("there is no memory for {bytes} bytes")]
+#[error(
+    "there is no memory for {bytes} bytes; raise the limit (ulimit -v, or that of the container), or end other programs"
+)]
 pub struct NoMemory {
     /// How much was asked for.
     pub bytes: u64,
@@ -73,7 +75,7 @@ impl Secret {
     /// # Errors
     /// When it cannot be read. That there is no memory is an error of the kind `OutOfMemory`.
     pub fn read(mut from: impl Read, most: usize) -> std::io::Result<Self> {
-        let out_of_memory = |_| std::io::Error::from(std::io::ErrorKind::OutOfMemory);
+        let out_of_memory = |error| std::io::Error::new(std::io::ErrorKind::OutOfMemory, error);
         let mut secret = Self::zeroed(most.min(FIRST_READ)).map_err(out_of_memory)?;
         let mut filled = 0;
         loop {

@@ -23,6 +23,7 @@ pub use udm_dm as dm;
 pub use udm_export as export;
 pub use udm_luks;
 
+pub mod allocator;
 mod bench;
 pub mod cli;
 mod commands;
@@ -36,4 +37,5 @@ mod log;
 pub mod luks;
 mod output;
 mod pipeline;
+mod scratch;
 pub mod terminal;

@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+use udm::allocator::Allocator;
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
+
 fn main() -> ExitCode {
     udm::cli::main()
 }

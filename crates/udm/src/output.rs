@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, OFlags, linkat};
-use tempfile::{Builder, NamedTempFile, TempPath};
+use tempfile::{Builder, NamedTempFile};
 
 use crate::cli::Failure;
 use crate::input::{FileId, was_closed};
@@ -45,7 +45,7 @@ pub(crate) struct Output {
     file: Unfinished,
 }
 
-enum Unfinished {
+pub(crate) enum Unfinished {
     /// It gets its name in the end. Nothing is left of it, however the process ends.
     Nameless(File),
     /// The same where the file system has no such files.
@@ -93,34 +93,15 @@ impl Output {
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
         let path = self.path.clone();
         let replaces = self.existing == Existing::Replace;
-        let finished = self.file().flush().and_then(|()| match self.file {
-            Unfinished::Stream(_) => Ok(()),
-            Unfinished::Nameless(file) => {
-                file.sync_all()?;
-                if replaces {
-                    let named = temporary(&path).make_in(folder(&path), |name| link(&file, name))?;
-                    named.into_temp_path().persist(&path).map_err(|error| error.error)
-                } else {
-                    link(&file, &path)
-                }
-            }
-            Unfinished::Named(file) => {
-                file.as_file().sync_all()?;
-                let name: TempPath = file.into_temp_path();
-                let named = if replaces { name.persist(&path) } else { name.persist_noclobber(&path) };
-                named.map_err(|error| error.error)
-            }
-        });
+        let finished = self.file().flush().and_then(|()| self.file.give_name(&path, replaces).map(drop));
         // A file system may not sync its folders: then it needs none.
         let _ = File::open(folder(&path)).and_then(|folder| folder.sync_all());
         finished.map_err(|error| Failure::work(format!("{}: {error}", path.display())))
     }
 
-    fn file(&mut self) -> &mut File {
-        match &mut self.file {
-            Unfinished::Nameless(file) | Unfinished::Stream(file) => file,
-            Unfinished::Named(file) => file.as_file_mut(),
-        }
+    /// The file, as far as it is.
+    pub(crate) fn file(&mut self) -> &mut File {
+        self.file.file()
     }
 }
 
@@ -160,10 +141,43 @@ fn existing_file(
     }
 }
 
+impl Unfinished {
+    /// The file.
+    pub(crate) fn file(&mut self) -> &mut File {
+        match self {
+            Self::Nameless(file) | Self::Stream(file) => file,
+            Self::Named(file) => file.as_file_mut(),
+        }
+    }
+
+    /// Makes it durable, and gives it its name. What has the name is replaced, or is an error.
+    pub(crate) fn give_name(self, path: &Path, replaces: bool) -> io::Result<File> {
+        match self {
+            Self::Stream(file) => Ok(file),
+            Self::Nameless(file) => {
+                file.sync_all()?;
+                if replaces {
+                    let named = temporary(path).make_in(folder(path), |name| link(&file, name))?;
+                    named.into_temp_path().persist(path).map_err(|error| error.error)?;
+                } else {
+                    link(&file, path)?;
+                }
+                Ok(file)
+            }
+            Self::Named(file) => {
+                file.as_file().sync_all()?;
+                let (file, name) = file.into_parts();
+                let named = if replaces { name.persist(path) } else { name.persist_noclobber(path) };
+                named.map(|()| file).map_err(|error| error.error)
+            }
+        }
+    }
+}
+
 /// A file without a name in the folder of `path`, or with another one.
-fn unfinished(path: &Path, mode: u32) -> io::Result<Unfinished> {
+pub(crate) fn unfinished(path: &Path, mode: u32) -> io::Result<Unfinished> {
     let mut options = File::options();
-    options.write(true).mode(mode).custom_flags(OFlags::TMPFILE.bits() as i32);
+    options.read(true).write(true).mode(mode).custom_flags(OFlags::TMPFILE.bits() as i32);
     match options.open(folder(path)) {
         Ok(file) if fs::metadata(by_number(&file)).is_ok() => Ok(Unfinished::Nameless(file)),
         // The file system has no such files, or there is no /proc to name one by.

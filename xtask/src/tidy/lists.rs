@@ -71,6 +71,10 @@ pub const UNSAFE_MODULES: &[(&str, &str)] = &[
         "crates/udm/src/terminal/signals.rs",
         "the C library's calls that set a signal's handler and put it back",
     ),
+    (
+        "crates/udm/src/allocator.rs",
+        "the program's global allocator, and the end of a process without memory",
+    ),
     ("crates/udm/src/locked/heap.rs", "the C library's call that settles its allocator"),
     ("crates/udm/src/locked/urgency.rs", "the C library's call that sets a thread's scheduling"),
     ("crates/export/src/nbd/server/socket.rs", "socket calls that take the address of a bio's memory"),

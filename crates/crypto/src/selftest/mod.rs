@@ -26,7 +26,7 @@ const LONG: (usize, usize) = (71, 512);
 /// What went wrong, in words. A driver that refuses some keys passes, as long as it takes one; so does one that refuses
 /// unit sizes in requests of many units.
 pub fn self_test(driver: &Driver) -> Result<(), String> {
-    let mut taken = 0;
+    let (mut taken, mut refusal) = (0, None);
     for answer in known::answers(driver.algorithm) {
         let Ok(keyed) = (driver.key)(driver.algorithm, &answer.key) else { continue };
         check(&skcipher(driver, keyed), &answer)?;
@@ -34,7 +34,13 @@ pub fn self_test(driver: &Driver) -> Result<(), String> {
     for size in key_sizes(driver.algorithm) {
         // Distinct bytes, so that the halves of an XTS key differ.
         let key: Vec<u8> = (0..size as u8).collect();
-        let Ok(keyed) = (driver.key)(driver.algorithm, &key) else { continue };
+        let keyed = match (driver.key)(driver.algorithm, &key) {
+            Ok(keyed) => keyed,
+            Err(why) => {
+                refusal = Some(why);
+                continue;
+            }
+        };
         let skcipher = skcipher(driver, keyed);
         let reference = portable::key(driver.algorithm, &key)?;
         for shape in SHAPES {
@@ -52,7 +58,10 @@ pub fn self_test(driver: &Driver) -> Result<(), String> {
         }
         taken += 1;
     }
-    if taken == 0 { Err("it takes no key".into()) } else { Ok(()) }
+    if taken == 0 {
+        return Err(refusal.map_or("it takes no key".into(), |why| format!("it takes no key: {why}")));
+    }
+    Ok(())
 }
 
 /// A handle on what `driver` made of a key. A refusal is said when a user's key meets it, not here.

@@ -103,14 +103,15 @@ fn run(server: &Server, pass: Pass) -> Result<[f64; 2], BenchError> {
         thread::scope(|scope| {
             let part = server.size / CONNECTIONS;
             let of_connection = |number: u64| {
-                scope.spawn(move || {
+                let work = move || {
                     let places = (number * part..(number + 1) * part).step_by(LONG as usize);
                     sequential(&mut connect()?, pass, places)
-                })
+                };
+                thread::Builder::new().spawn_scoped(scope, work).map_err(BenchError::of)
             };
             let threads: Vec<_> = (0..CONNECTIONS).map(of_connection).collect();
             threads.into_iter().try_for_each(|thread| {
-                thread.join().unwrap_or_else(|_| Err(BenchError("a client panicked".into())))
+                thread?.join().unwrap_or_else(|_| Err(BenchError("a client panicked".into())))
             })
         })?;
     }

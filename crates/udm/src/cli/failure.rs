@@ -33,6 +33,14 @@ impl Failure {
         Self { status: 2, text: text.to_string(), table: None, is_unread: false }
     }
 
+    /// The system gives no thread: exit status 1.
+    pub fn thread(error: &io::Error) -> Self {
+        Self::work(format!(
+            "cannot start a thread: {error}; raise the limit of threads (ulimit -u) or of memory (ulimit -v), or end other \
+             programs"
+        ))
+    }
+
     /// Stdout could not be written: exit status 1. Where its reader has gone, the program ends by SIGPIPE, as others do.
     pub fn stdout(error: &io::Error) -> Self {
         let is_unread = error.kind() == io::ErrorKind::BrokenPipe;

@@ -29,14 +29,18 @@ use std::sync::Arc;
 use clap::{CommandFactory, FromArgMatches};
 use signal_hook::consts::SIGXFSZ;
 
-use crate::{commands, log, output};
+use crate::{allocator, commands, log, output};
 
 /// Runs the program that `udm` is.
 pub fn main() -> ExitCode {
+    allocator::start();
     let (cli, given) = match parse() {
         Ok(parsed) => parsed,
         Err(code) => return code,
     };
+    if cli.json {
+        allocator::tell_json();
+    }
     // A file at its limit is an error of the write, and not the program's end.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     // A service says what happens; what is done at a prompt says what it was asked for.

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
-use tempfile::TempDir;
 use udm_crypto::Direction;
 
 use crate::bench::chart::{Chart, Measure};
@@ -13,6 +12,7 @@ use crate::bench::machine::Machine;
 use crate::bench::{Clock, Effort, Subject, cipher, export, scale, server, stack};
 use crate::cli::{BenchArgs, BenchWhat, Failure, print};
 use crate::output::{Existing, Output};
+use crate::scratch::Scratch;
 
 /// How long a way has its turn in a round.
 const ROUND: Duration = Duration::from_millis(4);
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &BenchArgs, json: bool) -> Result<(), Failure> {
 const EXPORT_ROUNDS: usize = 9;
 
 fn export(args: &BenchArgs, json: bool) -> Result<Vec<Chart>, Failure> {
-    let folder = TempDir::with_prefix("udm-bench-").map_err(Failure::work)?;
+    let folder = Scratch::new("udm-bench-")?;
     let bytes = args.device_size;
     if !(16 << 20..=1 << 40).contains(&bytes) || !bytes.is_power_of_two() {
         return Err(Failure::request(format!("devices of {bytes} bytes: use a power of two from 16M to 1T")));
@@ -73,7 +73,7 @@ fn export(args: &BenchArgs, json: bool) -> Result<Vec<Chart>, Failure> {
 }
 
 fn scale(subject: &Subject, effort: Effort) -> Result<[Chart; 2], Failure> {
-    let folder = TempDir::with_prefix("udm-bench-").map_err(Failure::work)?;
+    let folder = Scratch::new("udm-bench-")?;
     scale::charts(subject, folder.path(), effort).map_err(Failure::request)
 }
 

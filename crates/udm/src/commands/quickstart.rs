@@ -9,7 +9,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tempfile::TempDir;
 use udm_block::blocking::Blocking;
 use udm_block::memory::splitmix64;
 use udm_block::{DeviceRef, SECTOR_SIZE};
@@ -27,6 +26,7 @@ use crate::compare::Comparison;
 use crate::device::{DeviceName, DeviceOptions, Files, luks_table};
 use crate::luks::{Passphrase, Unlocking};
 use crate::pipeline;
+use crate::scratch::Scratch;
 
 /// How much one request moves, in bytes.
 const CHUNK: usize = 1 << 20;
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &QuickstartArgs, json: bool) -> Result<(), Failure> {
         return Err(Failure::request(format!("a volume of {} bytes is too small: 1M would do", args.size)));
     }
     let story = Story { json };
-    let folder = TempDir::with_prefix("udm-quickstart-").map_err(Failure::work)?;
+    let folder = Scratch::new("udm-quickstart-")?;
     let volume = Volume::make(folder.path(), size)?;
     story.say(&format!(
         "made    {} of LUKS2, aes-xts-plain64, in {}",
@@ -140,8 +140,12 @@ impl Volume {
         // The sectors that cost most: what is told of their speed holds for all.
         options.sector_size = Some(SECTOR_SIZE as u32);
         let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&image);
-        let mut file = file.map_err(Failure::work)?;
-        file.set_len(offset + size).map_err(Failure::work)?;
+        let failed = |error| Failure::work(format!("{}: {error}", image.display()));
+        let mut file = file.map_err(failed)?;
+        file.set_len(offset + size).map_err(|error| {
+            let why = "set TMPDIR to a folder with more room, or make a smaller one with --size";
+            Failure::work(format!("{}: it cannot have {size} bytes: {error}; {why}", image.display()))
+        })?;
         let made = format(&mut file, &options, &passphrase).map_err(Failure::work)?;
         let unlocking = Unlocking { passphrase: Passphrase::Bytes(passphrase), ..Unlocking::default() };
         Ok(Self { folder: folder.into(), image, unlocking, size, offset: made.segment.offset })
@@ -192,7 +196,8 @@ fn through_socket(volume: &Volume, story: &Story) -> Result<(f64, f64), Failure>
     let server =
         Server::bind(std::slice::from_ref(&address), vec![export], MAX_CONNECTIONS).map_err(Failure::work)?;
     let stopper = server.stopper();
-    let server = thread::Builder::new().spawn(move || server.run()).map_err(Failure::work)?;
+    let server =
+        thread::Builder::new().spawn(move || server.run()).map_err(|error| Failure::thread(&error))?;
     story.say(&format!("serving {}", address.uri("volume")))?;
     let speeds = client(&address, volume.size);
     stopper.stop();

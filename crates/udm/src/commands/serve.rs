@@ -40,7 +40,7 @@ pub(crate) fn run(args: &ServeArgs, given: &Given, json: bool) -> Result<(), Fai
     let wanted = wanted(args, given)?;
     let options = args.open.options(args.read_only);
     let Some(mode) = args.locked else {
-        log::start_thread().map_err(Failure::work)?;
+        log::start_thread().map_err(|error| Failure::thread(&error))?;
         let files = Files::new(&options);
         let devices = open_all(wanted, args, &files)?;
         let server = Server::bind(&args.nbd, exports(args, &devices), most);
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &ServeArgs, given: &Given, json: bool) -> Result<(), Fai
         return result;
     };
     let mut locked = Locked::begin(mode);
-    log::start_thread().map_err(Failure::work)?;
+    log::start_thread().map_err(|error| Failure::thread(&error))?;
     let files = locked.files(Files::new(&options));
     let devices = open_all(wanted, args, &files)?;
     locked.look(&files, &args.nbd);

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::destination::lock;
 use super::error::ConvertError;
 use super::identity;
+use crate::output::unfinished;
 
 /// The bytes of one place.
 const SLOT: usize = 16 << 10;
@@ -71,11 +72,10 @@ impl Journal {
         text.resize(2 * SLOT, b'\n');
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
-        let mut new =
-            tempfile::Builder::new().prefix(".udm-convert-").tempfile_in(folder).map_err(failed())?;
-        lock(new.as_file()).map_err(failed())?;
-        new.write_all(&text).and_then(|()| new.as_file().sync_all()).map_err(failed())?;
-        let file = new.persist_noclobber(path).map_err(|error| failed()(error.error))?;
+        let mut new = unfinished(path, 0o600).map_err(failed())?;
+        lock(new.file()).map_err(failed())?;
+        new.file().write_all(&text).map_err(failed())?;
+        let file = new.give_name(path, false).map_err(failed())?;
         // Without its name it would be of no use.
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed())?;
         Ok(Self { path: path.into(), file, sequence: 0, record })

@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::allocator;
 use buffer::{Buffer, Taken};
 
 /// How many bytes are written at once.
@@ -79,6 +80,7 @@ pub(crate) fn start_thread() -> io::Result<()> {
     state.has_thread = true;
     drop(state);
     std::panic::set_hook(Box::new(|panic| {
+        allocator::end_if_short();
         let thread = thread::current();
         let trace = std::backtrace::Backtrace::capture();
         say(&format!("thread '{}' {panic}", thread.name().unwrap_or("without a name")));

@@ -145,7 +145,8 @@ impl Terminal {
 
     /// Reads a line, or the number of a signal that comes before it is whole.
     fn line(&self, caught: &Caught) -> Result<Answer, TerminalError> {
-        let mut line = Secret::zeroed(LINE).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        let mut line =
+            Secret::zeroed(LINE).map_err(|error| io::Error::new(io::ErrorKind::OutOfMemory, error))?;
         let mut len = 0;
         loop {
             let signals = PollFd::new(caught.pipe(), PollFlags::IN);

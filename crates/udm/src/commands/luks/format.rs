@@ -11,6 +11,7 @@ use super::{Manner, ask, failed, lock_unused, read_key};
 use crate::cli::{Failure, LuksFormatArgs, default_key_size};
 use crate::device::DeviceError;
 use crate::luks::{Passphrase, check_cipher, detached};
+use crate::output::{Existing, Output};
 use crate::terminal::Terminal;
 
 /// How much of the beginning is looked at to tell whether there is something to be lost, in bytes.
@@ -44,15 +45,18 @@ pub(super) fn format(args: &LuksFormatArgs, manner: Manner) -> Result<(), Failur
         None => args.key.passphrase(),
     };
     let passphrase = source.get_new(&args.image)?;
-    make_files(args, &mut options)?;
-    let mut storage = lock_unused(path)?;
-    let made = format_volume(&mut storage, &options, &passphrase).map_err(|error| {
-        if args.size.is_some() {
-            // It was made for this, and is of no use.
-            let _ = std::fs::remove_file(&args.image);
-        }
-        failed(path)(error)
-    })?;
+    let mut image = args.size.map(|size| make_image(&args.image, size)).transpose()?;
+    if let Some(header) = &args.header {
+        make_header(header, args, &mut options)?;
+    }
+    let made = match &mut image {
+        Some(image) if args.header.is_none() => format_volume(image.file(), &options, &passphrase),
+        _ => format_volume(&mut lock_unused(path)?, &options, &passphrase),
+    };
+    let made = made.map_err(failed(path))?;
+    if let Some(image) = image {
+        image.finish()?;
+    }
     let text = format!("{}: made, and key slot {} opens it.", args.image.display(), made.key_slot);
     let segment = &made.segment;
     let result = json!({
@@ -113,27 +117,22 @@ fn has_something(path: &Path) -> bool {
     file.read_at(0, &mut begin).is_err() || begin.iter().any(|byte| *byte != 0)
 }
 
-/// Makes the image of --size, and the file of --header, where they are asked for.
-fn make_files(args: &LuksFormatArgs, options: &mut FormatOptions) -> Result<(), Failure> {
-    if let Some(size) = args.size {
-        let made = File::create_new(&args.image).and_then(|file| {
-            file.set_len(size).inspect_err(|_| {
-                // There is no room: an empty file is of no use.
-                let _ = std::fs::remove_file(&args.image);
-            })
-        });
-        made.map_err(|error| {
-            let hint = if error.kind() == std::io::ErrorKind::AlreadyExists {
-                "; without --size it is formatted as it is"
-            } else {
-                ""
-            };
-            Failure::request(format!("{}: {error}{hint}", args.image.display()))
-        })?;
+/// Begins the image of --size, which has its name when it is a volume.
+fn make_image(path: &Path, size: u64) -> Result<Output, Failure> {
+    if path.symlink_metadata().is_ok() {
+        let why = "is there already; without --size it is formatted as it is";
+        return Err(Failure::request(format!("{} {why}", path.display())));
     }
-    let Some(header) = &args.header else { return Ok(()) };
+    let mut image = Output::create(path, 0o666, Existing::Refuse(None), &[])?;
+    let sized = image.file().set_len(size);
+    sized.map_err(|error| Failure::request(format!("{}: {error}", path.display())))?;
+    Ok(image)
+}
+
+/// Makes the file of --header, where there is none.
+fn make_header(header: &Path, args: &LuksFormatArgs, options: &mut FormatOptions) -> Result<(), Failure> {
     let told = |path: &Path, error: std::io::Error| Failure::request(format!("{}: {error}", path.display()));
-    let data = File::open(&args.image).and_then(|file| file.size());
+    let data = args.size.map_or_else(|| File::open(&args.image).and_then(|file| file.size()), Ok);
     options.data_device_size = Some(data.map_err(|error| told(&args.image, error))?);
     let end = udm_luks::format::header_size(options).map_err(failed(header))?;
     // Who may read it can try passphrases on it.

@@ -14,7 +14,7 @@ use udm_export::nbd::server::Stopper;
 use super::Named;
 use crate::cli::Failure;
 use crate::locked::Counters;
-use crate::log;
+use crate::{log, scratch};
 
 /// The stack of the thread that hears signals, in bytes.
 const SIGNALS_STACK: usize = 256 << 10;
@@ -31,7 +31,7 @@ pub(super) fn listen_to_signals(
     json: bool,
 ) -> Result<(), Failure> {
     // Whoever starts it with nohup, or in the background of a script, does not want it stopped by these.
-    let ignored = ignored_signals();
+    let ignored = scratch::ignored();
     let ends = [SIGINT, SIGHUP].into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
     let mut signals = Signals::new(ends.chain([SIGTERM, SIGUSR1])).map_err(Failure::work)?;
     let listen = move || {
@@ -60,16 +60,8 @@ pub(super) fn listen_to_signals(
         }
     };
     let thread = thread::Builder::new().name("udm-signals".into()).stack_size(SIGNALS_STACK);
-    thread.spawn(listen).map_err(Failure::work)?;
+    thread.spawn(listen).map_err(|error| Failure::thread(&error))?;
     Ok(())
-}
-
-/// The signals that the process was told to ignore, a bit each from 1 on (`proc_pid_status(5)`); none where that cannot
-/// be read.
-fn ignored_signals() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    line.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0)
 }
 
 /// Says the counters, in one line.
@@ -84,7 +76,8 @@ pub(super) fn flush_all(devices: Vec<Named>, hangs: bool) -> Result<(), Failure>
     let (sender, results) = mpsc::channel();
     let names: Vec<_> = devices.iter().map(|named| format!("{:?}", named.name)).collect();
     let flush = move || drop(sender.send(devices.into_iter().map(flush).fold(Ok(()), Result::and)));
-    thread::Builder::new().name("udm-flush".into()).spawn(flush).map_err(Failure::work)?;
+    let thread = thread::Builder::new().name("udm-flush".into());
+    thread.spawn(flush).map_err(|error| Failure::thread(&error))?;
     let begin = Instant::now();
     loop {
         match results.recv_timeout(REMINDER) {
