@@ -16,6 +16,7 @@ mod soak;
 mod steps;
 mod tidy;
 mod vm;
+mod workers;
 
 use std::process::ExitCode;
 

@@ -4,16 +4,16 @@
 //! and `TMPDIR`, which is also the folder they start in.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, Write};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::scratch::Scratch;
-use crate::{judges, run};
+use crate::{judges, run, workers};
 
 /// The package that holds the whole-program tests.
 pub const PACKAGE: &str = "udm-tests";
@@ -24,7 +24,7 @@ const USER: u32 = 65534;
 /// How long one test executable may run before it counts as hung.
 const LIMIT: Duration = Duration::from_mins(10);
 
-/// Builds the binary and the test executables, and runs these one after the other. What tests say that they cannot test
+/// Builds the binary and the test executables, and runs these, one on each processor. What tests say that they cannot test
 /// is appended to the file `skipped`.
 ///
 /// # Errors
@@ -53,18 +53,17 @@ pub fn run(skipped: &Path) -> Result<()> {
             }
         }
     }
-    let mut passed: Result<u64> = Ok(0);
-    for executable in &executables {
+    let passed = workers::each(&executables, |executable| {
         let mut test = command(user, executable);
         test.args(["--nocapture", "--test-threads=1"]);
         test.env("UDM_BIN", &binary).env("UDM_VECTORS", &vectors);
         test.env("HOME", home.path()).env("TMPDIR", home.path()).env_remove("XDG_RUNTIME_DIR");
         test.env("PATH", run::path_with_system_programs()).current_dir(home.path());
         test.env(SKIPPED, &told);
-        passed = passed.and_then(|passed| Ok(passed + run_and_count(&mut run::within(LIMIT, &test))?));
-    }
+        run_and_count(&mut run::within(LIMIT, &test))
+    });
     fs::copy(&told, skipped).context("cannot tell which tests were skipped")?;
-    let passed = passed?;
+    let passed: u64 = passed?.iter().sum();
     ensure!(passed > 0, "not one whole-program test ran: a check that checks nothing is none");
     println!("{passed} whole-program tests passed");
     Ok(())
@@ -170,22 +169,17 @@ fn copy_into(folder: &Path, path: &Path) -> Result<PathBuf> {
     Ok(copy)
 }
 
-/// Runs one test executable, shows what it prints, and gives the number of tests that passed.
+/// Runs one test executable, shows what it printed when it has ended, and gives the number of tests that passed.
 fn run_and_count(test: &mut Command) -> Result<u64> {
-    let shown = run::line(test);
-    let mut child = test.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start `{shown}`"))?;
-    let mut passed = 0;
-    if let Some(output) = child.stdout.take() {
-        for line in BufReader::new(output).split(b'\n') {
-            let line = line?;
-            let mut out = std::io::stdout().lock();
-            out.write_all(&line)?;
-            out.write_all(b"\n")?;
-            passed += passed_in(&String::from_utf8_lossy(&line))?;
-        }
-    }
-    run::judge(child.wait()?.code(), test)?;
-    Ok(passed)
+    let began = Instant::now();
+    let output = test.output().with_context(|| format!("cannot start `{}`", run::line(test)))?;
+    let mut out = std::io::stdout().lock();
+    out.write_all(&output.stdout)?;
+    out.write_all(&output.stderr)?;
+    writeln!(out, "{:.1} s: {}", began.elapsed().as_secs_f64(), run::line(test))?;
+    drop(out);
+    run::judge(output.status.code(), test)?;
+    String::from_utf8_lossy(&output.stdout).lines().map(passed_in).sum()
 }
 
 /// How many tests passed, by the harness's closing line; 0 for any other line.

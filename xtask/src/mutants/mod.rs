@@ -12,12 +12,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::{model, run};
+use crate::{model, run, workers};
 
 /// How long one test may take; with the fault it may also hang, which is a way to fail that is not ours.
 const LIMIT: Duration = Duration::from_mins(2);
@@ -25,8 +24,6 @@ const LIMIT: Duration = Duration::from_mins(2);
 const TAIL: usize = 30;
 /// The files that get the switch. The second one takes a file of the first one's crate in.
 const SWITCHED: [&str; 2] = ["crates/block/src/lib.rs", "crates/block/tests/loom/main.rs"];
-/// How many tests run at once.
-const AT_ONCE: usize = 2;
 
 /// One fault.
 struct Mutant {
@@ -80,7 +77,7 @@ pub fn run(only: Option<&str>) -> Result<()> {
     let sound: Vec<_> = sound.map(|(_, mutant)| (None, *mutant)).collect();
     let mutants: Vec<_> = chosen.iter().map(|(number, mutant)| (Some(*number), *mutant)).collect();
     for work in [sound, mutants] {
-        all_at_once(&work, &|(number, mutant)| mutant.check(&executables[&mutant.build], *number))?;
+        workers::each(&work, |(number, mutant)| mutant.check(&executables[&mutant.build], *number))?;
     }
     println!("{} mutants, each found by its test", chosen.len());
     Ok(())
@@ -165,7 +162,7 @@ impl Build {
     /// Its executable, of those that cargo tells of.
     fn among(&self, found: &[serde_json::Value]) -> Result<Executable> {
         let (Some(package), Some(target)) = (self.package(), self.target()) else {
-            anyhow::bail!("{self:?} has no executable of its own");
+            bail!("{self:?} has no executable of its own");
         };
         let name = target.strip_prefix("--test=").unwrap_or(target);
         let is_it = |message: &&serde_json::Value| {
@@ -181,26 +178,6 @@ impl Build {
             path("manifest_path")?.parent().map(Path::to_owned).context("a manifest in no folder")?;
         Ok(Executable { path: path("executable")?, folder })
     }
-}
-
-/// Does `work` on several threads: the first error ends it.
-fn all_at_once<T: Sync>(work: &[T], done: &(dyn Fn(&T) -> Result<()> + Sync)) -> Result<()> {
-    let left = Mutex::new(work.iter());
-    let next = || left.lock().ok().and_then(|mut left| left.next());
-    std::thread::scope(|scope| {
-        let one = || {
-            while let Some(item) = next() {
-                if let Err(error) = done(item) {
-                    // Nobody begins another.
-                    left.lock().map(|mut left| *left = [].iter()).ok();
-                    return Err(error);
-                }
-            }
-            Ok(())
-        };
-        let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(one)).collect();
-        threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect()
-    })
 }
 
 impl Mutant {
@@ -224,8 +201,8 @@ impl Mutant {
             self.test(executable, number).with_context(|| format!("the mutant \"{}\"", self.name))?;
         match (number, failed) {
             (None, None) => {}
-            (None, Some(said)) => anyhow::bail!("{} fails without a fault:\n{}", self.test, tail(&said)),
-            (Some(_), None) => anyhow::bail!("{} does not find the mutant \"{}\"", self.test, self.name),
+            (None, Some(said)) => bail!("{} fails without a fault:\n{}", self.test, tail(&said)),
+            (Some(_), None) => bail!("{} does not find the mutant \"{}\"", self.test, self.name),
             (Some(_), Some(said)) => {
                 let is_it = said.contains(self.says);
                 ensure!(is_it, "{} fails otherwise with \"{}\":\n{}", self.test, self.name, tail(&said));
@@ -264,22 +241,5 @@ mod tests {
     #[test]
     fn every_row_names_code_that_is_there_in_a_function() {
         planted(&(0..).zip(table::all()).collect::<Vec<_>>()).unwrap();
-    }
-
-    #[test]
-    fn the_first_error_ends_the_work() {
-        let seen = Mutex::new(Vec::new());
-        let result = all_at_once(&[1, 2, 3], &|number| {
-            seen.lock().unwrap().push(*number);
-            Ok(())
-        });
-        let mut seen = seen.into_inner().unwrap();
-        seen.sort_unstable();
-        assert!(result.is_ok() && seen == [1, 2, 3], "{seen:?}");
-        let error = all_at_once(&[1, 2, 3], &|number| {
-            ensure!(*number != 2, "number {number}");
-            Ok(())
-        });
-        assert_eq!(error.unwrap_err().to_string(), "number 2");
     }
 }

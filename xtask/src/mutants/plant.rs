@@ -49,7 +49,7 @@ pub fn plant(source: &str, mutants: &[(u32, &Mutant)], switch: &str) -> Result<S
     for (body, branches) in bodies {
         ensure!(body.begin >= at, "two mutants are in functions of which one is in the other");
         planted += &source[at..body.begin];
-        planted += &format!("{branches}{{{}}}", &source[body.begin..body.end]);
+        planted += &[&*branches, "{", &source[body.begin..body.end], "}"].concat();
         at = body.end;
     }
     Ok(planted + &source[at..])

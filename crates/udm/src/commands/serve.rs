@@ -13,7 +13,7 @@ use udm_block::DeviceRef;
 use udm_dm::managed::ManagedDevice;
 use udm_dm::table::Table;
 use udm_export::nbd::address::Address;
-use udm_export::nbd::server::{Attendant, Export, LIMIT_OF_CONNECTIONS, MAX_CONNECTIONS, Server};
+use udm_export::nbd::server::{Export, LIMIT_OF_CONNECTIONS, MAX_CONNECTIONS, MemoryLockGuard, Server};
 
 use crate::cli::{Failure, Given, NamedInput, ServeArgs, human, print, read_table};
 use crate::control::Control;
@@ -57,8 +57,8 @@ pub(crate) fn run(args: &ServeArgs, given: &Given, json: bool) -> Result<(), Fai
     locked.look(&files, &args.nbd);
     let exports = exports(args, &devices);
     let counters = locked.counters();
-    let attendant = Arc::clone(&counters) as Arc<dyn Attendant>;
-    let server = Server::bind_sealed(&args.nbd, exports, most, attendant).map_err(Failure::work)?;
+    let lock_guard = Arc::clone(&counters) as Arc<dyn MemoryLockGuard>;
+    let server = Server::bind_sealed(&args.nbd, exports, most, lock_guard).map_err(Failure::work)?;
     locked.close(devices.len(), most)?;
     serve(args, server, devices, Some(counters), json)
 }

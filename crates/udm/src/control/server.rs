@@ -66,12 +66,12 @@ fn start(client: UnixStream, devices: &Arc<Devices>, taken: &Arc<AtomicUsize>) {
         tracing::warn!("hung up on a control client: {MAX_CONNECTIONS} are connected");
         return;
     }
-    let (devices, seat) = (Arc::clone(devices), Seat(Arc::clone(taken)));
+    let (devices, slot) = (Arc::clone(devices), ConnectionSlot(Arc::clone(taken)));
     let serve = move || {
         if let Err(error) = serve(&client, &devices) {
             tracing::debug!(%error, "a control client");
         }
-        drop(seat);
+        drop(slot);
     };
     if let Err(error) = thread::Builder::new().name(THREAD_NAME.into()).spawn(serve) {
         tracing::warn!(%error, "cannot start a thread for a control client");
@@ -79,9 +79,9 @@ fn start(client: UnixStream, devices: &Arc<Devices>, taken: &Arc<AtomicUsize>) {
 }
 
 /// A connection's place among the few.
-struct Seat(Arc<AtomicUsize>);
+struct ConnectionSlot(Arc<AtomicUsize>);
 
-impl Drop for Seat {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }

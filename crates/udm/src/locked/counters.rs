@@ -11,7 +11,7 @@ use udm_block::mempool::Waits;
 use udm_block::queue::MAX_QUEUES;
 use udm_block::sealed::Sealed;
 use udm_dm::targets::crypt::OptionalMemory;
-use udm_export::nbd::server::Attendant;
+use udm_export::nbd::server::MemoryLockGuard;
 
 /// What a thread of the back ends is called.
 const ENGINE_THREAD: &str = "udm-file";
@@ -87,7 +87,7 @@ impl Counters {
     }
 }
 
-impl Attendant for Counters {
+impl MemoryLockGuard for Counters {
     fn began(&self, memory: &Arc<Sealed>) {
         let thread = gettid().as_raw_nonzero().get().cast_unsigned();
         let engines = engine_threads();

@@ -18,17 +18,17 @@
 //! let mut arrived: &[u8] = b"\0\0\0\x03IHAVEOPT\0\0\0\x01\0\0\0\x04disk";
 //!
 //! let mut negotiation = Negotiation::new(&exports);
-//! let chosen = loop {
+//! let export = loop {
 //!     let step = negotiation.input(arrived, &mut to_client)?;
 //!     arrived = &arrived[step.consumed..];
 //!     // Here a server sends `to_client` and, where `arrived` is empty, receives more.
 //!     match step.progress {
 //!         Progress::Continue => {}
-//!         Progress::Transmission(chosen) => break chosen,
+//!         Progress::Transmission(export) => break export,
 //!         Progress::Closed => panic!("the client left"),
 //!     }
 //! };
-//! assert_eq!(exports[chosen.export].name, "disk");
+//! assert_eq!(exports[export].name, "disk");
 //! # Ok::<(), udm_export::nbd::negotiate::NegotiationError>(())
 //! ```
 

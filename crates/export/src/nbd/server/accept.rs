@@ -1,7 +1,7 @@
 //! The thread that accepts: clients that come, and those that have not chosen an export yet.
 //!
-//! Such a client has no thread and no seat, so one that says nothing keeps nobody out. There may be many more of them than
-//! seats, and when there are too many, or no descriptor is left, the one that came first has had its time.
+//! Such a client has no thread and no connection slot, so one that says nothing keeps nobody out. There may be many more of them than
+//! slots, and when there are too many, or no descriptor is left, the one that came first has had its time.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,7 +17,7 @@ use rustix::process::{Resource, getrlimit};
 use super::export::Export;
 use super::handshake::{Handshake, HandshakeError, Step};
 use super::listen::Listener;
-use super::{Seat, Shared, THREAD_NAME, sealed};
+use super::{ConnectionSlot, Shared, THREAD_NAME, sealed};
 
 /// How many clients may be without an export at once, where there are descriptors for them.
 const MOST: usize = 512;
@@ -51,7 +51,7 @@ pub(super) struct Acceptor<'a> {
 impl<'a> Acceptor<'a> {
     pub(super) fn new(listeners: &'a [Listener], shared: &'a Arc<Shared>) -> Self {
         let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        let most = if shared.attendant.is_some() { MOST_SEALED } else { MOST };
+        let most = if shared.lock_guard.is_some() { MOST_SEALED } else { MOST };
         Self {
             listeners,
             shared,
@@ -127,7 +127,7 @@ impl<'a> Acceptor<'a> {
     /// Goes on with one. Whatever happens there, the server serves on.
     fn go_on_with(&mut self, mut handshake: Handshake) {
         let infos = || self.shared.exports.iter().map(Export::info_now).collect();
-        let full = (!Seat::is_free(self.shared)).then_some(self.shared.max_connections);
+        let full = (!ConnectionSlot::is_free(self.shared)).then_some(self.shared.max_connections);
         match catch_unwind(AssertUnwindSafe(|| handshake.go_on(infos, full))) {
             Ok(Ok(Step::Wait)) => self.handshakes.push_back(handshake),
             Ok(Ok(Step::Closed)) => {}
@@ -190,17 +190,17 @@ impl<'a> Acceptor<'a> {
     /// Starts the thread of a client, unless there are too many.
     fn start(&mut self, handshake: Handshake, export: usize) {
         let Handshake { socket, peer, received, .. } = handshake;
-        let Some(seat) = Seat::take(self.shared) else {
+        let Some(slot) = ConnectionSlot::take(self.shared) else {
             return hung_up(&peer, &HandshakeError::Full(self.shared.max_connections));
         };
         let serve = move || {
-            seat.0.serve(&socket, &peer, export, &received);
-            // Who sees that we hung up may come again at once, and finds the seat free.
-            drop(seat);
+            slot.0.serve(&socket, &peer, export, &received);
+            // Who sees that we hung up may come again at once, and finds the connection slot free.
+            drop(slot);
             drop(socket);
         };
         let builder = thread::Builder::new().name(THREAD_NAME.into());
-        let is_sealed = self.shared.attendant.is_some();
+        let is_sealed = self.shared.lock_guard.is_some();
         let builder = if is_sealed { builder.stack_size(sealed::STACK) } else { builder };
         match builder.spawn(serve) {
             Ok(thread) => self.threads.push(thread),

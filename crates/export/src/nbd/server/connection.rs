@@ -30,7 +30,7 @@ pub const DEPTH: usize = 128;
 /// much again.
 pub const MEMORY: usize = 2 * LONGEST as usize;
 /// What a connection has at hand, and what it may have beyond that.
-pub(super) struct Room {
+pub(super) struct Budget {
     /// The longest read or write, in bytes: the export offers no longer ones.
     pub(super) longest: usize,
     /// How many bios are always there.
@@ -41,7 +41,7 @@ pub(super) struct Room {
     pub(super) limit: usize,
 }
 
-impl Room {
+impl Budget {
     /// One of each is there, and the rest is taken when it is wanted.
     pub(super) const GROWING: Self =
         Self { longest: LONGEST as usize, bios: 1, buffers: 1, limit: MEMORY - LONGEST as usize };
@@ -156,30 +156,30 @@ impl<'a> Connection<'a> {
         export: &'a Export,
         ending: &'a Ending,
         input: Input,
-        room: &Room,
+        budget: &Budget,
         source: &Source,
     ) -> Result<Self, NoReserve> {
         // A client's bio waits for what lies below alone, and there are never more than DEPTH.
         let bios = BioSetOptions {
-            reserve: room.bios,
+            reserve: budget.bios,
             limit: DEPTH,
             magazine: DEPTH,
             ..BioSetOptions::named("nbd requests")
         };
         let pages = PagePoolOptions {
             name: "nbd data",
-            largest: room.longest,
-            reserve: room.buffers,
-            limit: room.limit,
+            largest: budget.longest,
+            reserve: budget.buffers,
+            limit: budget.limit,
             // This thread is the pool's only user.
-            magazine: room.limit,
+            magazine: budget.limit,
         };
         Ok(Self {
             socket,
             queue,
             export,
             ending,
-            longest: room.longest,
+            longest: budget.longest,
             input,
             under_way: 0,
             counted: 0,

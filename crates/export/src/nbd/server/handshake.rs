@@ -22,7 +22,7 @@ pub(super) enum HandshakeError {
     /// The client left.
     #[error("the client left in the middle of the handshake")]
     Left,
-    /// No seat is free for it.
+    /// No connection slot is free for it.
     #[error("{0} are connected, and no more are allowed")]
     Full(usize),
     /// The client is too slow.
@@ -82,7 +82,7 @@ impl Handshake {
     }
 
     /// Goes on as far as the socket lets it, but receives once at most: others have their turn. `exports` says what is
-    /// served, and `full` how many seats there are if none is free.
+    /// served, and `full` how many slots there are if none is free.
     ///
     /// # Errors
     /// Why the handshake has failed.
@@ -111,8 +111,8 @@ impl Handshake {
             let negotiation = self.negotiation.get_or_insert_with(|| Negotiation::owning(exports()));
             match negotiation.input(&self.received, &mut self.out) {
                 Ok(step) => {
-                    if let (Progress::Transmission(_), Some(seats)) = (step.progress, full) {
-                        return Err(HandshakeError::Full(seats));
+                    if let (Progress::Transmission(_), Some(slots)) = (step.progress, full) {
+                        return Err(HandshakeError::Full(slots));
                     }
                     self.received.drain(..step.consumed);
                     self.then = Some(step.progress);

@@ -53,7 +53,7 @@ impl Listener {
             }
             Self::Tcp(socket) => socket.accept().and_then(|(client, peer)| {
                 client.set_nodelay(true)?;
-                // A client whose machine has died is found out some day, and its seat is free again.
+                // A client whose machine has died is found out some day, and its connection slot is free again.
                 rustix::net::sockopt::set_socket_keepalive(&client, true)?;
                 Ok((OwnedFd::from(client), peer.to_string()))
             }),

@@ -37,7 +37,7 @@ mod tests;
 pub use connection::{DEPTH, MEMORY as MEMORY_PER_CONNECTION};
 pub use export::{Export, LONGEST};
 pub use listen::ListenError;
-pub use sealed::{Attendant, SEALED_LONGEST, SEALED_MEMORY, stock_pages};
+pub use sealed::{MemoryLockGuard, SEALED_LONGEST, SEALED_MEMORY, stock_pages};
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -57,7 +57,7 @@ use connection::{Connection, Hangup};
 use ending::Ending;
 use input::Input;
 use listen::Listener;
-use sealed::Supply;
+use sealed::ConnectionMemory;
 
 /// What the thread of a client is called.
 const THREAD_NAME: &str = "udm-nbd";
@@ -96,7 +96,7 @@ pub struct Stopper(Arc<Shared>);
 struct Shared {
     exports: Vec<Export>,
     source: Source,
-    attendant: Option<Arc<dyn Attendant>>,
+    lock_guard: Option<Arc<dyn MemoryLockGuard>>,
     max_connections: usize,
     patience: Patience,
     ending: Ending,
@@ -106,8 +106,8 @@ struct Shared {
     /// How many clients have not chosen an export.
     #[cfg(test)]
     negotiating: AtomicUsize,
-    /// How many clients have a seat.
-    seats_taken: AtomicUsize,
+    /// How many clients have a connection slot.
+    slots_taken: AtomicUsize,
 }
 
 /// How long a client may keep a thread that is done with it, or not yet.
@@ -135,7 +135,7 @@ impl Server {
     }
 
     /// The same for devices that are swapped to: each connection takes all of its memory before its first request, and
-    /// `attendant` stands by. The exports offer at most [`SEALED_LONGEST`].
+    /// `lock_guard` is told of them. The exports offer at most [`SEALED_LONGEST`].
     ///
     /// # Errors
     /// Those of [`Server::bind`].
@@ -143,17 +143,17 @@ impl Server {
         addresses: &[Address],
         exports: Vec<Export>,
         max_connections: usize,
-        attendant: Arc<dyn Attendant>,
+        lock_guard: Arc<dyn MemoryLockGuard>,
     ) -> Result<Self, ServeError> {
         let exports = exports.into_iter().map(|export| export.of_at_most(SEALED_LONGEST)).collect();
-        Self::make(addresses, exports, max_connections, Some(attendant))
+        Self::make(addresses, exports, max_connections, Some(lock_guard))
     }
 
     fn make(
         addresses: &[Address],
         mut exports: Vec<Export>,
         max_connections: usize,
-        attendant: Option<Arc<dyn Attendant>>,
+        lock_guard: Option<Arc<dyn MemoryLockGuard>>,
     ) -> Result<Self, ServeError> {
         let infos: Vec<_> = exports.iter().map(|export| export.info.clone()).collect();
         check_exports(&infos)?;
@@ -166,7 +166,7 @@ impl Server {
         let shared = Shared {
             exports,
             source: Arc::new(Heap),
-            attendant,
+            lock_guard,
             max_connections,
             patience: Patience {
                 handshake: Duration::from_secs(30),
@@ -178,7 +178,7 @@ impl Server {
             clients: Mutex::new(Vec::new()),
             #[cfg(test)]
             negotiating: AtomicUsize::new(0),
-            seats_taken: AtomicUsize::new(0),
+            slots_taken: AtomicUsize::new(0),
         };
         Ok(Self { listeners, shared: Arc::new(shared) })
     }
@@ -259,12 +259,13 @@ impl Shared {
         let input = Input::new(received);
         let export = &self.exports[export];
         tracing::info!(peer, export = export.name(), "a client connected");
-        let supply = Supply::new(&self.source, self.attendant.as_deref());
-        let (room, source) = (supply.room(), supply.source());
-        let connection = Connection::new(client.as_fd(), &queue, export, &self.ending, input, room, &source)?;
-        supply.begin(&connection)?;
+        let memory = ConnectionMemory::new(&self.source, self.lock_guard.as_deref());
+        let (budget, source) = (memory.budget(), memory.source());
+        let connection =
+            Connection::new(client.as_fd(), &queue, export, &self.ending, input, budget, &source)?;
+        memory.begin(&connection)?;
         let hangup = connection.run(self.patience.goodbye);
-        supply.end();
+        memory.end();
         match hangup {
             hangup @ (Hangup::Clean | Hangup::Closed | Hangup::Stopped) => tracing::info!(peer, "{hangup}"),
             hangup => return Err(hangup.into()),
@@ -275,26 +276,26 @@ impl Shared {
 }
 
 /// One of the places for clients, from the moment that one has chosen an export.
-struct Seat(Arc<Shared>);
+struct ConnectionSlot(Arc<Shared>);
 
-impl Seat {
-    /// A seat, if one is free. The thread that accepts is the only one that takes any.
+impl ConnectionSlot {
+    /// A connection slot, if one is free. The thread that accepts is the only one that takes any.
     fn take(shared: &Arc<Shared>) -> Option<Self> {
         if !Self::is_free(shared) {
             return None;
         }
-        shared.seats_taken.fetch_add(1, Ordering::SeqCst);
+        shared.slots_taken.fetch_add(1, Ordering::SeqCst);
         Some(Self(Arc::clone(shared)))
     }
 
     fn is_free(shared: &Shared) -> bool {
-        shared.seats_taken.load(Ordering::SeqCst) < shared.max_connections
+        shared.slots_taken.load(Ordering::SeqCst) < shared.max_connections
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.0.seats_taken.fetch_sub(1, Ordering::SeqCst);
+        self.0.slots_taken.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

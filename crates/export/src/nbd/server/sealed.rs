@@ -6,7 +6,7 @@ use udm_block::PagePool;
 use udm_block::memory::{Heap, Source};
 use udm_block::sealed::{NoStock, Sealed};
 
-use super::connection::{Connection, DEPTH, Room};
+use super::connection::{Budget, Connection, DEPTH};
 
 /// The longest read or write of an export whose connections are sealed, in bytes: see
 /// [`Export::of_at_most`](super::Export::of_at_most). Linux's nbd driver asks for 128 KiB at most, unless it is told
@@ -20,16 +20,16 @@ pub(super) const STACK: usize = 1 << 20;
 /// How many buffers of each size are in stock, from pages on: a full depth of pages, and fewer of what moves more.
 const STOCK: [usize; 4] = [DEPTH, 64, 32, 15];
 
-/// A sealed connection's room: what is in stock, and for when that is out a reserve of one longest buffer.
-const ROOM: Room = Room {
+/// A sealed connection's budget: what is in stock, and for when that is out a reserve of one longest buffer.
+const BUDGET: Budget = Budget {
     longest: SEALED_LONGEST as usize,
     bios: DEPTH,
     buffers: 1,
     limit: (STOCK[0] * 4 + STOCK[1] * 16 + STOCK[2] * 64 + STOCK[3] * 256) << 10,
 };
 
-/// Stands by the connections of a server in which memory is sealed. Its calls come on the thread of the connection.
-pub trait Attendant: Send + Sync {
+/// Is told of the connections of a server whose memory is locked. Its calls come on the thread of the connection.
+pub trait MemoryLockGuard: Send + Sync {
     /// A connection has taken all that it will take; its first request comes next.
     fn began(&self, memory: &Arc<Sealed>);
 
@@ -38,25 +38,25 @@ pub trait Attendant: Send + Sync {
 }
 
 /// Where a connection's memory comes from.
-pub(super) enum Supply<'a> {
+pub(super) enum ConnectionMemory<'a> {
     /// From the process's own memory, when it is wanted.
     Growing(&'a Source),
     /// Everything at once.
-    Sealed(Arc<Sealed>, &'a dyn Attendant),
+    Sealed(Arc<Sealed>, &'a dyn MemoryLockGuard),
 }
 
-impl<'a> Supply<'a> {
-    /// Sealed where there is an attendant.
-    pub(super) fn new(source: &'a Source, attendant: Option<&'a dyn Attendant>) -> Self {
-        attendant
-            .map_or(Self::Growing(source), |attendant| Self::Sealed(Sealed::new(Arc::new(Heap)), attendant))
+impl<'a> ConnectionMemory<'a> {
+    /// Sealed where there is a guard.
+    pub(super) fn new(source: &'a Source, lock_guard: Option<&'a dyn MemoryLockGuard>) -> Self {
+        lock_guard
+            .map_or(Self::Growing(source), |lock_guard| Self::Sealed(Sealed::new(Arc::new(Heap)), lock_guard))
     }
 
     /// What a connection has at hand.
-    pub(super) fn room(&self) -> &'static Room {
+    pub(super) fn budget(&self) -> &'static Budget {
         match self {
-            Self::Growing(_) => &Room::GROWING,
-            Self::Sealed(..) => &ROOM,
+            Self::Growing(_) => &Budget::GROWING,
+            Self::Sealed(..) => &BUDGET,
         }
     }
 
@@ -69,19 +69,19 @@ impl<'a> Supply<'a> {
 
     /// Takes the rest, and closes the source, for a connection that was made of it.
     pub(super) fn begin(&self, connection: &Connection<'_>) -> Result<(), NoStock> {
-        let Self::Sealed(memory, attendant) = self else { return Ok(()) };
+        let Self::Sealed(memory, lock_guard) = self else { return Ok(()) };
         memory.stock_as_reserved()?;
         stock_pages(memory, &STOCK)?;
         connection.prepare_thread();
         memory.seal();
-        attendant.began(memory);
+        lock_guard.began(memory);
         Ok(())
     }
 
     /// The connection is over.
     pub(super) fn end(&self) {
-        if let Self::Sealed(memory, attendant) = self {
-            attendant.ended(memory);
+        if let Self::Sealed(memory, lock_guard) = self {
+            lock_guard.ended(memory);
         }
     }
 }

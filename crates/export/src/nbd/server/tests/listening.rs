@@ -151,9 +151,9 @@ fn one_client_too_many_is_hung_up_on_and_the_log_says_so() {
     until("the log says so", || {
         log.0.lock().unwrap().iter().any(|line| line.contains("hung up on a client"))
     });
-    // A seat that is free again is free for the next one, though nobody came in between.
+    // A connection slot that is free again is free for the next one, though nobody came in between.
     drop(first);
-    until("the seat is free", || stopper.0.seats_taken.load(Ordering::SeqCst) == 1);
+    until("the connection slot is free", || stopper.0.slots_taken.load(Ordering::SeqCst) == 1);
     let mut third = client().unwrap();
     third.read(0, &mut [0; 512]).unwrap();
     drop((second, third));

@@ -269,10 +269,10 @@ impl Running {
     /// Waits until no client is connected.
     pub(super) fn wait_until_empty(&self) {
         until("all clients have left", || {
-            // From the handshake on to a seat, and from there into the list.
+            // From the handshake on to a connection slot, and from there into the list.
             let negotiates = self.shared.negotiating.load(Ordering::SeqCst) > 0;
             !negotiates
-                && self.shared.seats_taken.load(Ordering::SeqCst) == 0
+                && self.shared.slots_taken.load(Ordering::SeqCst) == 0
                 && self.shared.clients().is_empty()
         });
     }

@@ -35,7 +35,7 @@ fn three_hundred_clients_one_after_the_other() {
             drop(client);
         }
         server.wait_until_empty();
-        until("the seat is free", || server.shared.seats_taken.load(Ordering::SeqCst) == 0);
+        until("the connection slot is free", || server.shared.slots_taken.load(Ordering::SeqCst) == 0);
     }
 }
 
