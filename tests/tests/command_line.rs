@@ -172,9 +172,16 @@ fn help_completions_manual_pages_and_the_list_of_ciphers_are_there() {
     for page in ["udm.1", "udm-serve.1", "udm-table-check.1"] {
         assert!(fs::read_to_string(folder.path().join(page)).unwrap().contains(".TH"), "{page}");
     }
-    let ciphers: Value = serde_json::from_slice(&run(["--json", "ciphers"]).stdout).unwrap();
-    let has = |name: &str| ciphers.as_array().unwrap().iter().any(|line| line["driver"] == name);
-    assert!(has("portable") && has("aws-lc"), "{ciphers}");
+    let listed = |more: &[&str]| {
+        let output = run(["--json", "ciphers"].iter().chain(more));
+        let ciphers: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let names =
+            ciphers.as_array().unwrap().iter().map(|line| line["driver"].as_str().unwrap().to_owned());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    let (usual, all) = (listed(&[]), listed(&["--all"]));
+    assert!(usual.contains("portable") && usual.contains("aws-lc"), "{usual:?}");
+    assert_eq!(&all - &usual, ["offload-sim".to_owned()].into(), "what is for tests");
 }
 
 #[test]

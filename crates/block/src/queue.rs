@@ -1,8 +1,8 @@
 //! Queue threads: threads that drive I/O and never sleep for memory.
 //!
 //! A queue thread carries an I/O from request to reply. Engines (a ring, say) are registered with it by the back ends
-//! that it reaches. What ends on another thread is mailed home: each queue thread has an inbox, and one wake serves
-//! many letters.
+//! that it reaches. A bio that ends on another thread is mailed home: each queue thread has a mailbox, and one wakeup
+//! serves many messages.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -33,7 +33,7 @@ const MAX_WAITS: usize = 16;
 /// Which queue thread: where its bios are mailed to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Home {
-    inbox: u16,
+    mailbox: u16,
     /// Inboxes are used again: which of the queue threads that have had this one. What is mailed to one that has ended
     /// never reaches the next.
     tenant: NonZero<u32>,
@@ -70,13 +70,14 @@ impl<'a> Interest<'a> {
     }
 }
 
-/// What others have mailed to a queue thread.
-struct Inbox {
+/// The messages that other threads have sent to a queue thread.
+struct Mailbox {
     taken: AtomicBool,
-    letters: Mutex<Letters>,
+    messages: Mutex<Messages>,
     /// Whether its thread sleeps, or is about to, and wants to be woken.
     sleeps: AtomicBool,
-    bell: OnceLock<OwnedFd>,
+    /// The eventfd that wakes it.
+    wakeup: OnceLock<OwnedFd>,
     /// The [`WIPES`] that its thread has seen.
     wiped: AtomicU64,
 }
@@ -84,7 +85,7 @@ struct Inbox {
 /// How often all stacks were to be wiped.
 static WIPES: AtomicU64 = AtomicU64::new(0);
 
-struct Letters {
+struct Messages {
     /// Who reads them.
     reader: Option<Home>,
     /// The number of the last tenant.
@@ -97,10 +98,10 @@ struct Letters {
     to_submit: BioList,
 }
 
-static INBOXES: [Inbox; MAX_QUEUES] = [const {
-    Inbox {
+static MAILBOXES: [Mailbox; MAX_QUEUES] = [const {
+    Mailbox {
         taken: AtomicBool::new(false),
-        letters: Mutex::new(Letters {
+        messages: Mutex::new(Messages {
             reader: None,
             tenants: 0,
             ended: BioList::new(),
@@ -108,7 +109,7 @@ static INBOXES: [Inbox; MAX_QUEUES] = [const {
             to_submit: BioList::new(),
         }),
         sleeps: AtomicBool::new(false),
-        bell: OnceLock::new(),
+        wakeup: OnceLock::new(),
         wiped: AtomicU64::new(0),
     }
 }; MAX_QUEUES];
@@ -123,9 +124,9 @@ local! {
 /// The engines of a queue thread, if it has any.
 type Engines = Option<Rc<[Rc<dyn Engine>]>>;
 
-impl Inbox {
-    fn lock(&self) -> MutexGuard<'_, Letters> {
-        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+impl Mailbox {
+    fn lock(&self) -> MutexGuard<'_, Messages> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -135,8 +136,8 @@ impl Home {
         HERE.get() == Some(self)
     }
 
-    fn inbox(self) -> &'static Inbox {
-        &INBOXES[usize::from(self.inbox)]
+    fn mailbox(self) -> &'static Mailbox {
+        &MAILBOXES[usize::from(self.mailbox)]
     }
 }
 
@@ -156,10 +157,11 @@ pub fn wipe_stacks(patience: Duration) -> bool {
     might_sleep();
     let wipe = WIPES.fetch_add(1, Ordering::SeqCst) + 1;
     let start = Instant::now();
-    INBOXES.iter().all(|inbox| {
-        let is_behind = || inbox.taken.load(Ordering::Acquire) && inbox.wiped.load(Ordering::Acquire) < wipe;
+    MAILBOXES.iter().all(|mailbox| {
+        let is_behind =
+            || mailbox.taken.load(Ordering::Acquire) && mailbox.wiped.load(Ordering::Acquire) < wipe;
         while is_behind() && start.elapsed() < patience {
-            inbox.wake();
+            mailbox.wake();
             std::thread::sleep(Duration::from_millis(1));
         }
         !is_behind()
@@ -187,7 +189,7 @@ pub fn deliver<P: Pad>(bio: PadBio<P>) {
     bio.mark_delivered();
     let home = bio.home();
     let unclaimed = match home {
-        Some(home) if !home.is_here() => home.mail(bio, |letters| &mut letters.ended).err(),
+        Some(home) if !home.is_here() => home.mail(bio, |messages| &mut messages.ended).err(),
         _ if is_queue_thread() => {
             ENDED.with(|ended| ended.push(bio));
             None
@@ -204,7 +206,7 @@ pub fn complete_at_home(bio: Bio, status: Status) {
     match bio.home() {
         Some(home) if !home.is_here() => {
             bio.record(status);
-            if let Err(bio) = home.mail(bio, |letters| &mut letters.to_end) {
+            if let Err(bio) = home.mail(bio, |messages| &mut messages.to_end) {
                 bio.complete(status);
             }
         }
@@ -215,38 +217,38 @@ pub fn complete_at_home(bio: Bio, status: Status) {
 /// Has `bio` submitted by the queue thread that it belongs to, to the device where it was going; here where that thread
 /// has ended.
 pub(crate) fn mail_to_submit(home: Home, bio: Bio) {
-    if let Err(bio) = home.mail(bio, |letters| &mut letters.to_submit) {
+    if let Err(bio) = home.mail(bio, |messages| &mut messages.to_submit) {
         submit::dispatch_here(bio);
     }
 }
 
 impl Home {
-    /// Puts `bio` into a list of the inbox, unless its thread has ended: then hands it back.
-    fn mail(self, bio: Bio, list: impl FnOnce(&mut Letters) -> &mut BioList) -> Result<(), Bio> {
-        let inbox = self.inbox();
-        let mut letters = inbox.lock();
-        if letters.reader != Some(self) {
+    /// Puts `bio` into a list of the mailbox, unless its thread has ended: then hands it back.
+    fn mail(self, bio: Bio, list: impl FnOnce(&mut Messages) -> &mut BioList) -> Result<(), Bio> {
+        let mailbox = self.mailbox();
+        let mut messages = mailbox.lock();
+        if messages.reader != Some(self) {
             return Err(bio);
         }
-        list(&mut letters).push(bio);
-        drop(letters);
-        if inbox.sleeps.swap(false, Ordering::SeqCst) {
-            inbox.wake();
+        list(&mut messages).push(bio);
+        drop(messages);
+        if mailbox.sleeps.swap(false, Ordering::SeqCst) {
+            mailbox.wake();
         }
         Ok(())
     }
 
     /// Wakes the thread from its wait.
     pub fn wake(self) {
-        self.inbox().wake();
+        self.mailbox().wake();
     }
 }
 
-impl Inbox {
+impl Mailbox {
     fn wake(&self) {
-        if let Some(bell) = self.bell.get() {
-            // The counter is full only when the bell has rung already.
-            let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
+        if let Some(wakeup) = self.wakeup.get() {
+            // The counter is full only when a wakeup is pending already.
+            let _ = rustix::io::write(wakeup, &1u64.to_ne_bytes());
         }
     }
 }
@@ -267,28 +269,28 @@ impl Queue {
     /// When it is one.
     pub fn enter() -> io::Result<Self> {
         assert!(HERE.get().is_none(), "this thread is a queue thread already");
-        let free = |inbox: &Inbox| !inbox.taken.swap(true, Ordering::AcqRel);
-        let index = INBOXES
+        let free = |mailbox: &Mailbox| !mailbox.taken.swap(true, Ordering::AcqRel);
+        let index = MAILBOXES
             .iter()
             .position(free)
             .ok_or_else(|| io::Error::other(format!("there are {MAX_QUEUES} queue threads already")))?;
-        let inbox = &INBOXES[index];
-        if inbox.bell.get().is_none() {
+        let mailbox = &MAILBOXES[index];
+        if mailbox.wakeup.get().is_none() {
             match eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK) {
-                Ok(bell) => drop(inbox.bell.set(bell)),
+                Ok(wakeup) => drop(mailbox.wakeup.set(wakeup)),
                 Err(error) => {
-                    inbox.taken.store(false, Ordering::Release);
+                    mailbox.taken.store(false, Ordering::Release);
                     return Err(error.into());
                 }
             }
         }
-        inbox.wiped.store(WIPES.load(Ordering::SeqCst), Ordering::Release);
-        let mut letters = inbox.lock();
-        letters.tenants = letters.tenants.checked_add(1).unwrap_or(1);
-        let tenant = NonZero::new(letters.tenants).expect("counted from 1");
-        let home = Home { inbox: index as u16, tenant };
-        letters.reader = Some(home);
-        drop(letters);
+        mailbox.wiped.store(WIPES.load(Ordering::SeqCst), Ordering::Release);
+        let mut messages = mailbox.lock();
+        messages.tenants = messages.tenants.checked_add(1).unwrap_or(1);
+        let tenant = NonZero::new(messages.tenants).expect("counted from 1");
+        let home = Home { mailbox: index as u16, tenant };
+        messages.reader = Some(home);
+        drop(messages);
         HERE.set(Some(home));
         Ok(Self { home, not_send: PhantomData })
     }
@@ -323,35 +325,35 @@ impl Queue {
                 engine.kick();
             }
         }
-        let inbox = self.home.inbox();
-        inbox.sleeps.store(true, Ordering::SeqCst);
-        let busy = self.open_letters() | ENDED.with(|ended| !ended.is_empty());
+        let mailbox = self.home.mailbox();
+        mailbox.sleeps.store(true, Ordering::SeqCst);
+        let busy = self.take_messages() | ENDED.with(|ended| !ended.is_empty());
         let timeout = if busy { Some(Duration::ZERO) } else { timeout };
         let ready = self.poll(engines, fds, timeout);
-        inbox.sleeps.store(false, Ordering::SeqCst);
+        mailbox.sleeps.store(false, Ordering::SeqCst);
         let wipes = WIPES.load(Ordering::Acquire);
-        if inbox.wiped.load(Ordering::Relaxed) != wipes {
+        if mailbox.wiped.load(Ordering::Relaxed) != wipes {
             crate::stack::wipe();
-            inbox.wiped.store(wipes, Ordering::Release);
+            mailbox.wiped.store(wipes, Ordering::Release);
         }
         ready?;
         for engine in engines {
             engine.reap();
         }
-        self.open_letters();
+        self.take_messages();
         Ok(())
     }
 
-    /// Waits for engines, bell and `fds`.
+    /// Waits for engines, wakeup and `fds`.
     fn poll(
         &self,
         engines: &[Rc<dyn Engine>],
         fds: &mut [Interest<'_>],
         timeout: Option<Duration>,
     ) -> io::Result<()> {
-        let bell = self.home.inbox().bell.get().expect("made when the thread became a queue thread");
+        let wakeup = self.home.mailbox().wakeup.get().expect("made when the thread became a queue thread");
         assert!(fds.len() + engines.len() < MAX_WAITS, "{} descriptors to wait for", fds.len());
-        let mut all: [PollFd<'_>; MAX_WAITS] = std::array::from_fn(|_| PollFd::new(bell, PollFlags::IN));
+        let mut all: [PollFd<'_>; MAX_WAITS] = std::array::from_fn(|_| PollFd::new(wakeup, PollFlags::IN));
         let (own, theirs) = all.split_at_mut(1 + engines.len());
         for (fd, engine) in own[1..].iter_mut().zip(engines) {
             *fd = PollFd::from_borrowed_fd(engine.wakes(), PollFlags::IN);
@@ -376,7 +378,7 @@ impl Queue {
             Err(error) => return Err(error.into()),
         }
         if !all[0].revents().is_empty() {
-            let _ = rustix::io::read(bell.as_fd(), &mut [0u8; 8]);
+            let _ = rustix::io::read(wakeup.as_fd(), &mut [0u8; 8]);
         }
         for (fd, all) in fds.iter_mut().zip(&all[1 + engines.len()..count]) {
             fd.ready = all.revents();
@@ -384,27 +386,27 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes the letters in: whether there were any.
-    fn open_letters(&self) -> bool {
-        let mut letters = self.home.inbox().lock();
-        if letters.ended.is_empty() && letters.to_end.is_empty() && letters.to_submit.is_empty() {
+    /// Takes the messages in: whether there were any.
+    fn take_messages(&self) -> bool {
+        let mut messages = self.home.mailbox().lock();
+        if messages.ended.is_empty() && messages.to_end.is_empty() && messages.to_submit.is_empty() {
             return false;
         }
-        ENDED.with(|ended| ended.borrow_mut().append(&mut letters.ended));
-        let work = letters.take_work();
-        drop(letters);
+        ENDED.with(|ended| ended.borrow_mut().append(&mut messages.ended));
+        let work = messages.take_work();
+        drop(messages);
         work.run(submit::resubmit);
         true
     }
 }
 
-/// What the letters ask for.
+/// What the messages ask for.
 struct Work {
     to_end: BioList,
     to_submit: BioList,
 }
 
-impl Letters {
+impl Messages {
     fn take_work(&mut self) -> Work {
         let [to_end, to_submit] = [&mut self.to_end, &mut self.to_submit].map(std::mem::take);
         Work { to_end, to_submit }
@@ -430,14 +432,14 @@ impl Drop for Queue {
         drop(ManuallyDrop::into_inner(ENGINES.replace(ManuallyDrop::new(None))));
         crate::stack::wipe();
         HERE.set(None);
-        let inbox = self.home.inbox();
-        let mut letters = inbox.lock();
-        letters.reader = None;
+        let mailbox = self.home.mailbox();
+        let mut messages = mailbox.lock();
+        messages.reader = None;
         let mut left = ENDED.with(LocalList::take);
-        left.append(&mut letters.ended);
-        let work = letters.take_work();
-        drop(letters);
-        inbox.taken.store(false, Ordering::Release);
+        left.append(&mut messages.ended);
+        let work = messages.take_work();
+        drop(messages);
+        mailbox.taken.store(false, Ordering::Release);
         work.run(submit::dispatch_here);
         drop(left);
     }

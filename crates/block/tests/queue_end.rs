@@ -14,7 +14,7 @@ use udm_block::{
     Sector, Sectors, Status,
 };
 
-/// A queue thread has the first inbox that is free: these tests go one after another, so that the next has the same.
+/// A queue thread has the first mailbox that is free: these tests go one after another, so that the next has the same.
 static ONE_BY_ONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {

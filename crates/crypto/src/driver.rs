@@ -44,6 +44,8 @@ pub struct DriverInfo {
     pub priority: u32,
     /// A sentence about it, without its full stop.
     pub description: &'static str,
+    /// Whether only tests have a use for it: `udm ciphers` shows it with `--all`.
+    pub for_tests: bool,
 }
 
 /// Whether a driver takes many units in one request.
@@ -66,7 +68,7 @@ pub enum Speed {
     Wide,
 }
 
-/// A driver with a key in it. It is dropped when no request is with it; a driver that answers later must have finished
+/// A driver with a key in it. It is dropped when no request is with it; an asynchronous driver must have finished
 /// all its jobs before its `drop` returns. It wipes its key when it is dropped.
 pub trait KeyedCipher: Send + Sync {
     /// Carries out `request`, which is valid for the algorithm. No allocation, no lock that another thread may hold for
@@ -77,7 +79,7 @@ pub trait KeyedCipher: Send + Sync {
     /// [`CryptError::Failed`] where the work failed.
     fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError>;
 
-    /// What the driver needs where it answers later; `None` for one that works on the caller's thread.
+    /// What the driver needs where it is asynchronous; `None` for one that works on the caller's thread.
     fn later(&self) -> Option<Later> {
         None
     }
@@ -98,7 +100,7 @@ pub trait KeyedCipher: Send + Sync {
     }
 }
 
-/// What a driver needs that answers later. It is memory of its caller's, who may have none: a request of one unit
+/// What an asynchronous driver needs. It is memory of its caller's, who may have none: a request of one unit
 /// needs none of it, so that work goes on without memory, unit by unit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Later {

@@ -24,8 +24,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Whoever writes a driver reads [`driver`], and gets whole runs of units from [`walk::runs`]. Whoever writes one that
-//! answers later reads [`job`].
+//! To write a driver, read [`driver`]; [`walk::runs`] gives it whole runs of units. To write an asynchronous one, read
+//! [`job`] too.
 
 pub mod aes;
 pub mod algorithm;

@@ -58,7 +58,7 @@ impl Skcipher {
         &self.info
     }
 
-    /// What the driver needs where it answers later. Requests to it go by [`start`](Self::start).
+    /// What the driver needs where it is asynchronous. Requests to it go by [`start`](Self::start).
     pub fn later(&self) -> Option<Later> {
         self.keyed.later()
     }

@@ -70,7 +70,7 @@ fn why_a_request_is_not_a_whole_bio_is_said() {
     assert_says(&row, "requests", "whole bio", "spans all keys");
     let row = decided("aes:4-cbc-plain64", 64, "", &driver("offload-sim"));
     assert_says(&row, "requests", "one sector", "neighbours are of other keys");
-    assert_says(&row, "thread", "the driver's", "answers later");
+    assert_says(&row, "thread", "the driver's", "asynchronous");
     let by_sector = CipherChoice { requests: Requests::PerSector, ..best };
     assert_says(&decided("aes-xts-plain64", 64, "", &by_sector), "requests", "one sector", "asked for");
 }

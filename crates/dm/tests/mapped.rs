@@ -343,7 +343,7 @@ fn the_front_door_reads_and_writes_over_borders() {
     }
 }
 
-/// Three levels, each with its own sets, over a disk that answers later: the ciphertext is encrypted twice.
+/// Three levels, each with its own sets, over an asynchronous disk: the ciphertext is encrypted twice.
 #[test]
 fn devices_stack() {
     let ram = Ram::new(256);

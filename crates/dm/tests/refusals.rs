@@ -43,7 +43,7 @@ impl Subscriber for Warnings {
 }
 
 /// A driver that says it takes many units and refuses does not keep a device from working, and is warned of once, where
-/// it answers later and where it may not. Oracle: the portable driver's disk.
+/// it is asynchronous and where it may not. Oracle: the portable driver's disk.
 #[test]
 fn an_engine_that_refuses_is_said_once_and_its_devices_work() {
     for (word, options) in

@@ -71,7 +71,7 @@ fn short_ones_stay_on_the_queue_thread() {
     assert_eq!(spread("threads", "", 4096).0, [0, 0]);
 }
 
-/// The same options with an engine: what is not to answer later is done by it all the same. Oracle: the portable driver.
+/// The same options with an engine: what is not to be asynchronous is done by it all the same. Oracle: the portable driver.
 #[test]
 fn an_engine_is_not_left_alone_with_the_options() {
     let _alone = alone();

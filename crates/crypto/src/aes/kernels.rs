@@ -32,7 +32,14 @@ fn driver<L: Lanes>(
     description: &'static str,
 ) -> Driver {
     Driver {
-        info: DriverInfo { name, multi_unit: MultiUnit::Native, speed, priority, description },
+        info: DriverInfo {
+            name,
+            multi_unit: MultiUnit::Native,
+            speed,
+            priority,
+            description,
+            for_tests: false,
+        },
         algorithm: Algorithm::aes(mode),
         lacking: L::detect().err(),
         key: key::<L>,

@@ -1,7 +1,7 @@
 //! `offload-sim`: a cipher engine beside the processor, as a driver for one behaves. A thread plays the engine, with the
 //! portable driver for its silicon.
 //!
-//! It answers later, on its own thread. Its queue is bounded: what does not fit stands in a backlog, and the caller is
+//! It is asynchronous, on a thread of its own. Its queue is bounded: what does not fit stands in a backlog, and the caller is
 //! asked to send no more. A request of several units needs a descriptor for each, in memory of the caller's; a request of
 //! one unit is a descriptor itself. Nobody gets it without asking for it by name.
 //!
@@ -45,7 +45,8 @@ pub fn drivers() -> impl Iterator<Item = Driver> {
             multi_unit: MultiUnit::Native,
             speed: Speed::Software,
             priority: BY_NAME,
-            description: "plays an engine that answers later: for tests",
+            description: "plays an asynchronous engine: for tests",
+            for_tests: true,
         },
         algorithm,
         lacking: None,

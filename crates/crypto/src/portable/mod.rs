@@ -57,6 +57,7 @@ pub fn drivers() -> impl Iterator<Item = Driver> {
                 Cipher::CipherNull => "a copy",
                 _ => "RustCrypto's crate of the cipher, several units at once",
             },
+            for_tests: false,
         },
         algorithm,
         lacking: None,

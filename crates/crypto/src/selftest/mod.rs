@@ -17,7 +17,7 @@ use udm_block::{Span, SpanIter};
 /// Units and their sizes in the requests of the self-test: few and many, and sizes that no power of two divides.
 const SHAPES: [(usize, usize); 5] = [(1, 16), (70, 16), (11, 48), (9, 512), (1, 4096)];
 
-/// A request that is worth some threads, for a driver that answers later.
+/// A request that is worth some threads, for an asynchronous driver.
 const LONG: (usize, usize) = (71, 512);
 
 /// Tests `driver`.
@@ -126,7 +126,7 @@ fn rule(which: usize, units: usize, vector: &[Iv]) -> IvRule<'_> {
 }
 
 /// Carries out one request by both: unit by unit and elsewhere by the portable driver; as one, in place, and cut into
-/// pieces of odd sizes, by the other; and as a job, where that one answers later.
+/// pieces of odd sizes, by the other; and as a job, where that one is asynchronous.
 fn compare(
     skcipher: &Skcipher,
     reference: &dyn KeyedCipher,

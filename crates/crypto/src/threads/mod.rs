@@ -40,6 +40,7 @@ pub fn drivers() -> impl Iterator<Item = Driver> {
             speed: if algorithm.cipher == Cipher::Aes { Speed::of_aes() } else { Speed::Software },
             priority: BY_NAME,
             description: "the best other driver, on a thread a processor",
+            for_tests: false,
         },
         algorithm,
         lacking: None,

@@ -73,7 +73,7 @@ fn check(
     assert!(src == expected, "in place: {about}");
 }
 
-/// Carries a request out, as a job where the driver answers later.
+/// Carries a request out, as a job where the driver is asynchronous.
 fn crypt(skcipher: &Skcipher, request: &Request<'_>) {
     match skcipher.later() {
         None => skcipher.crypt(request).unwrap(),

@@ -1,4 +1,4 @@
-//! A driver that answers later: from another thread, out of order, and with a backlog.
+//! An asynchronous driver: from another thread, out of order, and with a backlog.
 #![allow(unsafe_code)]
 
 use crate::registry::{driver, good};
@@ -207,7 +207,7 @@ fn jobs_end_on_another_thread_out_of_order_and_from_a_backlog() {
     for number in 0..12 {
         let job = Job::new(Ticket::new(number, 512, data(number, 2048), &told, &admitted));
         match skcipher.start(job) {
-            Answer::Done => panic!("the driver answers later"),
+            Answer::Done => panic!("the driver is asynchronous"),
             Answer::Queued => {}
             Answer::Busy => busy += 1,
         }

@@ -24,6 +24,7 @@ pub fn driver(name: &'static str, multi_unit: MultiUnit, key: TakeKey) -> Driver
         speed: Speed::Wide,
         priority: 1000,
         description: "a driver of a test",
+        for_tests: true,
     };
     Driver { info, algorithm: XTS, lacking: None, key }
 }
@@ -311,7 +312,7 @@ fn a_refused_unit_size_is_said_once_and_split() {
     assert_eq!(warnings.0.load(Ordering::Relaxed), 1);
 }
 
-/// The same of a driver that answers later, and refuses jobs.
+/// The same of an asynchronous driver, and refuses jobs.
 #[test]
 fn a_unit_size_that_an_asynchronous_driver_refuses_is_said_once_and_split() {
     let (registry, choice) = (Registry::new(), Choice::Named("offload-sim"));

@@ -8,7 +8,7 @@ use udm_block::blocking::Blocking;
 use udm_block::{Device, DeviceRef, Status, queue};
 
 use super::error::{ManageError, Refusal, errno};
-use super::floor::Current;
+use super::live_table::Current;
 use super::state::{Loaded, State};
 use super::{ManagedDevice, ManagedOptions};
 use crate::load::{Devices, LoadError, Lookup, build, open_all};
@@ -170,7 +170,7 @@ impl ManagedDevice {
             let mut state = self.state();
             (state.live.take(), state.inactive.take())
         };
-        self.floor.take_away();
+        self.live_table.take_away();
         retire(inactive);
         drop(live);
         self.wipe_stacks();
@@ -241,12 +241,12 @@ impl ManagedDevice {
     pub(super) fn set_floor(&self, mapped: MappedDevice) {
         let mut geometry = mapped.geometry();
         geometry.read_only |= self.options.read_only;
-        self.floor.replace(Current { geometry, mapped: Some(mapped) });
+        self.live_table.replace(Current { geometry, mapped: Some(mapped) });
     }
 
     /// Whether the device can be resumed.
     fn ready(&self) -> Result<(), ManageError> {
-        if self.floor.is_there() {
+        if self.live_table.is_there() {
             return Ok(());
         }
         if self.state().live.is_none() {

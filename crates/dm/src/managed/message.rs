@@ -93,7 +93,7 @@ impl ManagedDevice {
     /// Wipes the key of the live table's row number `row`: the table's device goes with its ciphers, and the table
     /// keeps the key's size alone.
     fn wipe_key(&self, row: usize) {
-        self.floor.take_away();
+        self.live_table.take_away();
         self.wipe_stacks();
         if let Some(live) = &mut self.state().live
             && let Some(spec) = crypt_row(&mut live.table, row)

@@ -8,15 +8,15 @@
 //! ```
 //!
 //! * `gate`: counts the I/O under way, and holds what comes while the device is suspended.
-//! * `floor`: the live table's device under the gate.
+//! * `live_table`: the live table's device under the gate.
 //! * `control`: what can be done to the device; `message`: what targets are told; `state`: what it says of itself.
 //!
 //! An I/O costs a clone more here than on a [`MappedDevice`](crate::mapped::MappedDevice), whose table never changes.
 
 mod control;
 mod error;
-mod floor;
 mod gate;
+mod live_table;
 mod message;
 mod state;
 
@@ -33,8 +33,8 @@ use udm_block::{Alloc, Bio, BioSet, BioSetOptions, Device, DeviceRef, Geometry, 
 
 use crate::targets::Reserves;
 use crate::targets::crypt::CipherChoice;
-use floor::{Current, Floor};
 use gate::{Gate, Pass};
+use live_table::{Current, LiveTable};
 use state::State;
 
 /// How a managed device makes what its tables describe.
@@ -55,7 +55,7 @@ pub struct ManagedDevice {
     name: String,
     options: ManagedOptions,
     gate: Gate,
-    floor: Arc<Floor>,
+    live_table: Arc<LiveTable>,
     /// The same, as bios refer to it.
     below: DeviceRef,
     passages: BioSet<Passage>,
@@ -77,12 +77,12 @@ impl ManagedDevice {
         // A clone waits for what lies below it alone.
         let passages =
             BioSetOptions { reserve: options.reserves.bios, ..BioSetOptions::named("dm passages") };
-        let floor = Floor::new();
+        let live_table = LiveTable::new();
         Ok(Arc::new(Self {
             name: name.into(),
             gate: Gate::new(),
-            below: Arc::clone(&floor) as DeviceRef,
-            floor,
+            below: Arc::clone(&live_table) as DeviceRef,
+            live_table,
             passages: BioSet::new(&passages, &options.source, ())?,
             changing: Mutex::default(),
             state: Mutex::default(),
@@ -99,7 +99,7 @@ impl ManagedDevice {
 
 impl Device for ManagedDevice {
     fn geometry(&self) -> Geometry {
-        self.floor.geometry()
+        self.live_table.geometry()
     }
 
     fn submit(&self, mut bio: Bio) {
@@ -142,10 +142,10 @@ impl Pad for Passage {
     }
 }
 
-/// The floor's device may hold bios that refer to the floor: it goes first.
+/// The device of the live table may hold bios that refer to `LiveTable`: it goes first.
 impl Drop for ManagedDevice {
     fn drop(&mut self) {
-        self.floor.replace(Current { geometry: self.floor.geometry(), mapped: None });
+        self.live_table.replace(Current { geometry: self.live_table.geometry(), mapped: None });
     }
 }
 

@@ -14,7 +14,7 @@ use crate::table::{ShowKeys, Table};
 /// The tables, and where in its life the device is. Held for moments: never while I/O is waited for.
 #[derive(Default)]
 pub(super) struct State {
-    /// The live table. Its device is in the floor.
+    /// The live table. Its device is in `live_table`.
     pub(super) live: Option<Loaded>,
     /// A table that the next resume takes up, with its device.
     pub(super) inactive: Option<(Loaded, MappedDevice)>,

@@ -61,7 +61,7 @@ pub enum Command {
     /// Make LUKS volumes, look at their headers, and change their keys
     Luks(LuksArgs),
     /// List the cipher drivers of this machine
-    Ciphers,
+    Ciphers(CiphersArgs),
     /// Hold whole-bio encryption against per-sector encryption, byte for byte
     Verify(VerifyArgs),
     /// Measure what encryption costs on this machine, beside its bound and what others do
@@ -239,6 +239,14 @@ pub struct TableShowArgs {
     /// Explain the row with this cipher driver, by its name in `udm ciphers`
     #[arg(long, value_name = "NAME", requires = "explain")]
     pub driver: Option<String>,
+}
+
+/// Arguments of `ciphers`.
+#[derive(Args, Debug)]
+pub struct CiphersArgs {
+    /// List the drivers for tests too
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// Arguments of `verify`.

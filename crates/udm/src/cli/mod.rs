@@ -89,7 +89,7 @@ fn run(command: Command, given: &Given, json: bool, quiet: bool) -> Result<(), F
         Command::Table(args) => commands::table::run(&args, given, json),
         Command::Dm(args) => commands::dm::run(&args, json),
         Command::Luks(args) => commands::luks::run(&args, json, quiet),
-        Command::Ciphers => commands::ciphers::run(json),
+        Command::Ciphers(args) => commands::ciphers::run(&args, json),
         Command::Verify(args) => commands::verify::run(&args, given, json),
         Command::Bench(args) => commands::bench::run(&args, json),
         Command::Completions(args) => commands::manual::completions(args.shell),

@@ -3,10 +3,11 @@
 use serde_json::json;
 use udm_crypto::{Cipher, Listing, Mode, MultiUnit, Registry, Speed, Standing};
 
-use crate::cli::{Failure, print};
+use crate::cli::{CiphersArgs, Failure, print};
 
-pub(crate) fn run(json: bool) -> Result<(), Failure> {
-    let listings = Registry::global().list();
+pub(crate) fn run(args: &CiphersArgs, json: bool) -> Result<(), Failure> {
+    let mut listings = Registry::global().list();
+    listings.retain(|line| args.all || !line.info.for_tests);
     if json {
         let all: Vec<_> = listings
             .iter()

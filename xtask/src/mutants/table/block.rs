@@ -233,10 +233,10 @@ pub const ALL: &[Mutant] = &[
         says: "left == right",
     },
     Mutant {
-        name: "whoever has the inbox gets what is in it",
+        name: "a mailbox gives its messages to another queue",
         file: "crates/block/src/queue.rs",
-        find: "if letters.reader != Some(self) {",
-        replace: "if letters.reader.is_none() {",
+        find: "if messages.reader != Some(self) {",
+        replace: "if messages.reader.is_none() {",
         build: QUEUE_END,
         test: "what_ends_after_its_queue_does_not_reach_the_next_queue",
         says: "a lost bio is loud",

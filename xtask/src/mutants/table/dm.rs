@@ -125,7 +125,7 @@ pub const ALL: &[Mutant] = &[
         says: ": byte ",
     },
     Mutant {
-        name: "a driver that answers later is not followed by the IV mode",
+        name: "an asynchronous driver is not followed by the IV mode",
         file: "crates/dm/src/targets/crypt/offload.rs",
         find: "&& conversion.len > 0\n",
         replace: "&& conversion.len > usize::MAX - 1\n",
@@ -200,8 +200,8 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "managed: queue threads keep round keys on their stacks",
         file: "crates/block/src/queue.rs",
-        find: "            crate::stack::wipe();\n            inbox.wiped.store",
-        replace: "            inbox.wiped.store",
+        find: "            crate::stack::wipe();\n            mailbox.wiped.store",
+        replace: "            mailbox.wiped.store",
         build: KEY_MEMORY,
         test: "no_byte_of_a_key_outlives_a_wipe_or_a_remove",
         says: "the key is at",

@@ -163,7 +163,7 @@ impl Converter {
         1 << self.unit_shift
     }
 
-    /// What the cipher driver needs where it answers later.
+    /// What the cipher driver needs where it is asynchronous.
     pub(super) fn later(&self) -> Option<Later> {
         self.keys[0].later()
     }

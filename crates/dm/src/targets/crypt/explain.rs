@@ -87,7 +87,7 @@ fn requests(spec: &CryptSpec, converter: &Converter, choice: &CipherChoice) -> (
         }
         (Requests::WholeBio, 1) => ("whole bio", "one key, and a rule that numbers all sectors".into()),
         (Requests::WholeBio, _) if converter.later().is_some() => {
-            ("one sector", "neighbours are of other keys, and the driver answers later".into())
+            ("one sector", "neighbours are of other keys, and the driver is asynchronous".into())
         }
         (Requests::WholeBio, apart) => {
             ("one a key", format!("sectors that are {apart} apart are of one key"))
@@ -131,7 +131,7 @@ fn essiv(hash: HashAlgorithm, mode: IvMode) -> String {
 fn thread(spec: &CryptSpec, converter: &Converter) -> (String, String) {
     let [encrypts, decrypts] = [Direction::Encrypt, Direction::Decrypt].map(|way| spec.options.may_wait(way));
     let kept = |is: &str, what: &str| {
-        (is.into(), format!("the driver answers later; the table's options keep {what} here"))
+        (is.into(), format!("the driver is asynchronous; the table's options keep {what} here"))
     };
     match converter.later() {
         None => ("the I/O's own".into(), "the driver answers at once".into()),
@@ -139,11 +139,11 @@ fn thread(spec: &CryptSpec, converter: &Converter) -> (String, String) {
         Some(_) if !encrypts => kept("the driver's for reads", "writes"),
         Some(_) if !decrypts => kept("the driver's for writes", "reads"),
         Some(later) if later.bytes_per_unit == 0 && !converter.iv().is_vector() => {
-            ("the driver's".into(), "the driver answers later, and wants no memory for that".into())
+            ("the driver's".into(), "the driver is asynchronous, and wants no memory for that".into())
         }
         Some(_) => (
             "the driver's".into(),
-            "the driver answers later; memory for many sectors is asked for once a bio, and without it they go one by one"
+            "the driver is asynchronous; memory for many sectors is asked for once a bio, and without it they go one by one"
                 .into(),
         ),
     }

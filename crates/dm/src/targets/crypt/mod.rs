@@ -4,14 +4,14 @@
 //! A write takes pages, encrypts the client's data into them, and sends a clone with these pages down. A read sends a
 //! clone down that borrows the client's memory, and decrypts it in place on its way back.
 //!
-//! * `clone`: the stages of a clone, each begun by the end of the one before.
+//! * `crypt_io`: the stages of a clone, each begun by the end of the one before.
 //! * `convert`: the sectors of a bio, given to a cipher on the same thread; `by_key`, where a volume has several keys.
 //! * `explain`: what was decided when the key was set.
-//! * `offload`: the same for a driver that answers later, and may want memory that there is none of.
+//! * `offload`: the same for an asynchronous driver, and may want memory that there is none of.
 
 mod by_key;
-mod clone;
 mod convert;
+mod crypt_io;
 mod explain;
 mod iv;
 mod offload;
@@ -36,7 +36,7 @@ use udm_crypto::registry::{Choice, Registry};
 use udm_crypto::{Algorithm, Direction, KeyError, Skcipher};
 
 use super::{Reserves, Target};
-use clone::Clone;
+use crypt_io::CryptIo;
 use offload::Offload;
 use params::CryptSpec;
 
@@ -82,7 +82,7 @@ impl CipherChoice {
 pub struct Crypt {
     volume: Arc<Volume>,
     allow_discards: bool,
-    clones: BioSet<Clone>,
+    clones: BioSet<CryptIo>,
 }
 
 /// What all clones of a target share.
@@ -91,7 +91,7 @@ struct Volume {
     lower: DeviceRef,
     start: Sector,
     pages: PagePool,
-    /// Where the cipher driver answers later.
+    /// Where the cipher driver is asynchronous.
     offload: Option<Offload>,
 }
 
@@ -137,7 +137,7 @@ impl Crypt {
 
     /// Sends a clone down that borrows the client's memory.
     fn read(&self, bio: Bio, sector: Sector) {
-        let Ok(mut clone) = self.clones.alloc(Clone::read(sector), Alloc::NoWait) else {
+        let Ok(mut clone) = self.clones.alloc(CryptIo::read(sector), Alloc::NoWait) else {
             return self.clones.park(bio);
         };
         clone.clone_of(bio);
@@ -147,7 +147,7 @@ impl Crypt {
 
     /// Encrypts into pages and sends them down.
     fn write(&self, bio: Bio, sector: Sector) {
-        let Ok(mut clone) = self.clones.alloc(Clone::write(sector), Alloc::NoWait) else {
+        let Ok(mut clone) = self.clones.alloc(CryptIo::write(sector), Alloc::NoWait) else {
             return self.clones.park(bio);
         };
         clone.prepare(Op::Write, bio.flags(), self.volume.below(sector));
@@ -155,12 +155,12 @@ impl Crypt {
             clone.set_home(home);
         }
         clone.pad_mut().writes = Some(bio);
-        clone::begin_write(clone, &self.volume);
+        crypt_io::begin_write(clone, &self.volume);
     }
 }
 
 impl Volume {
-    /// What there is for sectors that go this way, where the cipher driver answers later.
+    /// What there is for sectors that go this way, where the cipher driver is asynchronous.
     fn offload(&self, direction: Direction) -> Option<&Offload> {
         self.offload.as_ref().filter(|offload| offload.takes(direction))
     }

@@ -1,4 +1,4 @@
-//! The conversion of a clone's sectors by a driver that answers later, on any thread.
+//! The conversion of a clone's sectors by an asynchronous driver, on any thread.
 //!
 //! All sectors that one IV rule numbers go in one request. That takes memory: for IVs that are made one by one, and for
 //! what the driver wants. It is asked for once, without waiting (Mikulas Patocka's review of "dm crypt: batch all sectors
@@ -18,15 +18,15 @@ use udm_block::{
 };
 use udm_crypto::{Answer, Carrier, CryptError, Direction, Iv, IvRule, Job, Request};
 
-use super::clone::{self, Clone, Stage};
 use super::convert::{Run, after};
+use super::crypt_io::{self, CryptIo, Stage};
 use super::params::CryptOptions;
 use super::{Converter, LONGEST, Volume};
 
 /// How much optional memory a target takes at most, in bytes.
 const LIMIT: usize = 1 << 20;
 
-/// What a target has for a driver that answers later.
+/// What a target has for an asynchronous driver.
 pub(super) struct Offload {
     /// Which way sectors go to it.
     encrypts: bool,
@@ -59,8 +59,8 @@ impl OptionalMemory {
 }
 
 impl Offload {
-    /// What the driver of `converter` needs, where it answers later. Where `options` keep a direction from work queues, or
-    /// all work on its processor, it is not to answer later.
+    /// What the driver of `converter` needs, where it is asynchronous. Where `options` keep a direction from work queues, or
+    /// all work on its processor, the driver is not to be asynchronous.
     ///
     /// # Errors
     /// Never: there is no reserve.
@@ -85,7 +85,7 @@ impl Offload {
         Ok(Some(Self { encrypts, decrypts, optional, bytes_per_unit, backlog: Backlog::default() }))
     }
 
-    /// Whether sectors that go this way go to the driver that answers later.
+    /// Whether sectors that go this way go to the asynchronous driver.
     pub(super) fn takes(&self, direction: Direction) -> bool {
         match direction {
             Direction::Encrypt => self.encrypts,
@@ -131,10 +131,10 @@ pub(super) struct Conversion {
 }
 
 /// Begins with the clone's first sector.
-pub(super) fn begin(mut clone: PadBio<Clone>) {
+pub(super) fn begin(mut clone: PadBio<CryptIo>) {
     let volume = Arc::clone(clone.context());
     let (Some(offload), direction) = (&volume.offload, clone.pad().direction()) else {
-        return clone::fail(clone);
+        return crypt_io::fail(clone);
     };
     let sector = clone.pad().sector.0.wrapping_add(volume.converter.iv_offset());
     // For all sectors, though a number may wrap among them and so make two requests of them.
@@ -161,13 +161,13 @@ pub(super) fn begin(mut clone: PadBio<Clone>) {
 }
 
 /// The driver has carried a request out.
-pub(super) fn go_on(mut clone: PadBio<Clone>) {
+pub(super) fn go_on(mut clone: PadBio<CryptIo>) {
     let volume = Arc::clone(clone.context());
     if let Stage::Cipher(conversion) = &clone.pad().stage
         && conversion.len > 0
         && volume.converter.iv().after(&conversion.numbered(&clone)).is_err()
     {
-        return clone::fail(clone);
+        return crypt_io::fail(clone);
     }
     if let Stage::Cipher(conversion) = &mut clone.pad_mut().stage {
         conversion.done += conversion.len;
@@ -178,13 +178,15 @@ pub(super) fn go_on(mut clone: PadBio<Clone>) {
 }
 
 /// Gives the driver the next request of the clone, or ends the stage when there is none.
-fn request_next(clone: PadBio<Clone>, volume: &Arc<Volume>) {
+fn request_next(clone: PadBio<CryptIo>, volume: &Arc<Volume>) {
     let (total, single) = (total(&clone), clone.is_single_unit());
-    let (converter, Some(offload)) = (&volume.converter, &volume.offload) else { return clone::fail(clone) };
+    let (converter, Some(offload)) = (&volume.converter, &volume.offload) else {
+        return crypt_io::fail(clone);
+    };
     let Some(mut clone) = offload.backlog.hold(clone) else { return };
     // It is taken out of the pad, for the IV mode looks at the clone's data while it makes the IVs.
     let Stage::Cipher(mut conversion) = std::mem::replace(&mut clone.pad_mut().stage, Stage::Below) else {
-        return clone::fail(clone);
+        return crypt_io::fail(clone);
     };
     if conversion.done == total {
         drop(conversion);
@@ -193,7 +195,7 @@ fn request_next(clone: PadBio<Clone>, volume: &Arc<Volume>) {
     let left = if single { converter.unit_size() } else { total - conversion.done };
     let run = converter.run(conversion.sector, left);
     if conversion.set_up(&clone, converter, run).is_err() {
-        return clone::fail(clone);
+        return crypt_io::fail(clone);
     }
     clone.pad_mut().stage = Stage::Cipher(conversion);
     match converter.cipher(run.key).start(Job::new(Sent(clone))) {
@@ -203,22 +205,22 @@ fn request_next(clone: PadBio<Clone>, volume: &Arc<Volume>) {
 }
 
 /// All sectors are converted.
-fn finish(clone: PadBio<Clone>, lower: &DeviceRef) {
+fn finish(clone: PadBio<CryptIo>, lower: &DeviceRef) {
     match clone.pad().direction() {
-        Direction::Encrypt => clone::send(clone, lower),
-        Direction::Decrypt => clone::end(clone),
+        Direction::Encrypt => crypt_io::send(clone, lower),
+        Direction::Decrypt => crypt_io::end(clone),
     }
 }
 
 /// The bytes of the clone's sectors.
-fn total(clone: &PadBio<Clone>) -> usize {
+fn total(clone: &PadBio<CryptIo>) -> usize {
     let bio = clone.pad().writes.as_ref().or(clone.parent());
     bio.map_or(0, |bio| bio.len().0 as usize)
 }
 
 impl Conversion {
     /// Makes the request of this run.
-    fn set_up(&mut self, clone: &PadBio<Clone>, converter: &Converter, run: Run) -> Result<(), CryptError> {
+    fn set_up(&mut self, clone: &PadBio<CryptIo>, converter: &Converter, run: Run) -> Result<(), CryptError> {
         (self.len, self.units, self.rule) = (run.len, run.len / converter.unit_size(), run.rule);
         if !self.vector {
             return Ok(());
@@ -229,7 +231,7 @@ impl Conversion {
     }
 
     /// The sectors of the request, with the rule that numbers them.
-    fn numbered<'a>(&self, clone: &'a PadBio<Clone>) -> Request<'a> {
+    fn numbered<'a>(&self, clone: &'a PadBio<CryptIo>) -> Request<'a> {
         let nothing = SpanIter::new(&[]);
         let (src, dst) = match (&clone.pad().writes, clone.parent()) {
             (Some(bio), _) => (bio.data(), clone.data()),
@@ -242,7 +244,7 @@ impl Conversion {
     }
 
     /// The request.
-    fn request<'a>(&'a self, clone: &'a PadBio<Clone>) -> Request<'a> {
+    fn request<'a>(&'a self, clone: &'a PadBio<CryptIo>) -> Request<'a> {
         let numbered = self.numbered(clone);
         let src = if self.in_place { numbered.dst } else { numbered.src };
         Request { src, iv: self.rule(), ..numbered }
@@ -291,7 +293,7 @@ impl Conversion {
 }
 
 /// A clone whose request is with the driver.
-struct Sent(PadBio<Clone>);
+struct Sent(PadBio<CryptIo>);
 
 impl Sent {
     fn conversion(&self) -> &Conversion {
@@ -343,7 +345,7 @@ struct Backlog {
 
 impl Backlog {
     /// Keeps `clone` while the driver has no room, else hands it back.
-    fn hold(&self, clone: PadBio<Clone>) -> Option<PadBio<Clone>> {
+    fn hold(&self, clone: PadBio<CryptIo>) -> Option<PadBio<CryptIo>> {
         if self.over.load(Ordering::SeqCst) <= 0 {
             return Some(clone);
         }

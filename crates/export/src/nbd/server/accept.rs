@@ -91,7 +91,7 @@ impl<'a> Acceptor<'a> {
     fn wait(&self) -> io::Result<Vec<bool>> {
         let fd = |fd: BorrowedFd<'a>, events| PollFd::from_borrowed_fd(fd, events);
         let listeners = self.listeners.iter().filter(|_| self.paused.is_none());
-        let mut fds = vec![fd(self.shared.bell.as_fd(), PollFlags::IN)];
+        let mut fds = vec![fd(self.shared.wakeup.as_fd(), PollFlags::IN)];
         fds.extend(listeners.map(|listener| fd(listener.as_fd(), PollFlags::IN)));
         let first = fds.len();
         let handshakes = self.handshakes.iter();

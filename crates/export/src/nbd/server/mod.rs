@@ -100,7 +100,8 @@ struct Shared {
     max_connections: usize,
     patience: Patience,
     ending: Ending,
-    bell: OwnedFd,
+    /// An eventfd that wakes the accepting thread.
+    wakeup: OwnedFd,
     /// The queue threads of clients.
     clients: Mutex<Vec<Home>>,
     /// How many clients have not chosen an export.
@@ -174,7 +175,7 @@ impl Server {
                 device: Duration::from_secs(30),
             },
             ending: Ending::default(),
-            bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(io::Error::from)?,
+            wakeup: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(io::Error::from)?,
             clients: Mutex::new(Vec::new()),
             #[cfg(test)]
             negotiating: AtomicUsize::new(0),
@@ -223,7 +224,7 @@ impl Stopper {
     /// Has the server stop. It returns at once.
     pub fn stop(&self) {
         self.0.ending.ask();
-        let _ = rustix::io::write(&self.0.bell, &1u64.to_ne_bytes());
+        let _ = rustix::io::write(&self.0.wakeup, &1u64.to_ne_bytes());
         for client in self.0.clients() {
             client.wake();
         }

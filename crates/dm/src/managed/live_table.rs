@@ -1,6 +1,6 @@
 //! What lies under the gate: the device that the live table describes, which another one can replace.
 //!
-//! Bios refer to the floor and not to the table's device: a bio that is parked, split or back in its pool keeps a
+//! Bios refer to the live table and not to the table's device: a bio that is parked, split or back in its pool keeps a
 //! reference to where it went last, and none of these may keep a table, and with it a key, alive.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use udm_block::{Bio, Device, Geometry, Sectors, Status};
 use crate::mapped::MappedDevice;
 
 /// The live table's device, with what is known of it while it is away.
-pub(super) struct Floor {
+pub(super) struct LiveTable {
     current: ArcSwap<Current>,
 }
 
@@ -24,8 +24,8 @@ pub(super) struct Current {
     pub(super) mapped: Option<MappedDevice>,
 }
 
-impl Floor {
-    /// A floor without a table: a device of no size.
+impl LiveTable {
+    /// One without a table: a device of no size.
     pub(super) fn new() -> Arc<Self> {
         let geometry = Geometry::plain(Sectors(0));
         Arc::new(Self { current: ArcSwap::from_pointee(Current { geometry, mapped: None }) })
@@ -59,7 +59,7 @@ impl Floor {
     }
 }
 
-impl Device for Floor {
+impl Device for LiveTable {
     fn geometry(&self) -> Geometry {
         self.current.load().geometry
     }

@@ -1,5 +1,5 @@
-//! The stages of a clone. The end of each begins the next one, in `end_io`: so a clone may wait for pages, for a cipher
-//! that answers later, and for the device below, and no stage is on the stack of another.
+//! The stages of a clone. The end of each begins the next one, in `end_io`: so a clone may wait for pages, for an
+//! asynchronous cipher, and for the device below, and no stage is on the stack of another.
 //!
 //! A write has its clone before it waits for pages, and what has pages waits for nothing of its target. So a
 //! bio waits at most once for each, and two never wait for each other.
@@ -13,7 +13,7 @@ use super::Volume;
 use super::offload::{self, Conversion};
 
 /// The pad of a clone.
-pub(super) struct Clone {
+pub(super) struct CryptIo {
     /// The first sector, counted from the target's start.
     pub(super) sector: Sector,
     /// The client's bio, when the clone is a write.
@@ -25,13 +25,13 @@ pub(super) struct Clone {
 pub(super) enum Stage {
     /// The wait for pages, of a write.
     Pages,
-    /// The work of a cipher that answers later.
+    /// The work of an asynchronous cipher.
     Cipher(Conversion),
     /// The I/O below.
     Below,
 }
 
-impl Clone {
+impl CryptIo {
     /// The pad of a read, which goes below as it is.
     pub(super) fn read(sector: Sector) -> Self {
         Self { sector, writes: None, stage: Stage::Below }
@@ -48,7 +48,7 @@ impl Clone {
     }
 }
 
-impl Pad for Clone {
+impl Pad for CryptIo {
     type Context = Arc<Volume>;
 
     fn end_io(clone: PadBio<Self>) {
@@ -67,7 +67,7 @@ impl Pad for Clone {
 }
 
 /// Takes pages and encrypts into them.
-pub(super) fn begin_write(mut clone: PadBio<Clone>, volume: &Volume) {
+pub(super) fn begin_write(mut clone: PadBio<CryptIo>, volume: &Volume) {
     let len = clone.pad().writes.as_ref().map_or(Bytes(0), Bio::len);
     let Some(pages) = volume.pages.alloc(len, Alloc::NoWait) else { return clone.wait(&volume.pages) };
     clone.set_pages(pages, len);
@@ -82,13 +82,13 @@ pub(super) fn begin_write(mut clone: PadBio<Clone>, volume: &Volume) {
 }
 
 /// Sends a write below, whose pages are encrypted.
-pub(super) fn send(mut clone: PadBio<Clone>, lower: &DeviceRef) {
+pub(super) fn send(mut clone: PadBio<CryptIo>, lower: &DeviceRef) {
     clone.pad_mut().stage = Stage::Below;
     clone.submit(lower);
 }
 
 /// Decrypts what a read has brought.
-fn decrypt(clone: PadBio<Clone>) {
+fn decrypt(clone: PadBio<CryptIo>) {
     if clone.context().offload(Direction::Decrypt).is_some() {
         return offload::begin(clone);
     }
@@ -102,14 +102,14 @@ fn decrypt(clone: PadBio<Clone>) {
 }
 
 /// The cipher failed.
-pub(super) fn fail(clone: PadBio<Clone>) {
+pub(super) fn fail(clone: PadBio<CryptIo>) {
     clone.record(Status::IoErr);
     end(clone);
 }
 
 /// Everything is done, or something failed: the client's bio ends. Clone and pages are home before the client hears of
 /// it: its next bio may need them.
-pub(super) fn end(mut clone: PadBio<Clone>) {
+pub(super) fn end(mut clone: PadBio<CryptIo>) {
     let status = clone.status();
     let bio = clone.pad_mut().writes.take().or_else(|| clone.take_parent());
     drop(clone);
