@@ -38,7 +38,7 @@ struct Step {
     what: &'static str,
     /// It gets the file that its tests write to when they cannot run (`udm_testkit::skip`).
     check: fn(&Effort, &Path) -> Result<Done>,
-    /// Whether CI may skip it, because what it needs cannot be installed everywhere.
+    /// Whether CI may skip it, because what it needs cannot be installed everywhere. `UDM_REQUIRE` may name it all the same.
     optional: bool,
 }
 
@@ -129,9 +129,12 @@ pub fn run(only: &[String], list: bool, effort: &Effort) -> Result<bool> {
         return Ok(true);
     }
     let in_ci = env::var_os("CI").is_some();
+    let required = env::var("UDM_REQUIRE").unwrap_or_default();
+    let must_run = |step: &Step| required.split(',').any(|word| word == step.name) || in_ci && !step.optional;
     let scratch = Scratch::new("udm-skipped")?;
     let report = scratch.path().join("skipped");
-    let outcomes: Vec<Outcome> = chosen.into_iter().map(|step| check(step, effort, in_ci, &report)).collect();
+    let outcomes: Vec<Outcome> =
+        chosen.into_iter().map(|step| check(step, effort, must_run(step), &report)).collect();
     println!("\n{}", summary(&outcomes));
     Ok(outcomes.iter().all(|outcome| !matches!(outcome.verdict, Verdict::Failed)))
 }
@@ -145,7 +148,7 @@ fn choose(only: &[String]) -> Result<Vec<&'static Step>> {
 }
 
 /// Carries out a step. Its tests append what they skip to the file `report`.
-fn check(step: &Step, effort: &Effort, in_ci: bool, report: &Path) -> Outcome {
+fn check(step: &Step, effort: &Effort, must_run: bool, report: &Path) -> Outcome {
     println!("\n== {}: {}", step.name, step.what);
     let start = Instant::now();
     let result = begin_report(report).and_then(|()| (step.check)(effort, report));
@@ -156,8 +159,8 @@ fn check(step: &Step, effort: &Effort, in_ci: bool, report: &Path) -> Outcome {
             println!("== {}: passed in {:.1} s", step.name, took.as_secs_f64());
             Verdict::Passed
         }
-        Ok(Done::Skipped(why)) if in_ci && !step.optional => {
-            println!("== {}: FAILED: it was skipped, and in CI every step must run: {why}", step.name);
+        Ok(Done::Skipped(why)) if must_run => {
+            println!("== {}: FAILED: it was skipped, and must run here: {why}", step.name);
             Verdict::Failed
         }
         Ok(Done::Skipped(why)) => {
@@ -303,10 +306,10 @@ mod tests {
         );
     }
 
-    fn verdict(step: &Step, in_ci: bool) -> Outcome {
-        let scratch = Scratch::new(&format!("udm-steps-test-{}-{in_ci}", step.name)).unwrap();
+    fn verdict(step: &Step, must_run: bool) -> Outcome {
+        let scratch = Scratch::new(&format!("udm-steps-test-{}-{must_run}", step.name)).unwrap();
         let effort = Effort { fuzz_seconds: 1, model_schedules: 1, emulated_vectors: false };
-        check(step, &effort, in_ci, &scratch.path().join("skipped"))
+        check(step, &effort, must_run, &scratch.path().join("skipped"))
     }
 
     #[test]
@@ -316,12 +319,10 @@ mod tests {
     }
 
     #[test]
-    fn a_skipped_step_fails_in_ci_unless_its_tool_cannot_be_had_everywhere() {
+    fn a_skipped_step_fails_where_it_must_run() {
         let skipped = |_: &Effort, _: &Path| Ok(Done::Skipped("no machine".to_owned()));
         let step = Step::new("vm", "needs a machine", skipped);
         assert!(matches!(verdict(&step, false).verdict, Verdict::Skipped(_)));
         assert!(matches!(verdict(&step, true).verdict, Verdict::Failed));
-        let optional = Step { name: "miri", optional: true, ..step };
-        assert!(matches!(verdict(&optional, true).verdict, Verdict::Skipped(_)));
     }
 }

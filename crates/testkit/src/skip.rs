@@ -21,8 +21,15 @@ pub fn skip(what: &str, why: impl Display) {
 
 /// Says that `what` is not tested here because this machine's processor or kernel is not made for it (`why`). It does
 /// not fail with CI set, since nobody can install a processor. The caller returns.
+///
+/// # Panics
+/// Where `UDM_REQUIRE` has a word of `what`: `UDM_REQUIRE=vaes512,loop` is for a machine that has both.
+#[track_caller]
 pub fn skip_for_machine(what: &str, why: impl Display) {
     tell(what, &why);
+    let required = env::var("UDM_REQUIRE").unwrap_or_default();
+    let word = required.split(',').find(|word| !word.is_empty() && what.contains(word));
+    assert!(word.is_none(), "{what} cannot be tested: {why}; UDM_REQUIRE has {word:?}, so this is a failure");
 }
 
 fn tell(what: &str, why: &dyn Display) {
@@ -57,13 +64,14 @@ mod tests {
         }
     }
 
-    fn run(role: &str, ci: bool, report: &std::path::Path) -> Output {
+    fn run(role: &str, ci: bool, required: Option<&str>, report: &std::path::Path) -> Output {
         let mut child = Command::new(env::current_exe().unwrap());
         child.args(["--exact", "skip::tests::child", "--nocapture"]).env(ROLE, role);
-        child.env("UDM_SKIPPED", report).env_remove("CI");
+        child.env("UDM_SKIPPED", report).env_remove("CI").env_remove("UDM_REQUIRE");
         if ci {
             child.env("CI", "true");
         }
+        child.envs(required.map(|words| ("UDM_REQUIRE", words)));
         child.output().unwrap()
     }
 
@@ -77,13 +85,17 @@ mod tests {
             ("machine", false, true),
             ("machine", true, true),
         ] {
-            let output = run(role, ci, &report);
+            let output = run(role, ci, None, &report);
             assert_eq!(output.status.success(), passes, "{role} {ci}: {output:?}");
             assert!(String::from_utf8_lossy(&output.stderr).contains("SKIPPED: the sea: "), "{output:?}");
         }
         let lines = fs::read_to_string(&report).unwrap();
         let (ship, desert) = ("the sea: no ship\n", "the sea: this is a desert\n");
         assert_eq!(lines, format!("{ship}{ship}{desert}{desert}"));
+        for (required, passes) in [("", true), ("miri,river", true), ("miri,sea", false)] {
+            let output = run("machine", true, Some(required), &report);
+            assert_eq!(output.status.success(), passes, "{required}: {output:?}");
+        }
         fs::remove_file(&report).unwrap();
     }
 }
