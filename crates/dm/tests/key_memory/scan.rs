@@ -64,10 +64,12 @@ pub fn find(secret: &Masked) -> Vec<String> {
         let (start, end) = range.split_once('-').expect("two addresses");
         let address = |text| u64::from_str_radix(text, 16).expect("an address");
         let (mut at, end) = (address(start), address(end));
+        let mut filled = 0;
         while at < end {
             let len = buffer.len().min((end - at) as usize);
             // A mapping may shrink meanwhile, and some cannot be read.
             let Ok(len) = memory.read_at(&mut buffer[..len], at) else { break };
+            filled = filled.max(len);
             for place in 0..len {
                 if starts[usize::from(buffer[place])]
                     && secret.found_at(&buffer[..len], place)
@@ -85,8 +87,8 @@ pub fn find(secret: &Masked) -> Vec<String> {
             }
             at += (len as u64).min(CHUNK as u64);
         }
-        buffer.zeroize();
-        buffer.resize(CHUNK + PIECE, 0);
+        // What was read would be found in here by the next search.
+        buffer[..filled].zeroize();
     }
     found
 }
