@@ -117,7 +117,7 @@ fn what_cannot_be_opened_says_so_in_one_line() {
     let missing = format!("0 8 linear {} 0", volume.path("missing").display());
     assert_refused(&run(["serve", "--nbd", "x/y", "--table", &missing]), "No such file");
     let over = ["read", "--table", "0 8 zero", "--offset", "4000", "--length", "97"];
-    assert_refused(&run(over), "leave the device");
+    assert_refused(&run(over), "do not fit");
     assert_refused(&run(["serve", "--nbd", "nonsense"]), "nonsense:10809");
 }
 

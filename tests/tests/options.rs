@@ -279,22 +279,6 @@ fn one_header_is_not_taken_for_two_volumes_and_what_some_device_takes_is_taken()
     assert!(mixed.status.code() == Some(1) && told.contains("NOWHERE"), "{told}");
 }
 
-/// Nobody listens there: it is refused before the server is asked for anything.
-#[test]
-fn options_of_a_new_volume_are_refused_where_one_is_there_on_an_export() {
-    let bench = Bench::new();
-    let (plain, key) = (format!("raw:{}", bench.text("PLAIN")), bench.text("KEY"));
-    let uri = "nbd+unix:///?socket=/nobody/listens/here";
-    let words = ["convert", "-q", "-n", &plain, uri, "--dst-key-file", &key];
-    let refused = run(words.iter().chain(&["--label", "x"]));
-    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(refused.status.code() == Some(2) && told.contains("--label"), "{told}");
-    // The twin: without the option the server is asked, and is not there.
-    let alone = run(words);
-    let told = String::from_utf8_lossy(&alone.stderr).into_owned();
-    assert!(!alone.status.success() && !told.contains("--label") && told.contains("/nobody"), "{told}");
-}
-
 /// Words of `luks`, and what the refusal speaks of. Each without its last option (and value) works, which is the twin.
 const TOGETHER: &[(&str, usize, &str)] = &[
     (

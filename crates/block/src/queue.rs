@@ -34,7 +34,7 @@ const MAX_WAITS: usize = 16;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Home {
     mailbox: u16,
-    /// Inboxes are used again: which of the queue threads that have had this one. What is mailed to one that has ended
+    /// Mailboxes are used again: which of the queue threads that have had this one. What is mailed to one that has ended
     /// never reaches the next.
     tenant: NonZero<u32>,
 }

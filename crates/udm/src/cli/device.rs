@@ -61,6 +61,13 @@ pub struct DeviceArgs {
     pub unlock: UnlockArgs,
 }
 
+impl DeviceArgs {
+    /// What messages call the device.
+    pub(crate) fn shown(&self) -> String {
+        self.device.as_ref().map_or("the table's device".into(), |name| name.to_string_lossy().into_owned())
+    }
+}
+
 /// The choices of `--cache`, in qemu-nbd's words.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CacheArg {

@@ -101,7 +101,7 @@ fn subject(args: &BenchArgs) -> Result<Subject, Failure> {
 /// Refuses before all the measuring what would be refused behind it.
 fn check_pictures(directory: &Path, what: &[BenchWhat], force: bool) -> Result<(), Failure> {
     if !directory.is_dir() {
-        return Err(Failure::request(format!("{} is no folder: make it first", directory.display())));
+        return Err(Failure::request(format!("{} is not a folder: make it first", directory.display())));
     }
     let drawn = |name: &str| {
         Path::new(name).extension().is_some_and(|extension| extension == "svg")

@@ -26,7 +26,8 @@ fn job(args: &ConvertArgs, given: &Given, json: bool) -> Result<Job, Failure> {
     check_cipher(&volume.encryption, volume.key_size, volume.sector_size.unwrap_or(512))
         .map_err(|fault| Failure::request(format!("--cipher: {fault}")))?;
     if !args.sparse_size.is_multiple_of(SECTOR_SIZE as u64) {
-        let why = format!("--sparse-size {} is no multiple of {SECTOR_SIZE}; 4K would do", args.sparse_size);
+        let why =
+            format!("--sparse-size {} is not a multiple of {SECTOR_SIZE}; 4K would do", args.sparse_size);
         return Err(Failure::request(why));
     }
     Ok(Job {
@@ -94,7 +95,7 @@ fn check(args: &ConvertArgs, given: &Given, source: &Name, destination: &Name) -
     let made = is_volume && is_file;
     if is_volume && !is_file && !args.no_create {
         return Err(Failure::request(format!(
-            "{to} is no file: a new volume is made in files and on block devices alone; --no-create writes into the \
+            "{to} is not a file: a new volume is made in files and on block devices alone; --no-create writes into the \
              volume that is there"
         )));
     }

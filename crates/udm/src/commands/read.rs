@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use udm_backend::locate::path_of;
+use udm_block::Status;
 use udm_block::blocking::Blocking;
 
 use crate::cli::{Failure, Given, ReadArgs};
@@ -19,23 +20,27 @@ pub(crate) fn run(args: &ReadArgs, given: &Given) -> Result<(), Failure> {
     let length = args.length.unwrap_or_else(|| size.saturating_sub(args.offset));
     if args.offset.checked_add(length).is_none_or(|end| end > size) {
         return Err(Failure::request(format!(
-            "{length} bytes at {} leave the device, which has {size} bytes",
-            args.offset
+            "{length} bytes at byte {} do not fit {}, which has {size} bytes",
+            args.offset,
+            args.device.shown()
         )));
     }
+    let unread = |at, len, status| {
+        Failure::work(format!("{}: reading {len} bytes at byte {at}: {status}", args.device.shown()))
+    };
     let Some(path) = args.output.file() else {
         if std::io::stdout().is_terminal() {
             return Err(Failure::request("the bytes would go to the terminal: use -o FILE, or a pipe"));
         }
         let mut out = output::stdout()?;
-        copy(&device, args.offset, length, &mut out, &|error| Failure::stdout(&error))?;
+        copy(&device, args.offset, length, &mut out, &unread, &|error| Failure::stdout(&error))?;
         return out.flush().map_err(|error| Failure::stdout(&error));
     };
     // What was encrypted is not for everybody.
     let read: Vec<_> = names.iter().filter_map(|name| FileId::of(&path_of(name))).collect();
     let mut file = Output::create(path, 0o600, Existing::forced(args.force), &read)?;
     let failed = |error| Failure::work(format!("{}: {error}", path.display()));
-    copy(&device, args.offset, length, &mut file, &failed)?;
+    copy(&device, args.offset, length, &mut file, &unread, &failed)?;
     file.finish()
 }
 
@@ -45,6 +50,7 @@ fn copy(
     offset: u64,
     length: u64,
     out: &mut dyn Write,
+    unread: &dyn Fn(u64, usize, Status) -> Failure,
     failed: &dyn Fn(io::Error) -> Failure,
 ) -> Result<(), Failure> {
     let mut chunk = vec![0; length.min(CHUNK) as usize];
@@ -52,9 +58,7 @@ fn copy(
     while done < length {
         let chunk = &mut chunk[..(length - done).min(CHUNK) as usize];
         let at = offset + done;
-        device
-            .read_at(at, chunk)
-            .map_err(|status| Failure::work(format!("reading {} bytes at {at}: {status}", chunk.len())))?;
+        device.read_at(at, chunk).map_err(|status| unread(at, chunk.len(), status))?;
         out.write_all(chunk).map_err(failed)?;
         done += chunk.len() as u64;
     }

@@ -23,11 +23,13 @@ pub(crate) fn run(args: &WriteArgs, given: &Given, json: bool) -> Result<(), Fai
     let size = device.device().geometry().stored().0;
     if args.offset > size {
         return Err(Failure::request(format!(
-            "byte {} is not on the device, which has {size} bytes",
-            args.offset
+            "byte {} is not on {}, which has {size} bytes",
+            args.offset,
+            args.device.shown()
         )));
     }
-    let name = args.input.to_string();
+    let (name, to) = (args.input.to_string(), args.device.shown());
+    let flush = || device.flush().map_err(|status| Failure::work(format!("{to}: flushing: {status}")));
     let mut input = args.input.open().map_err(|error| Failure::request(format!("{name}: {error}")))?;
     check_fits(input.file(), args.offset, size)?;
     let mut chunk = Vec::with_capacity(CHUNK as usize);
@@ -42,15 +44,15 @@ pub(crate) fn run(args: &WriteArgs, given: &Given, json: bool) -> Result<(), Fai
         let fits = chunk.len().min((size - at) as usize);
         device
             .write_at(at, &chunk[..fits])
-            .map_err(|status| Failure::work(format!("writing {fits} bytes at {at}: {status}")))?;
+            .map_err(|status| Failure::work(format!("{to}: writing {fits} bytes at byte {at}: {status}")))?;
         at += fits as u64;
         if fits < chunk.len() {
-            device.flush().map_err(|status| Failure::work(format!("flushing: {status}")))?;
+            flush()?;
             let written = at - args.offset;
-            return Err(Failure::work(format!("the device is full: {written} bytes of {name} are on it")));
+            return Err(Failure::work(format!("{to} is full: {written} bytes of {name} are on it")));
         }
     }
-    device.flush().map_err(|status| Failure::work(format!("flushing: {status}")))?;
+    flush()?;
     if json { print(&json!({ "written": at - args.offset }).to_string()) } else { Ok(()) }
 }
 

@@ -58,12 +58,6 @@ impl Destination {
                 (files.open_device(name, None)?, json!({ "kind": kind }), false)
             }
             Name::Device(DeviceName::Luks(place)) => {
-                if let (Some((option, _)), false) = (how.asked.first(), matches!(place, Place::Path(_))) {
-                    return Err(ConvertError::Request(format!(
-                        "{option}: the volume at {place} is there already, and its header is compared in files alone: \
-                         leave the option out"
-                    )));
-                }
                 let table = files.luks_table(place, how.unlocking)?;
                 if let Place::Path(path) = place {
                     check_volume(how.asked, path, how.unlocking, &table)?;

@@ -7,7 +7,7 @@
 //! * `crypt_io`: the stages of a clone, each begun by the end of the one before.
 //! * `convert`: the sectors of a bio, given to a cipher on the same thread; `by_key`, where a volume has several keys.
 //! * `explain`: what was decided when the key was set.
-//! * `offload`: the same for an asynchronous driver, and may want memory that there is none of.
+//! * `offload`: the same for an asynchronous driver, which may want memory that there is none of.
 
 mod by_key;
 mod convert;

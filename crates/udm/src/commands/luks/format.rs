@@ -32,6 +32,9 @@ pub(super) fn format(args: &LuksFormatArgs, manner: Manner) -> Result<(), Failur
         Some(header) => detached(header, &args.image).map_err(DeviceError::from)?,
         None => &args.image,
     };
+    if args.size.is_some() {
+        check_new(&args.image)?;
+    }
     if path.exists() {
         // What cannot be written is refused before anybody is asked anything.
         drop(lock_unused(path)?);
@@ -117,12 +120,17 @@ fn has_something(path: &Path) -> bool {
     file.read_at(0, &mut begin).is_err() || begin.iter().any(|byte| *byte != 0)
 }
 
+/// Refuses an image that is to be made and is there.
+fn check_new(path: &Path) -> Result<(), Failure> {
+    if path.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    let why = "is there already; without --size it is formatted as it is";
+    Err(Failure::request(format!("{} {why}", path.display())))
+}
+
 /// Begins the image of --size, which has its name when it is a volume.
 fn make_image(path: &Path, size: u64) -> Result<Output, Failure> {
-    if path.symlink_metadata().is_ok() {
-        let why = "is there already; without --size it is formatted as it is";
-        return Err(Failure::request(format!("{} {why}", path.display())));
-    }
     let mut image = Output::create(path, 0o666, Existing::Refuse(None), &[])?;
     let sized = image.file().set_len(size);
     sized.map_err(|error| Failure::request(format!("{}: {error}", path.display())))?;
