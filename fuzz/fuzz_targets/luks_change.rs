@@ -36,13 +36,7 @@ fuzz_target!(|data: &[u8]| {
         set_checksum(&mut image, at);
     }
     let Ok(mut volume) = Volume::open(image.clone(), Place::Detached) else { return };
-    // Slots of LUKS1 that are wrong and not in use stay as they are until a repair, and a backup changes nothing.
-    let may_stay = match what & 15 {
-        BACK_UP => true,
-        REPAIR => false,
-        _ => matches!(volume.header(), Header::Luks1(_)),
-    };
-    let notice = volume.notice().filter(|_| may_stay);
+    let before = volume.notice();
     match change(&mut volume, *what) {
         Err(error) => assert!(error.to_string().len() < 4000, "{error}"),
         Ok(()) => {
@@ -50,7 +44,14 @@ fuzz_target!(|data: &[u8]| {
             let image = volume.into_source();
             let again = Volume::open(image, Place::Detached).expect("what was written is read");
             if let Some(new) = again.notice() {
-                assert_eq!(Some(new), notice, "it is not whole");
+                // A backup changes nothing. A key slot of LUKS1 may have other than 4000 stripes while it is in use. One
+                // that is not in use is noticed, also when this change has freed it, until a repair.
+                let may_be = match what & 15 {
+                    BACK_UP => Some(&new) == before.as_ref(),
+                    REPAIR => false,
+                    _ => matches!(header, Header::Luks1(_)) && new.contains("the key slot is not in use"),
+                };
+                assert!(may_be, "it is not whole: {new}");
             }
             if let (Header::Luks2(written), Header::Luks2(read)) = (&header, again.header()) {
                 assert_eq!(written.metadata, read.metadata, "it is another header");
