@@ -5,10 +5,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use udm_export::nbd::negotiate::{
-    ExportInfo, MAX_OPTIONS, Negotiation, NegotiationError, Progress, check_exports,
-};
-use udm_export::nbd::wire::{
+use udm_nbd::negotiate::{ExportInfo, MAX_OPTIONS, Negotiation, NegotiationError, Progress, check_exports};
+use udm_nbd::wire::{
     ExportNameReply, Greeting, OptionHeader, OptionReply, RESERVED_ZEROES, Request, SimpleReply,
     TransmissionFlags,
 };

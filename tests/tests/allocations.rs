@@ -12,9 +12,9 @@ use udm::block::bio::Piece;
 use udm::block::memory::{Heap, Source};
 use udm::block::{BioSet, BioSetOptions, locks_taken};
 use udm::device::{DeviceOptions, open_table};
-use udm::export::nbd::address::Address;
 use udm::export::nbd::client::Client;
 use udm::export::nbd::server::{Export, MEMORY_PER_CONNECTION, Server};
+use udm::nbd::address::Address;
 use udm_tests::volume::{Volume, noise};
 
 /// Counts what every thread but the client's takes.

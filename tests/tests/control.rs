@@ -9,8 +9,8 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use udm::export::nbd::address::NbdUri;
 use udm::export::nbd::client::Client;
+use udm::nbd::address::NbdUri;
 use udm_tests::program::{self, Served, run};
 use udm_tests::volume::{Volume, noise};
 

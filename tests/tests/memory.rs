@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use udm::export::nbd::address::NbdUri;
 use udm::export::nbd::client::Client;
+use udm::nbd::address::NbdUri;
 use udm_tests::program::{Served, run};
 use udm_tests::volume::{Volume, noise};
 

@@ -5,8 +5,8 @@ use std::fs;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use udm::export::nbd::address::NbdUri;
 use udm::export::nbd::client::Client;
+use udm::nbd::address::NbdUri;
 use udm_reference::{Cipher, Iv, Mistake, Mode};
 use udm_tests::judge::judge;
 use udm_tests::mutate::SplitMix64;

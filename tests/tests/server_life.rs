@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
-use udm::export::nbd::address::NbdUri;
 use udm::export::nbd::client::{Client, ClientError};
+use udm::nbd::address::NbdUri;
 use udm_tests::program::{Served, path, run};
 
 const SIZE: u64 = 1 << 20;

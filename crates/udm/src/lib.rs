@@ -22,6 +22,7 @@ pub use udm_crypto as crypto;
 pub use udm_dm as dm;
 pub use udm_export as export;
 pub use udm_luks;
+pub use udm_nbd as nbd;
 
 pub mod allocator;
 mod bench;

@@ -20,11 +20,11 @@ use std::time::Duration;
 
 use udm_block::{Bio, Device, Geometry, LONGEST_DEVICE, SECTOR_SIZE, Sectors};
 
-use super::address::NbdUri;
 use super::client::{Client, ClientError};
-use super::wire::{BlockSizes, TransmissionFlags};
 use connection::Connection;
 use session::Shared;
+use udm_nbd::address::NbdUri;
+use udm_nbd::wire::{BlockSizes, TransmissionFlags};
 
 /// How many connections there are to a server that says that a flush on one covers all.
 const CONNECTIONS: usize = 4;

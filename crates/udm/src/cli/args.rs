@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use udm_backend::locate::parse_size;
-use udm_export::nbd::address::Address;
+use udm_nbd::address::Address;
 
 use super::device::AddressParser;
 use super::{

@@ -10,7 +10,7 @@ use udm_backend::{Cache, EngineChoice};
 use udm_block::DeviceRef;
 use udm_dm::table::Table;
 use udm_dm::targets::crypt::CipherChoice;
-use udm_export::nbd::address::Address;
+use udm_nbd::address::Address;
 use zeroize::Zeroizing;
 
 use super::{Failure, Given, UnlockArgs};

@@ -13,13 +13,13 @@ use udm_block::blocking::Blocking;
 use udm_block::memory::splitmix64;
 use udm_block::{DeviceRef, SECTOR_SIZE};
 use udm_dm::table::TargetSpec;
-use udm_export::nbd::address::Address;
 use udm_export::nbd::client::Client;
 use udm_export::nbd::server::{Export, MAX_CONNECTIONS, Server};
 use udm_luks::cost::{LEAST_MEMORY_KIB, LEAST_PASSES};
 use udm_luks::format::header_size;
 use udm_luks::kdf::Argon2Kind;
 use udm_luks::{FormatOptions, KdfKind, KdfOptions, Secret, format};
+use udm_nbd::address::Address;
 
 use crate::cli::{Failure, QuickstartArgs, human, print};
 use crate::compare::Comparison;

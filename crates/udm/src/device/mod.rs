@@ -25,8 +25,8 @@ use udm_dm::managed::{ManageError, ManagedDevice, ManagedOptions};
 use udm_dm::table::{Table, TableError};
 use udm_dm::targets::Reserves;
 use udm_dm::targets::crypt::{CipherChoice, Requests};
-use udm_export::nbd::address::{NbdUri, UriError};
 use udm_export::nbd::device::NbdDevice;
+use udm_nbd::address::{NbdUri, UriError};
 
 /// How devices are opened.
 #[derive(Clone, Debug, Default)]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use udm_backend::locate::{Scheme, name_of};
 use udm_dm::table::{Table, TargetSpec};
-use udm_export::nbd::address::{NbdUri, UriError};
+use udm_nbd::address::{NbdUri, UriError};
 
 /// A device, by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]

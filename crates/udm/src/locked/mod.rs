@@ -25,8 +25,8 @@ use udm_backend::locate::path_of;
 use udm_block::memory::{Heap, Source};
 use udm_block::sealed::Sealed;
 use udm_dm::targets::Reserves;
-use udm_export::nbd::address::Address;
 use udm_export::nbd::server::{SEALED_MEMORY, stock_pages};
+use udm_nbd::address::Address;
 
 use crate::cli::{Failure, LockedArg, human};
 use crate::device::Files;

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use crate::nbd::address::Address;
-use crate::nbd::wire::{ErrorNumber, OptionCode, ReplyType, TransmissionFlags, WireError};
+use udm_nbd::address::Address;
+use udm_nbd::wire::{ErrorNumber, OptionCode, ReplyType, TransmissionFlags, WireError};
 
 /// What went wrong for a client.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use super::socket::Transport;
 use super::{ClientError, RemoteExport};
-use crate::nbd::wire::{
+use udm_nbd::wire::{
     BlockSizes, ClientFlags, Greeting, HandshakeFlags, InfoExport, InfoType, MAX_STRING, OptionCode,
     OptionHeader, OptionReply, ReplyType,
 };

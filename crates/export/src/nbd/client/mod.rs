@@ -8,7 +8,8 @@
 //! tested for.
 //!
 //! ```no_run
-//! use udm_export::nbd::{address::Address, client::Client};
+//! use udm_export::nbd::client::Client;
+//! use udm_nbd::address::Address;
 //!
 //! let address: Address = "unix:/run/disk.sock".parse()?;
 //! let mut client = Client::connect(&address, "disk")?;
@@ -35,10 +36,10 @@ pub use socket::{Shutdown, Socket};
 
 use std::time::Duration;
 
-use super::address::Address;
-use super::wire::{BlockSizes, Command, CommandFlags, Request, TransmissionFlags};
 use pipeline::InFlight;
 use socket::Transport;
+use udm_nbd::address::Address;
+use udm_nbd::wire::{BlockSizes, Command, CommandFlags, Request, TransmissionFlags};
 
 /// How long [`Client::connect`] and each wait after it take before they give up, unless [`Client::set_timeout`] says
 /// otherwise.

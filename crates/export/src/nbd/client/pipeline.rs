@@ -6,7 +6,7 @@
 //! [`Client::receive`] comes first.
 
 use super::{Client, ClientError};
-use crate::nbd::wire::{Command, CommandFlags, ErrorNumber, Request, SimpleReply};
+use udm_nbd::wire::{Command, CommandFlags, ErrorNumber, Request, SimpleReply};
 
 /// The most requests in flight.
 pub const MAX_IN_FLIGHT: usize = 1024;

@@ -16,7 +16,7 @@ use rustix::net::{
 };
 
 use super::ClientError;
-use crate::nbd::address::Address;
+use udm_nbd::address::Address;
 
 /// A connected socket of either kind.
 #[derive(Debug)]

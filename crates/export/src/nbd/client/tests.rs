@@ -6,8 +6,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread::{JoinHandle, spawn};
 
 use super::*;
-use crate::nbd::negotiate::{ExportInfo, GREETING, Negotiation, Progress};
-use crate::nbd::wire::{ErrorNumber, ReplyType, SimpleReply};
+use udm_nbd::negotiate::{ExportInfo, GREETING, Negotiation, Progress};
+use udm_nbd::wire::{ErrorNumber, ReplyType, SimpleReply};
 
 const SIZE: usize = 1 << 20;
 
@@ -271,7 +271,7 @@ fn a_unix_socket_and_a_tcp_port_are_connected_to_and_listed() {
     server.join().unwrap();
 
     // Over TCP, a server that says nothing but the greeting: connected, and refused in time.
-    let listener = std::net::TcpListener::bind((super::super::address::LOOPBACK, 0)).unwrap();
+    let listener = std::net::TcpListener::bind((udm_nbd::address::LOOPBACK, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = spawn(move || listener.accept().unwrap().0.write_all(&GREETING).unwrap());
     let address: Address = format!(":{port}").parse().unwrap();

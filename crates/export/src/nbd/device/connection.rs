@@ -7,7 +7,7 @@ use udm_block::{Bio, Flags, Op, Status};
 
 use super::session::{Next, Role, Shared};
 use crate::nbd::client::{Client, ClientError, Completion};
-use crate::nbd::wire::{Command, CommandFlags, ErrorNumber, Request, TransmissionFlags};
+use udm_nbd::wire::{Command, CommandFlags, ErrorNumber, Request, TransmissionFlags};
 
 /// The longest trim or write of zeros in one request, in bytes.
 const LONGEST_RANGE: u64 = 1 << 30;

@@ -14,9 +14,9 @@ use udm_block::memory::splitmix64;
 use udm_block::{Bytes, DeviceRef, Op, Status};
 
 use super::NbdDevice;
-use crate::nbd::address::Address;
-use crate::nbd::negotiate::{ExportInfo, GREETING, Negotiation, Progress};
-use crate::nbd::wire::{Command, CommandFlags, ErrorNumber, Request, SimpleReply, TransmissionFlags};
+use udm_nbd::address::Address;
+use udm_nbd::negotiate::{ExportInfo, GREETING, Negotiation, Progress};
+use udm_nbd::wire::{Command, CommandFlags, ErrorNumber, Request, SimpleReply, TransmissionFlags};
 
 const SIZE: usize = 1 << 20;
 

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use udm_block::{Bio, Flags, Op};
 
 use crate::nbd::client::{Client, ClientError};
-use crate::nbd::wire::{CommandFlags, TransmissionFlags};
+use udm_nbd::wire::{CommandFlags, TransmissionFlags};
 
 /// How many bytes are kept before a flush comes first.
 pub(super) const MOST: usize = 64 << 20;

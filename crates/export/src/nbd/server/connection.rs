@@ -22,7 +22,7 @@ use super::replies::Replies;
 use super::request::{LONGEST_TAKEN, Work, work};
 use super::socket;
 use super::steps::Pending;
-use crate::nbd::wire::{Command, ErrorNumber, Request, WireError};
+use udm_nbd::wire::{Command, ErrorNumber, Request, WireError};
 
 /// How many requests of a client are under way or wait to be answered at once.
 pub const DEPTH: usize = 128;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use udm_block::{DeviceRef, Geometry};
 
 use super::guard::Guard;
-use crate::nbd::negotiate::ExportInfo;
-use crate::nbd::wire::{BlockSizes, TransmissionFlags};
+use udm_nbd::negotiate::ExportInfo;
+use udm_nbd::wire::{BlockSizes, TransmissionFlags};
 
 /// The longest read or write that clients are told of, in bytes, unless the device takes less at once. A longer one, of up
 /// to 64 MiB, goes piece by piece.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use rustix::event::PollFlags;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use crate::nbd::negotiate::{ExportInfo, GREETING, Negotiation, NegotiationError, Progress};
+use udm_nbd::negotiate::{ExportInfo, GREETING, Negotiation, NegotiationError, Progress};
 
 /// How much is received at once, in bytes.
 const CHUNK: usize = 4096;

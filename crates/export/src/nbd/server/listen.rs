@@ -4,8 +4,8 @@ use std::io;
 use std::net::{TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::nbd::address::Address;
 use crate::socket_file::SocketFile;
+use udm_nbd::address::Address;
 
 /// A socket that cannot listen.
 #[derive(Debug, thiserror::Error)]

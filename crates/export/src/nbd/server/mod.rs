@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `listen` | sockets that listen |
 //! | `accept` | the thread that accepts, and carries on all handshakes |
-//! | `handshake` | [`Negotiation`](super::negotiate::Negotiation) over a socket |
+//! | `handshake` | [`Negotiation`](udm_nbd::negotiate::Negotiation) over a socket |
 //! | `connection` | the transmission phase: the loop of a queue thread |
 //! | `request` | from a request on the wire to what it asks of the device |
 //! | `steps` | the steps of a request that is long, or has parts of blocks |
@@ -50,14 +50,14 @@ use rustix::event::{EventfdFlags, eventfd};
 use udm_block::memory::{Heap, Source};
 use udm_block::queue::{Home, Queue};
 
-use super::address::Address;
-use super::negotiate::{ExportInfoError, check_exports};
 use accept::Acceptor;
 use connection::{Connection, Hangup};
 use ending::Ending;
 use input::Input;
 use listen::Listener;
 use sealed::ConnectionMemory;
+use udm_nbd::address::Address;
+use udm_nbd::negotiate::{ExportInfoError, check_exports};
 
 /// What the thread of a client is called.
 const THREAD_NAME: &str = "udm-nbd";

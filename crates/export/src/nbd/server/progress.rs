@@ -7,7 +7,7 @@ use super::guard::Place;
 use super::ranges::{Ended, Range};
 use super::request::Work;
 use super::steps::{self, Pending};
-use crate::nbd::wire::ErrorNumber;
+use udm_nbd::wire::ErrorNumber;
 
 impl Connection<'_> {
     /// Takes a request on: it goes to the device, unless its data is to come first.

@@ -8,7 +8,7 @@ use udm_block::{Flags, Op, PadBio, Status};
 
 use super::socket::Gather;
 use super::steps::{self, Pending};
-use crate::nbd::wire::{ErrorNumber, SimpleReply};
+use udm_nbd::wire::{ErrorNumber, SimpleReply};
 
 /// A reply: its header, and the bio whose data follows it.
 struct Reply {

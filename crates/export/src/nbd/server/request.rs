@@ -5,7 +5,7 @@ use std::ops::Range;
 use udm_block::{Flags, Op};
 
 use super::export::Export;
-use crate::nbd::wire::{BlockSizes, Command, CommandFlags, ErrorNumber, Request};
+use udm_nbd::wire::{BlockSizes, Command, CommandFlags, ErrorNumber, Request};
 
 /// The longest read or write, in bytes: twice what the protocol has every server take of clients that asked for no sizes.
 /// Some send longer requests all the same, and a long one costs no more memory.

@@ -10,7 +10,7 @@ use udm_block::{Geometry, Sectors};
 use super::support::*;
 use crate::nbd::client::Client;
 use crate::nbd::server::*;
-use crate::nbd::wire::{Command, CommandFlags, Request};
+use udm_nbd::wire::{Command, CommandFlags, Request};
 
 const SIZE: usize = 64 << 20;
 /// What a connection takes besides the data of its requests: bios, with their pads.

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 
 use super::support::*;
 use crate::nbd::server::*;
-use crate::nbd::wire::Command;
+use udm_nbd::wire::Command;
 
 const SIZE: usize = 16 << 20;
 

@@ -10,7 +10,7 @@ use super::super::ranges::{LONGEST_PIECE, PIECES};
 use super::support::*;
 use crate::nbd::client::Client;
 use crate::nbd::server::*;
-use crate::nbd::wire::{Command, CommandFlags, ErrorNumber};
+use udm_nbd::wire::{Command, CommandFlags, ErrorNumber};
 
 const SIZE: usize = 64 << 20;
 /// A long zeroing, of 32 pieces.

@@ -6,7 +6,7 @@ use udm_block::{Flags, Geometry, Op, Sectors, Status};
 use super::support::*;
 use crate::nbd::client::{Client, ClientError};
 use crate::nbd::server::*;
-use crate::nbd::wire::{Command, CommandFlags, ErrorNumber, Request, TransmissionFlags};
+use udm_nbd::wire::{Command, CommandFlags, ErrorNumber, Request, TransmissionFlags};
 
 const SIZE: usize = 48 << 20;
 

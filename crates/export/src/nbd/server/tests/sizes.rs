@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use udm_block::Geometry;
 
 use super::support::*;
-use crate::nbd::wire::{Command, ErrorNumber};
+use udm_nbd::wire::{Command, ErrorNumber};
 
 const SIZE: usize = 72 << 20;
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::support::*;
 use crate::nbd::server::*;
-use crate::nbd::wire::{Command, SimpleReply};
+use udm_nbd::wire::{Command, SimpleReply};
 
 const SIZE: usize = 16 << 20;
 const SHORT: Duration = Duration::from_secs(2);

@@ -14,7 +14,7 @@ use udm_block::{Bio, Device, DeviceRef, Flags, Geometry, Op, SECTOR_SIZE, Sector
 
 use super::super::*;
 use crate::nbd::client::Client;
-use crate::nbd::wire::{Command, CommandFlags, ErrorNumber, Request, SimpleReply};
+use udm_nbd::wire::{Command, CommandFlags, ErrorNumber, Request, SimpleReply};
 
 /// How a device ends its bios.
 pub(super) enum Manner {

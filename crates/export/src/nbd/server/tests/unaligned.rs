@@ -8,7 +8,7 @@ use udm_block::{Flags, Geometry, Op};
 use super::support::*;
 use crate::nbd::client::{Client, ClientError};
 use crate::nbd::server::*;
-use crate::nbd::wire::{Command, CommandFlags, ErrorNumber, Request};
+use udm_nbd::wire::{Command, CommandFlags, ErrorNumber, Request};
 
 const BLOCK: u64 = 4096;
 const SIZE: usize = 1 << 20;

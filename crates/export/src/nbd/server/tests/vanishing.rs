@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::support::*;
 use crate::nbd::server::*;
-use crate::nbd::wire::{Command, Request};
+use udm_nbd::wire::{Command, Request};
 
 const SIZE: usize = 16 << 20;
 /// Longer than any of these takes unless something waits in vain.

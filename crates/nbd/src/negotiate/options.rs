@@ -1,7 +1,7 @@
 //! The answers to the options that are served, each from its whole data.
 
 use super::{MAX_STRING, Negotiation, NegotiationError, Progress, Quoted, refuse, reply};
-use crate::nbd::wire::{
+use crate::wire::{
     ExportNameReply, InfoExport, InfoType, OptionCode, RESERVED_ZEROES, ReplyType, TransmissionFlags,
 };
 

@@ -2,7 +2,7 @@
 //! script is also fed one byte at a time and must give the same answer.
 
 use super::*;
-use crate::nbd::wire::{BlockSizes, TransmissionFlags};
+use crate::wire::{BlockSizes, TransmissionFlags};
 
 /// `NBD_FLAG_C_FIXED_NEWSTYLE` and `NBD_FLAG_C_NO_ZEROES`.
 pub(super) const HELLO: &[u8] = b"\0\0\0\x03";

@@ -9,8 +9,8 @@
 //! the socket owner's to bound.
 //!
 //! ```
-//! use udm_export::nbd::negotiate::{ExportInfo, GREETING, Negotiation, Progress};
-//! use udm_export::nbd::wire::TransmissionFlags;
+//! use udm_nbd::negotiate::{ExportInfo, GREETING, Negotiation, Progress};
+//! use udm_nbd::wire::TransmissionFlags;
 //!
 //! let exports = [ExportInfo::new("disk", 1 << 20, TransmissionFlags::SEND_FLUSH)];
 //! let mut to_client = GREETING.to_vec();
@@ -29,7 +29,7 @@
 //!     }
 //! };
 //! assert_eq!(exports[export].name, "disk");
-//! # Ok::<(), udm_export::nbd::negotiate::NegotiationError>(())
+//! # Ok::<(), udm_nbd::negotiate::NegotiationError>(())
 //! ```
 
 mod error;
@@ -46,7 +46,7 @@ use std::borrow::Cow;
 pub use error::NegotiationError;
 pub use export::{ExportInfo, ExportInfoError, check_exports};
 
-use super::wire::{ClientFlags, Greeting, MAX_STRING, OptionCode, OptionHeader, OptionReply, ReplyType};
+use crate::wire::{ClientFlags, Greeting, MAX_STRING, OptionCode, OptionHeader, OptionReply, ReplyType};
 use error::Quoted;
 
 /// What the server says first: fixed newstyle, and that the reserved zeroes may be left out.

@@ -31,12 +31,12 @@ pub const MAX_SOCKET_PATH: usize = 107;
 /// Where a server listens and a client connects.
 ///
 /// ```
-/// use udm_export::nbd::address::Address;
+/// use udm_nbd::address::Address;
 ///
 /// let address: Address = ":10810".parse()?;
 /// assert_eq!(address.to_string(), "tcp:127.0.0.1:10810");
 /// assert_eq!(address.uri("my disk"), "nbd://127.0.0.1:10810/my%20disk");
-/// # Ok::<(), udm_export::nbd::address::AddressError>(())
+/// # Ok::<(), udm_nbd::address::AddressError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {

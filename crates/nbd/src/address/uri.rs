@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::{Address, AddressError, LOOPBACK};
-use crate::nbd::wire::MAX_STRING;
+use crate::wire::MAX_STRING;
 
 /// An address and the export to ask for there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
 //! What a server offers: the exports, and the check that they can be told to a client.
 
 use super::error::Quoted;
-use crate::nbd::wire::{BlockSizes, MAX_STRING, TransmissionFlags};
+use crate::wire::{BlockSizes, MAX_STRING, TransmissionFlags};
 
 /// One export, as a client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]

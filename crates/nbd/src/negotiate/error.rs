@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{MAX_OPTIONS, MAX_SKIPPED_DATA, MAX_STRING};
-use crate::nbd::wire::{ClientFlags, OptionCode, WireError};
+use crate::wire::{ClientFlags, OptionCode, WireError};
 
 /// What a client did that can only be answered by hanging up. The text is one line, whatever the client sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
