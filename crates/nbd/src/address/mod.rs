@@ -53,6 +53,7 @@ pub enum Address {
 
 /// A text that is no address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum AddressError {
     /// Nothing at all.
     #[error("the address is empty; try unix:PATH, HOST:PORT or a port")]

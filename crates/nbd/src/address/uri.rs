@@ -22,6 +22,7 @@ pub struct NbdUri {
 
 /// A text that is no NBD URI that we can follow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum UriError {
     /// Not one of the two schemes.
     #[error(

@@ -7,9 +7,10 @@ use crate::wire::{ClientFlags, OptionCode, WireError};
 
 /// What a client did that can only be answered by hanging up. The text is one line, whatever the client sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NegotiationError {
     /// Flags that were not offered.
-    #[error("the client sent the flags {found}, only {} were offered", ClientFlags::KNOWN)]
+    #[error("the client sent the flags {found}, only {} were offered", ClientFlags::all())]
     UnknownClientFlags {
         /// The client's flags.
         found: ClientFlags,

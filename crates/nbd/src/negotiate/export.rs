@@ -5,6 +5,7 @@ use crate::wire::{BlockSizes, MAX_STRING, TransmissionFlags};
 
 /// One export, as a client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ExportInfo {
     /// The name that chooses it. At most [`MAX_STRING`] bytes, without NUL.
     pub name: String,
@@ -20,6 +21,7 @@ pub struct ExportInfo {
 
 /// An export that cannot be offered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ExportInfoError {
     /// The name or the description does not fit the protocol.
     #[error("export {}: the {what} is {length} bytes long, it should be at most {MAX_STRING}", Quoted(.name))]

@@ -162,7 +162,7 @@ impl<'a> Negotiation<'a> {
                 State::Over(progress) => return Ok(progress),
                 State::ClientFlags => {
                     let Some(flags) = self.gather_array(rest) else { return Ok(Progress::Continue) };
-                    self.client_flags(ClientFlags::from_bits(u32::from_be_bytes(flags)))?;
+                    self.client_flags(ClientFlags::from_bits_retain(u32::from_be_bytes(flags)))?;
                     self.state = State::OptionHeader;
                 }
                 State::OptionHeader => {
@@ -201,7 +201,7 @@ impl<'a> Negotiation<'a> {
 
     /// Section "Client flags": a flag that we did not offer ends the session.
     fn client_flags(&mut self, found: ClientFlags) -> Result<(), NegotiationError> {
-        if !found.without(ClientFlags::KNOWN).is_empty() {
+        if !found.without(ClientFlags::all()).is_empty() {
             return Err(NegotiationError::UnknownClientFlags { found });
         }
         self.is_fixed = found.contains(ClientFlags::FIXED_NEWSTYLE);

@@ -101,7 +101,7 @@ impl Negotiation<'_> {
 /// The flags as sent: always marked as flags, and without what only structured replies and extended headers allow.
 fn advertised(flags: TransmissionFlags) -> TransmissionFlags {
     let unserved = TransmissionFlags::SEND_DF | TransmissionFlags::BLOCK_STATUS_PAYLOAD;
-    flags.with(TransmissionFlags::HAS_FLAGS).without(unserved)
+    (flags | TransmissionFlags::HAS_FLAGS).without(unserved)
 }
 
 impl<'d> InfoRequest<'d> {

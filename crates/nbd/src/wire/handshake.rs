@@ -2,7 +2,10 @@
 //!
 //! Sections "Newstyle negotiation", "Fixed newstyle negotiation" and "Values" of the protocol.
 
-use super::sets::{flag_set, open_set};
+use bitflags::bitflags;
+
+use super::flags::flag_words;
+use super::numbers::named_numbers;
 use super::{Layout, WireError, be_u16, be_u32, be_u64};
 
 /// `NBDMAGIC`: the first eight bytes of every server.
@@ -16,27 +19,31 @@ pub const OPTION_REPLY_MAGIC: u64 = 0x0003_e889_0455_65a9;
 /// The longest string of the protocol in bytes: names, descriptions, messages (section "Conventions").
 pub const MAX_STRING: usize = 4096;
 
-flag_set! {
+bitflags! {
     /// What the server can do in the handshake (section "Handshake flags").
-    HandshakeFlags: u16 {
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct HandshakeFlags: u16 {
         /// `NBD_FLAG_FIXED_NEWSTYLE`: options are answered one by one.
-        FIXED_NEWSTYLE = 0;
+        const FIXED_NEWSTYLE = 1 << 0;
         /// `NBD_FLAG_NO_ZEROES`: the client may decline the reserved zeroes.
-        NO_ZEROES = 1;
+        const NO_ZEROES = 1 << 1;
     }
 }
 
-flag_set! {
+bitflags! {
     /// What the client takes of it (section "Client flags").
-    ClientFlags: u32 {
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct ClientFlags: u32 {
         /// `NBD_FLAG_C_FIXED_NEWSTYLE`.
-        FIXED_NEWSTYLE = 0;
+        const FIXED_NEWSTYLE = 1 << 0;
         /// `NBD_FLAG_C_NO_ZEROES`.
-        NO_ZEROES = 1;
+        const NO_ZEROES = 1 << 1;
     }
 }
 
-open_set! {
+flag_words!(HandshakeFlags, ClientFlags);
+
+named_numbers! {
     /// What a client asks for in the handshake (section "Option types").
     OptionCode: u32, "option" {
         /// Choose an export and end the handshake; a refusal is a hangup.
@@ -64,7 +71,7 @@ open_set! {
     }
 }
 
-open_set! {
+named_numbers! {
     /// What the server answers to an option (section "Option reply types"). Errors have bit 31 set.
     ReplyType: u32, "reply" {
         /// Done.
@@ -135,7 +142,7 @@ impl Greeting {
             OLDSTYLE_MAGIC => Err(WireError::OldStyle),
             found => {
                 expect_magic("the second half of the server's greeting", found, OPTION_MAGIC)?;
-                Ok(Self { flags: HandshakeFlags::from_bits(be_u16(bytes, 16)) })
+                Ok(Self { flags: HandshakeFlags::from_bits_retain(be_u16(bytes, 16)) })
             }
         }
     }

@@ -3,45 +3,51 @@
 //! Sections "Transmission flags", "Block size constraints" and, for the options `NBD_OPT_EXPORT_NAME` and
 //! `NBD_OPT_INFO`, "Option types" of the protocol.
 
-use super::sets::{flag_set, open_set};
+use bitflags::bitflags;
+
+use super::flags::flag_words;
+use super::numbers::named_numbers;
 use super::{Layout, WireError, be_u16, be_u32, be_u64};
 
 /// The reserved zero bytes at the end of the answer to `NBD_OPT_EXPORT_NAME`, unless the client declined them.
 pub const RESERVED_ZEROES: usize = 124;
 
-flag_set! {
+bitflags! {
     /// What an export can do (section "Transmission flags").
-    TransmissionFlags: u16 {
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct TransmissionFlags: u16 {
         /// `NBD_FLAG_HAS_FLAGS`: always set.
-        HAS_FLAGS = 0;
+        const HAS_FLAGS = 1 << 0;
         /// `NBD_FLAG_READ_ONLY`: whatever writes is refused.
-        READ_ONLY = 1;
+        const READ_ONLY = 1 << 1;
         /// `NBD_FLAG_SEND_FLUSH`: `NBD_CMD_FLUSH` is served.
-        SEND_FLUSH = 2;
+        const SEND_FLUSH = 1 << 2;
         /// `NBD_FLAG_SEND_FUA`: `NBD_CMD_FLAG_FUA` is honoured.
-        SEND_FUA = 3;
+        const SEND_FUA = 1 << 3;
         /// `NBD_FLAG_ROTATIONAL`: seeks cost time.
-        ROTATIONAL = 4;
+        const ROTATIONAL = 1 << 4;
         /// `NBD_FLAG_SEND_TRIM`: `NBD_CMD_TRIM` is served.
-        SEND_TRIM = 5;
+        const SEND_TRIM = 1 << 5;
         /// `NBD_FLAG_SEND_WRITE_ZEROES`: `NBD_CMD_WRITE_ZEROES` is served.
-        SEND_WRITE_ZEROES = 6;
+        const SEND_WRITE_ZEROES = 1 << 6;
         /// `NBD_FLAG_SEND_DF`: `NBD_CMD_FLAG_DF` is honoured; needs structured replies.
-        SEND_DF = 7;
+        const SEND_DF = 1 << 7;
         /// `NBD_FLAG_CAN_MULTI_CONN`: a flush on one connection covers the writes that others were told of.
-        CAN_MULTI_CONN = 8;
+        const CAN_MULTI_CONN = 1 << 8;
         /// `NBD_FLAG_SEND_RESIZE`: reserved by an experimental extension.
-        SEND_RESIZE = 9;
+        const SEND_RESIZE = 1 << 9;
         /// `NBD_FLAG_SEND_CACHE`: `NBD_CMD_CACHE` is served.
-        SEND_CACHE = 10;
+        const SEND_CACHE = 1 << 10;
         /// `NBD_FLAG_SEND_FAST_ZERO`: `NBD_CMD_FLAG_FAST_ZERO` is honoured.
-        SEND_FAST_ZERO = 11;
+        const SEND_FAST_ZERO = 1 << 11;
         /// `NBD_FLAG_BLOCK_STATUS_PAYLOAD`: needs extended headers.
-        BLOCK_STATUS_PAYLOAD = 12;
+        const BLOCK_STATUS_PAYLOAD = 1 << 12;
     }
 }
 
-open_set! {
+flag_words!(TransmissionFlags);
+
+named_numbers! {
     /// A kind of information about an export (section "Option types", at `NBD_OPT_INFO`).
     InfoType: u16, "information" {
         /// Size and transmission flags.
@@ -75,7 +81,7 @@ impl ExportNameReply {
 
     /// Reads it. Any bytes will do: the structure has no magic.
     pub fn decode(bytes: &[u8; Self::SIZE]) -> Self {
-        Self { size: be_u64(bytes, 0), flags: TransmissionFlags::from_bits(be_u16(bytes, 8)) }
+        Self { size: be_u64(bytes, 0), flags: TransmissionFlags::from_bits_retain(be_u16(bytes, 8)) }
     }
 }
 
@@ -107,7 +113,7 @@ impl InfoExport {
     /// Another type of information.
     pub fn decode(bytes: &[u8; Self::SIZE]) -> Result<Self, WireError> {
         expect_info(be_u16(bytes, 0), InfoType::Export)?;
-        Ok(Self { size: be_u64(bytes, 2), flags: TransmissionFlags::from_bits(be_u16(bytes, 10)) })
+        Ok(Self { size: be_u64(bytes, 2), flags: TransmissionFlags::from_bits_retain(be_u16(bytes, 10)) })
     }
 }
 

@@ -4,9 +4,10 @@
 //! reach them; they check the magic and nothing else. A value that this crate has no name for is kept as it came, so
 //! that a server can answer it with the right error and log it. The protocol's sections are named at each item.
 
+mod flags;
 mod handshake;
 mod information;
-mod sets;
+mod numbers;
 mod transmission;
 
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use transmission::{
 
 /// Bytes that are not the structure that was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum WireError {
     /// The structure begins with another number than its magic.
     #[error("{what} begins with {found:#x}, it should begin with {expected:#x}")]

@@ -3,7 +3,10 @@
 //! Sections "Request message", "Simple reply message" and "Values: Transmission phase" of the protocol. These run
 //! once a request, on the I/O path: no allocation here.
 
-use super::sets::{flag_set, open_set};
+use bitflags::bitflags;
+
+use super::flags::flag_words;
+use super::numbers::named_numbers;
 use super::{Layout, WireError, be_u16, be_u32, be_u64};
 
 /// The first four bytes of every request.
@@ -13,25 +16,28 @@ pub const SIMPLE_REPLY_MAGIC: u32 = 0x6744_6698;
 /// The first four bytes of every chunk of a structured reply, which a client of ours never asks for.
 pub const STRUCTURED_REPLY_MAGIC: u32 = 0x668e_33ef;
 
-flag_set! {
+bitflags! {
     /// What a request asks for besides its command (section "Command flags").
-    CommandFlags: u16 {
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct CommandFlags: u16 {
         /// `NBD_CMD_FLAG_FUA`: answer when it is on stable storage.
-        FUA = 0;
+        const FUA = 1 << 0;
         /// `NBD_CMD_FLAG_NO_HOLE`: zeroes are to be allocated.
-        NO_HOLE = 1;
+        const NO_HOLE = 1 << 1;
         /// `NBD_CMD_FLAG_DF`: reply in one chunk.
-        DF = 2;
+        const DF = 1 << 2;
         /// `NBD_CMD_FLAG_REQ_ONE`: one extent is enough.
-        REQ_ONE = 3;
+        const REQ_ONE = 1 << 3;
         /// `NBD_CMD_FLAG_FAST_ZERO`: fail rather than write zeroes slowly.
-        FAST_ZERO = 4;
+        const FAST_ZERO = 1 << 4;
         /// `NBD_CMD_FLAG_PAYLOAD_LEN`: the length is that of a payload; needs extended headers.
-        PAYLOAD_LEN = 5;
+        const PAYLOAD_LEN = 1 << 5;
     }
 }
 
-open_set! {
+flag_words!(CommandFlags);
+
+named_numbers! {
     /// What a request asks for (section "Request types").
     Command: u16, "command" {
         /// Read.
@@ -55,7 +61,7 @@ open_set! {
     }
 }
 
-open_set! {
+named_numbers! {
     /// Why a request failed (section "Error values"). Zero, which means that it did not, is not one of them.
     ErrorNumber: u32, "error" {
         /// Not permitted: a write to what is read-only.
@@ -117,7 +123,7 @@ impl Request {
     pub fn decode(bytes: &[u8; Self::SIZE]) -> Result<Self, WireError> {
         expect_magic("a request", be_u32(bytes, 0), REQUEST_MAGIC)?;
         Ok(Self {
-            flags: CommandFlags::from_bits(be_u16(bytes, 4)),
+            flags: CommandFlags::from_bits_retain(be_u16(bytes, 4)),
             command: Command::from_wire(be_u16(bytes, 6)),
             cookie: be_u64(bytes, 8),
             offset: be_u64(bytes, 16),

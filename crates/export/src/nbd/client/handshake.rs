@@ -94,7 +94,7 @@ fn greet(transport: &mut Transport) -> Result<(), ClientError> {
     }
     let mut flags = ClientFlags::FIXED_NEWSTYLE;
     if offered.contains(HandshakeFlags::NO_ZEROES) {
-        flags = flags | ClientFlags::NO_ZEROES;
+        flags |= ClientFlags::NO_ZEROES;
     }
     transport.send(&flags.bits().to_be_bytes(), &[], 0)
 }

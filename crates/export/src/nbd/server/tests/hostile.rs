@@ -122,7 +122,7 @@ fn random_request(seed: &mut u64, cookie: u64) -> Request {
     // What must be skipped takes its time: long ones are rare.
     let length = if command == Command::Write && length < 128 << 20 { length % (2 << 20) } else { length };
     let flags = if dice(seed, 2) == 0 { 0 } else { dice(seed, 64) as u16 };
-    let flags = udm_nbd::wire::CommandFlags::from_bits(flags);
+    let flags = udm_nbd::wire::CommandFlags::from_bits_retain(flags);
     Request { flags, command, cookie, offset, length }
 }
 

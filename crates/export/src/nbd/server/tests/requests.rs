@@ -133,7 +133,7 @@ fn a_bad_request_is_answered_with_its_error_and_the_connection_lives() {
         let got = ask(&mut client, request(command, 9, offset, length), &data);
         assert_eq!(got, Err(error), "{command} of {length} at {offset}");
     }
-    let flag = CommandFlags::from_bits;
+    let flag = CommandFlags::from_bits_retain;
     for (command, flags) in [
         (Read, CommandFlags::NO_HOLE),
         (Read, CommandFlags::DF),
