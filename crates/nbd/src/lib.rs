@@ -8,8 +8,11 @@
 //! |---|---|
 //! | [`wire`] | every constant and fixed-size structure, to and from bytes |
 //! | [`negotiate`] | the server's side of the handshake, as a state machine |
+//! | [`client`] | the client's side of the handshake, and the requests in flight, as state machines |
 //! | [`address`] | where a server listens and a client connects; NBD URIs |
 
 pub mod address;
+pub mod client;
+mod gather;
 pub mod negotiate;
 pub mod wire;

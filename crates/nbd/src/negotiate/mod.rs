@@ -46,6 +46,7 @@ use std::borrow::Cow;
 pub use error::NegotiationError;
 pub use export::{ExportInfo, ExportInfoError, check_exports};
 
+use crate::gather::Gather;
 use crate::wire::{ClientFlags, Greeting, MAX_STRING, OptionCode, OptionHeader, OptionReply, ReplyType};
 use error::Quoted;
 
@@ -63,8 +64,7 @@ pub const MAX_OPTIONS: u32 = 1000;
 pub struct Negotiation<'a> {
     exports: Cow<'a, [ExportInfo]>,
     state: State,
-    /// The part of the current message that has arrived; never longer than that message.
-    held: Vec<u8>,
+    held: Gather,
     options_seen: u32,
     no_zeroes: bool,
     /// The client speaks fixed newstyle. One that does not can read no reply to an option.
@@ -129,7 +129,7 @@ impl<'a> Negotiation<'a> {
         Self {
             exports,
             state: State::ClientFlags,
-            held: Vec::new(),
+            held: Gather::default(),
             options_seen: 0,
             no_zeroes: false,
             is_fixed: false,
@@ -149,7 +149,7 @@ impl<'a> Negotiation<'a> {
             Ok(progress) => Ok(Step { consumed: bytes.len() - rest.len(), progress }),
             Err(error) => {
                 self.state = State::Over(Progress::Closed);
-                self.held = Vec::new();
+                self.held = Gather::default();
                 Err(error)
             }
         }
@@ -161,22 +161,21 @@ impl<'a> Negotiation<'a> {
             match self.state {
                 State::Over(progress) => return Ok(progress),
                 State::ClientFlags => {
-                    let Some(flags) = self.gather_array(rest) else { return Ok(Progress::Continue) };
+                    let Some(flags) = self.held.array(rest) else { return Ok(Progress::Continue) };
                     self.client_flags(ClientFlags::from_bits_retain(u32::from_be_bytes(flags)))?;
                     self.state = State::OptionHeader;
                 }
                 State::OptionHeader => {
-                    let Some(header) = self.gather_array(rest) else { return Ok(Progress::Continue) };
+                    let Some(header) = self.held.array(rest) else { return Ok(Progress::Continue) };
                     self.state = self.option_header(OptionHeader::decode(&header)?)?;
                 }
                 State::Data(header) => {
-                    if !self.gather(header.length as usize, rest) {
+                    if !self.held.fill(header.length as usize, rest) {
                         return Ok(Progress::Continue);
                     }
-                    let mut data = std::mem::take(&mut self.held);
+                    let data = self.held.take();
                     let progress = self.answer(header.option, &data, out)?;
-                    data.clear();
-                    self.held = data;
+                    self.held.reuse(data);
                     self.state = match progress {
                         Progress::Continue => State::OptionHeader,
                         over => State::Over(over),
@@ -238,24 +237,6 @@ impl<'a> Negotiation<'a> {
         } else {
             State::Data(header)
         })
-    }
-
-    /// Moves bytes to what is held until it is `size` long. True when it is.
-    fn gather(&mut self, size: usize, rest: &mut &[u8]) -> bool {
-        let (taken, left) = rest.split_at(rest.len().min(size - self.held.len()));
-        self.held.extend_from_slice(taken);
-        *rest = left;
-        self.held.len() == size
-    }
-
-    /// Gathers a structure of fixed size, and clears what is held once it is complete.
-    fn gather_array<const SIZE: usize>(&mut self, rest: &mut &[u8]) -> Option<[u8; SIZE]> {
-        if !self.gather(SIZE, rest) {
-            return None;
-        }
-        let array = self.held.as_slice().try_into().expect("as long as was gathered");
-        self.held.clear();
-        Some(array)
     }
 }
 

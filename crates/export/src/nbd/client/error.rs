@@ -3,7 +3,8 @@
 use std::io;
 
 use udm_nbd::address::Address;
-use udm_nbd::wire::{ErrorNumber, OptionCode, ReplyType, TransmissionFlags, WireError};
+use udm_nbd::client::{HandshakeError, NotOffered, PipelineError};
+use udm_nbd::wire::ErrorNumber;
 
 /// What went wrong for a client.
 #[derive(Debug, thiserror::Error)]
@@ -36,77 +37,24 @@ pub enum ClientError {
         /// What we were about.
         doing: &'static str,
     },
-    /// The server sent something else than what was due.
-    #[error("the NBD server does not keep to the protocol: {0}")]
-    Wire(#[from] WireError),
-    /// The server does not speak fixed newstyle.
-    #[error("the NBD server does not speak fixed newstyle, it should (nbd-server 3.10, nbdkit, qemu-nbd do)")]
-    NotFixedNewstyle,
-    /// A reply in the handshake that does not fit.
-    #[error("the NBD server answered {option} with {reply} of {length} bytes, which does not fit")]
-    UnexpectedReply {
-        /// The option.
-        option: OptionCode,
-        /// The reply.
-        reply: ReplyType,
-        /// The length of the reply's data in bytes.
-        length: u32,
-    },
-    /// The server said no in the handshake.
-    #[error("the NBD server refused {option} with {reply}{}{message}", if .message.is_empty() { "" } else { ": " })]
-    Refused {
-        /// The option.
-        option: OptionCode,
-        /// The kind of refusal.
-        reply: ReplyType,
-        /// The server's words, with control characters replaced.
-        message: String,
-    },
-    /// An export name that the protocol cannot carry.
-    #[error("an export name of {length} bytes is too long, it should be at most 4096")]
-    NameTooLong {
-        /// The name's length in bytes.
-        length: usize,
-    },
+    /// The handshake gave no answer.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    /// A request could not be sent, or its answer could not be right.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
     /// The server answered a request with an error.
     #[error("the NBD server answered {0}")]
     Server(ErrorNumber),
-    /// The export does not have what was asked for.
-    #[error("the export does not offer {flag}")]
-    NotOffered {
-        /// The transmission flag that it lacks.
-        flag: TransmissionFlags,
-    },
+    /// The export does not serve the request.
+    #[error(transparent)]
+    NotOffered(#[from] NotOffered),
     /// A write longer than a request can be.
     #[error("a write of {length} bytes is too long for one request")]
     TooLong {
         /// Its length in bytes.
         length: usize,
     },
-    /// A request while others are in flight that must be answered first.
-    #[error("{count} requests are in flight, receive their answers first")]
-    InFlight {
-        /// How many.
-        count: usize,
-    },
-    /// Two requests in flight with the same cookie.
-    #[error("the cookie {cookie} is in flight already")]
-    CookieInUse {
-        /// The cookie.
-        cookie: u64,
-    },
-    /// An answer to no request.
-    #[error("the NBD server answered a request with the cookie {cookie}, which was not sent")]
-    UnknownCookie {
-        /// The cookie.
-        cookie: u64,
-    },
-    /// Waiting for an answer to nothing.
-    #[error("no request is in flight, so no answer will come")]
-    NothingInFlight,
-    /// An earlier error left the connection out of step.
-    #[error("an earlier error broke the connection to the NBD server")]
-    Broken,
 }
 
 impl ClientError {

@@ -4,6 +4,8 @@
 //! in this file wait for their answer; [`Client::send_read`] and its like in `pipeline.rs` do not, and
 //! [`Client::receive`] takes the answers in the server's order.
 //!
+//! [`udm_nbd::client`] makes and checks the messages and knows which requests are in flight; this module moves the bytes.
+//!
 //! Ranges, alignment and unknown commands are the server's to judge: nothing is checked here that the server should be
 //! tested for.
 //!
@@ -30,47 +32,29 @@ mod socket;
 mod tests;
 
 pub use error::ClientError;
-pub use handshake::ListedExport;
-pub use pipeline::{Completion, MAX_IN_FLIGHT};
+pub use pipeline::Completion;
 pub use socket::{Shutdown, Socket};
 
 use std::time::Duration;
 
-use pipeline::InFlight;
 use socket::Transport;
 use udm_nbd::address::Address;
+use udm_nbd::client::{Handshake, ListedExport, MAX_WITHOUT_DATA, Pipeline, PipelineError, RemoteExport};
 use udm_nbd::wire::{BlockSizes, Command, CommandFlags, Request, TransmissionFlags};
 
 /// How long [`Client::connect`] and each wait after it take before they give up, unless [`Client::set_timeout`] says
 /// otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The longest trim or write of zeroes in one request, in bytes. These carry no data, so the block size's maximum does
-/// not bound them; 1 GiB is a multiple of every block size.
-const MAX_WITHOUT_DATA: u64 = 1 << 30;
-
 /// A connection to one export, in the transmission phase.
 ///
 /// After an error that leaves the stream out of step (a timeout, a hangup, nonsense) every request answers
-/// [`ClientError::Broken`]. An error that the server sent is not of that kind.
+/// [`PipelineError::Broken`]. An error that the server sent is not of that kind.
 #[derive(Debug)]
 pub struct Client {
     transport: Transport,
     export: RemoteExport,
-    in_flight: Vec<InFlight>,
-    next_cookie: u64,
-    broken: bool,
-}
-
-/// What the server told about the export.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RemoteExport {
-    /// The size in bytes.
-    pub size: u64,
-    /// What it can do.
-    pub flags: TransmissionFlags,
-    /// The block sizes, where the server gave them.
-    pub block_sizes: Option<BlockSizes>,
+    pipeline: Pipeline,
 }
 
 impl Client {
@@ -110,9 +94,10 @@ impl Client {
         export: &str,
         timeout: Option<Duration>,
     ) -> Result<Self, ClientError> {
+        let handshake = Handshake::choose(export)?;
         let mut transport = Transport::new(socket.into(), timeout)?;
-        let export = handshake::go(&mut transport, export)?;
-        Ok(Self { transport, export, in_flight: Vec::new(), next_cookie: 0, broken: false })
+        let export = handshake::run(&mut transport, handshake)?;
+        Ok(Self { transport, export, pipeline: Pipeline::new() })
     }
 
     /// Asks a server for the names and descriptions of its exports.
@@ -121,7 +106,7 @@ impl Client {
     /// No connection, a server that does not speak our protocol, or one that does not tell.
     pub fn list(address: &Address) -> Result<Vec<ListedExport>, ClientError> {
         let socket = Socket::connect(address, Some(DEFAULT_TIMEOUT))?;
-        handshake::list(&mut Transport::new(socket, Some(DEFAULT_TIMEOUT))?)
+        handshake::run(&mut Transport::new(socket, Some(DEFAULT_TIMEOUT))?, Handshake::list())
     }
 
     /// What the server told about the export.
@@ -141,7 +126,7 @@ impl Client {
 
     /// The block sizes to keep to: the server's or, where it gave none, the protocol's defaults.
     pub fn block_sizes(&self) -> BlockSizes {
-        self.export.block_sizes.unwrap_or(BlockSizes::DEFAULT)
+        self.export.block_sizes()
     }
 
     /// Bounds each wait from now on: without progress for that long, a call fails. `None` waits for ever.
@@ -158,7 +143,7 @@ impl Client {
     /// What the server answered, or a broken connection. What `data` holds then is undefined.
     pub fn read(&mut self, offset: u64, data: &mut [u8]) -> Result<(), ClientError> {
         let mut at = offset;
-        for part in data.chunks_mut(self.max_data()) {
+        for part in data.chunks_mut(self.export.max_data() as usize) {
             self.call(CommandFlags::NONE, Command::Read, at, part.len() as u32, &[], part)?;
             at = at.wrapping_add(part.len() as u64);
         }
@@ -172,9 +157,10 @@ impl Client {
     /// What the server answered, or a broken connection; [`ClientError::NotOffered`] for `fua` where the export has
     /// none.
     pub fn write(&mut self, offset: u64, data: &[u8], fua: bool) -> Result<(), ClientError> {
-        let flags = self.fua_flag(fua)?;
+        let flags = if fua { CommandFlags::FUA } else { CommandFlags::NONE };
+        self.export.check(Command::Write, flags)?;
         let mut at = offset;
-        for part in data.chunks(self.max_data()) {
+        for part in data.chunks(self.export.max_data() as usize) {
             self.call(flags, Command::Write, at, part.len() as u32, part, &mut [])?;
             at = at.wrapping_add(part.len() as u64);
         }
@@ -186,7 +172,7 @@ impl Client {
     /// # Errors
     /// What the server answered, or a broken connection; [`ClientError::NotOffered`] where the export has no flush.
     pub fn flush(&mut self) -> Result<(), ClientError> {
-        self.offered(TransmissionFlags::SEND_FLUSH)?;
+        self.export.check(Command::Flush, CommandFlags::NONE)?;
         self.call(CommandFlags::NONE, Command::Flush, 0, 0, &[], &mut [])
     }
 
@@ -195,7 +181,6 @@ impl Client {
     /// # Errors
     /// What the server answered, or a broken connection; [`ClientError::NotOffered`] where the export has no trim.
     pub fn trim(&mut self, offset: u64, length: u64) -> Result<(), ClientError> {
-        self.offered(TransmissionFlags::SEND_TRIM)?;
         self.without_data(CommandFlags::NONE, Command::Trim, offset, length)
     }
 
@@ -205,11 +190,6 @@ impl Client {
     /// What the server answered, or a broken connection; [`ClientError::NotOffered`] where the export cannot write
     /// zeroes, or not with these flags.
     pub fn write_zeroes(&mut self, offset: u64, length: u64, flags: CommandFlags) -> Result<(), ClientError> {
-        self.offered(TransmissionFlags::SEND_WRITE_ZEROES)?;
-        self.fua_flag(flags.contains(CommandFlags::FUA))?;
-        if flags.contains(CommandFlags::FAST_ZERO) {
-            self.offered(TransmissionFlags::SEND_FAST_ZERO)?;
-        }
         self.without_data(flags, Command::WriteZeroes, offset, length)
     }
 
@@ -222,34 +202,8 @@ impl Client {
         while self.in_flight() > 0 {
             let _late = self.receive(&mut unread)?;
         }
-        // It has no answer, so it is not counted as in flight.
-        let request = Request {
-            flags: CommandFlags::NONE,
-            command: Command::Disc,
-            cookie: self.next_cookie,
-            offset: 0,
-            length: 0,
-        };
-        self.transport.send(&request.encode(), &[], 0)
-    }
-
-    /// The longest read or write of one request, in bytes.
-    fn max_data(&self) -> usize {
-        let sizes = self.block_sizes();
-        // A server without a bound gets the default one, which any block size divides.
-        sizes.max.min(BlockSizes::DEFAULT.max).max(sizes.min).max(1) as usize
-    }
-
-    fn offered(&self, flag: TransmissionFlags) -> Result<(), ClientError> {
-        if self.export.flags.contains(flag) { Ok(()) } else { Err(ClientError::NotOffered { flag }) }
-    }
-
-    fn fua_flag(&self, fua: bool) -> Result<CommandFlags, ClientError> {
-        if !fua {
-            return Ok(CommandFlags::NONE);
-        }
-        self.offered(TransmissionFlags::SEND_FUA)?;
-        Ok(CommandFlags::FUA)
+        let request = self.pipeline.disconnect();
+        self.transport.send(&request, &[], 0)
     }
 
     fn without_data(
@@ -259,9 +213,10 @@ impl Client {
         offset: u64,
         length: u64,
     ) -> Result<(), ClientError> {
+        self.export.check(command, flags)?;
         let mut done = 0;
         while done < length {
-            let part = (length - done).min(MAX_WITHOUT_DATA);
+            let part = (length - done).min(MAX_WITHOUT_DATA.into());
             self.call(flags, command, offset.wrapping_add(done), part as u32, &[], &mut [])?;
             done += part;
         }
@@ -278,12 +233,11 @@ impl Client {
         data: &[u8],
         answer: &mut [u8],
     ) -> Result<(), ClientError> {
-        self.whole()?;
-        if !self.in_flight.is_empty() {
-            return Err(ClientError::InFlight { count: self.in_flight.len() });
+        self.pipeline.check()?;
+        if self.in_flight() > 0 {
+            return Err(PipelineError::InFlight { count: self.in_flight() }.into());
         }
-        let cookie = self.next_cookie;
-        self.next_cookie = self.next_cookie.wrapping_add(1);
+        let cookie = self.pipeline.next_cookie();
         self.send(Request { flags, command, cookie, offset, length }, data)?;
         match self.receive_into(answer)?.result {
             Ok(()) => Ok(()),

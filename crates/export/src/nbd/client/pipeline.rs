@@ -1,23 +1,17 @@
 //! Many requests in flight from one thread.
 //!
-//! Whoever sends must also receive, and with one thread that cannot deadlock: while the server does not take what we
-//! send, what it sends is moved into memory, which the answers in flight bound. So a server that stops reading until its
-//! replies are read goes on. What the thread must not do is to send for ever: from [`MAX_IN_FLIGHT`] requests on,
-//! [`Client::receive`] comes first.
+//! One thread both sends and receives, and this cannot deadlock: while the server takes nothing, what it sends is moved
+//! into memory. The answers in flight bound that memory. So a server that stops reading until its replies are read goes
+//! on. The thread must not send for ever: once [`MAX_IN_FLIGHT`] requests are in flight, it calls [`Client::receive`].
+//!
+//! [`udm_nbd::client::Pipeline`] knows which answers are due; this file moves the bytes.
+//!
+//! [`MAX_IN_FLIGHT`]: udm_nbd::client::MAX_IN_FLIGHT
 
-use super::{Client, ClientError};
+use udm_nbd::client::Answer;
 use udm_nbd::wire::{Command, CommandFlags, ErrorNumber, Request, SimpleReply};
 
-/// The most requests in flight.
-pub const MAX_IN_FLIGHT: usize = 1024;
-
-/// A request whose answer is due.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct InFlight {
-    cookie: u64,
-    /// The bytes of data that follow a good answer.
-    read: u32,
-}
+use super::{Client, ClientError};
 
 /// The answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +26,7 @@ pub struct Completion {
 impl Client {
     /// How many answers are due.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.len()
+        self.pipeline.in_flight()
     }
 
     /// Sends a read of `length` bytes and does not wait. `cookie` comes back with the answer; no two requests in
@@ -57,7 +51,8 @@ impl Client {
         fua: bool,
     ) -> Result<(), ClientError> {
         let length = u32::try_from(data.len()).map_err(|_| ClientError::TooLong { length: data.len() })?;
-        let flags = self.fua_flag(fua)?;
+        let flags = if fua { CommandFlags::FUA } else { CommandFlags::NONE };
+        self.export.check(Command::Write, flags)?;
         self.send(Request { flags, command: Command::Write, cookie, offset, length }, data)
     }
 
@@ -74,22 +69,13 @@ impl Client {
     /// the protocol does not know. [`Command::Disc`] is for [`Client::disconnect`]: its answer would never come.
     ///
     /// # Errors
-    /// A cookie that is in flight, [`MAX_IN_FLIGHT`] requests in flight, or a broken connection.
+    /// A cookie that is in flight, a broken connection, or as many requests in flight as there may be
+    /// ([`MAX_IN_FLIGHT`](udm_nbd::client::MAX_IN_FLIGHT)).
     pub fn send(&mut self, request: Request, data: &[u8]) -> Result<(), ClientError> {
-        self.whole()?;
-        if self.in_flight.len() >= MAX_IN_FLIGHT {
-            return Err(ClientError::InFlight { count: self.in_flight.len() });
-        }
-        if self.in_flight.iter().any(|other| other.cookie == request.cookie) {
-            return Err(ClientError::CookieInUse { cookie: request.cookie });
-        }
-        let read = if request.command == Command::Read { request.length } else { 0 };
-        let due = |bytes: u64, one: &InFlight| bytes + SimpleReply::SIZE as u64 + u64::from(one.read);
-        let answers = self.in_flight.iter().fold(0, due);
-        let sent = self.transport.send(&request.encode(), data, answers);
-        self.note(sent)?;
-        self.in_flight.push(InFlight { cookie: request.cookie, read });
-        Ok(())
+        let due = self.pipeline.due();
+        let header = self.pipeline.request(&request)?;
+        let sent = self.transport.send(&header, data, due);
+        self.note(sent)
     }
 
     /// Waits for the next answer, in the server's order. `data` becomes what was read: empty for an error, and for
@@ -99,52 +85,41 @@ impl Client {
     /// A broken connection, or nothing in flight. What the server answered is in the [`Completion`].
     pub fn receive(&mut self, data: &mut Vec<u8>) -> Result<Completion, ClientError> {
         data.clear();
-        let (answered, completion) = self.receive_header()?;
-        if completion.result.is_ok() {
-            data.resize(answered.read as usize, 0);
-            let read = self.transport.receive(data, "reading the data of a read");
-            self.note(read)?;
+        let Answer { cookie, result } = self.receive_header()?;
+        if let Ok(length) = result {
+            data.resize(length as usize, 0);
+            self.receive_data(data)?;
         }
-        Ok(completion)
+        Ok(Completion { cookie, result: result.map(drop) })
     }
 
-    /// Waits for the only answer in flight; the request's length was that of `answer`.
-    pub(super) fn receive_into(&mut self, answer: &mut [u8]) -> Result<Completion, ClientError> {
-        let (_, completion) = self.receive_header()?;
-        if completion.result.is_ok() {
-            let read = self.transport.receive(answer, "reading the data of a read");
-            self.note(read)?;
+    /// Waits for the only answer in flight; the request's length was that of `data`.
+    pub(super) fn receive_into(&mut self, data: &mut [u8]) -> Result<Completion, ClientError> {
+        let Answer { cookie, result } = self.receive_header()?;
+        if result.is_ok() {
+            self.receive_data(data)?;
         }
-        Ok(completion)
+        Ok(Completion { cookie, result: result.map(drop) })
     }
 
-    fn receive_header(&mut self) -> Result<(InFlight, Completion), ClientError> {
-        self.whole()?;
-        if self.in_flight.is_empty() {
-            return Err(ClientError::NothingInFlight);
-        }
-        let header = self.next_header();
-        let (answered, reply) = self.note(header)?;
-        let result = reply.error.map_or(Ok(()), Err);
-        Ok((answered, Completion { cookie: reply.cookie, result }))
-    }
-
-    fn next_header(&mut self) -> Result<(InFlight, SimpleReply), ClientError> {
+    fn receive_header(&mut self) -> Result<Answer, ClientError> {
+        self.pipeline.expect_reply()?;
         let mut header = [0; SimpleReply::SIZE];
-        self.transport.receive(&mut header, "waiting for a reply")?;
-        let reply = SimpleReply::decode(&header)?;
-        let at = self.in_flight.iter().position(|one| one.cookie == reply.cookie);
-        let at = at.ok_or(ClientError::UnknownCookie { cookie: reply.cookie })?;
-        Ok((self.in_flight.swap_remove(at), reply))
+        let received = self.transport.receive(&mut header, "waiting for a reply");
+        self.note(received)?;
+        Ok(self.pipeline.reply(&header)?)
     }
 
-    pub(super) fn whole(&self) -> Result<(), ClientError> {
-        if self.broken { Err(ClientError::Broken) } else { Ok(()) }
+    fn receive_data(&mut self, data: &mut [u8]) -> Result<(), ClientError> {
+        let received = self.transport.receive(data, "reading the data of a read");
+        self.note(received)
     }
 
-    /// Remembers an error of the connection.
-    fn note<T>(&mut self, result: Result<T, ClientError>) -> Result<T, ClientError> {
-        self.broken |= result.is_err();
-        result
+    /// Remembers an error of the connection: after it, the two sides are out of step.
+    fn note(&mut self, moved: Result<(), ClientError>) -> Result<(), ClientError> {
+        if moved.is_err() {
+            self.pipeline.mark_broken();
+        }
+        moved
     }
 }

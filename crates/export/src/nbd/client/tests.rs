@@ -6,6 +6,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread::{JoinHandle, spawn};
 
 use super::*;
+use udm_nbd::client::{HandshakeError, MAX_IN_FLIGHT};
 use udm_nbd::negotiate::{ExportInfo, GREETING, Negotiation, Progress};
 use udm_nbd::wire::{ErrorNumber, ReplyType, SimpleReply};
 
@@ -162,9 +163,9 @@ fn what_the_export_does_not_offer_is_not_sent() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let server = spawn(move || serve(theirs, Manner::default()));
     let mut client = Client::over(ours, "bare", None).unwrap();
-    assert!(matches!(client.flush(), Err(ClientError::NotOffered { .. })));
-    assert!(matches!(client.trim(0, 1), Err(ClientError::NotOffered { .. })));
-    assert!(matches!(client.write_zeroes(0, 1, CommandFlags::NONE), Err(ClientError::NotOffered { .. })));
+    assert!(matches!(client.flush(), Err(ClientError::NotOffered(_))));
+    assert!(matches!(client.trim(0, 1), Err(ClientError::NotOffered(_))));
+    assert!(matches!(client.write_zeroes(0, 1, CommandFlags::NONE), Err(ClientError::NotOffered(_))));
     let error = client.write(0, b"x", true).unwrap_err();
     assert_eq!(error.to_string(), "the export does not offer SEND_FUA");
     client.disconnect().unwrap();
@@ -184,12 +185,12 @@ fn a_depth_of_128_is_driven_from_one_thread_and_answered_in_any_order() {
     for cookie in 0..128 {
         client.send_read(cookie, cookie * 4096, 4096).unwrap();
     }
-    assert!(matches!(client.flush(), Err(ClientError::InFlight { count: 128 })));
+    assert!(matches!(client.flush(), Err(ClientError::Pipeline(PipelineError::InFlight { count: 128 }))));
     for cookie in (0..128).rev() {
         assert_eq!(client.receive(&mut data).unwrap().cookie, cookie);
         assert_eq!(data, [cookie as u8 + 1; 4096]);
     }
-    assert!(matches!(client.receive(&mut data), Err(ClientError::NothingInFlight)));
+    assert!(matches!(client.receive(&mut data), Err(ClientError::Pipeline(PipelineError::NothingInFlight))));
     client.disconnect().unwrap();
     server.join().unwrap();
 }
@@ -237,11 +238,16 @@ fn cookies_in_flight_are_unique_and_bounded() {
     for cookie in 0..MAX_IN_FLIGHT as u64 {
         client.send_flush(cookie).unwrap();
         if cookie == 0 {
-            assert!(matches!(client.send_flush(0), Err(ClientError::CookieInUse { cookie: 0 })));
+            assert!(matches!(
+                client.send_flush(0),
+                Err(ClientError::Pipeline(PipelineError::CookieInUse { cookie: 0 }))
+            ));
         }
     }
     let count = MAX_IN_FLIGHT;
-    assert!(matches!(client.send_flush(9999), Err(ClientError::InFlight { count: found }) if found == count));
+    assert!(
+        matches!(client.send_flush(9999), Err(ClientError::Pipeline(PipelineError::InFlight { count: found })) if found == count)
+    );
     client.disconnect().unwrap();
     assert_eq!(server.join().unwrap().1.len(), MAX_IN_FLIGHT + 1);
 }
@@ -251,7 +257,10 @@ fn an_unknown_export_is_refused_with_the_servers_words() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let server = spawn(move || serve(theirs, Manner::default()));
     let error = Client::over(ours, "foo", None).unwrap_err();
-    assert!(matches!(error, ClientError::Refused { reply: ReplyType::ErrUnknown, .. }));
+    assert!(matches!(
+        error,
+        ClientError::Handshake(HandshakeError::Refused { reply: ReplyType::ErrUnknown, .. })
+    ));
     assert_eq!(
         error.to_string(),
         "the NBD server refused NBD_OPT_GO with NBD_REP_ERR_UNKNOWN: there is no export \"foo\"; NBD_OPT_LIST names them"
@@ -306,9 +315,12 @@ fn a_server_that_does_not_keep_to_the_protocol_is_left() {
         b"\0\x03\xe8\x89\x04\x55\x65\xa9\0\0\0\x07\0\0\0\x01\0\0\0\0",
     ];
     for bytes in unexpected {
-        assert!(matches!(refused(bytes), ClientError::UnexpectedReply { .. }));
+        assert!(matches!(refused(bytes), ClientError::Handshake(HandshakeError::UnexpectedReply { .. })));
     }
-    assert!(matches!(refused(b"IHAVEOPT\0\0\0\x07\0\0\0\x03\0\0\0\x00"), ClientError::Wire(_)));
+    assert!(matches!(
+        refused(b"IHAVEOPT\0\0\0\x07\0\0\0\x03\0\0\0\x00"),
+        ClientError::Handshake(HandshakeError::Wire(_))
+    ));
     assert!(matches!(scripted(GO_EXPORT, 50).unwrap_err(), ClientError::TimedOut { .. }));
 }
 
@@ -322,12 +334,15 @@ fn after_nonsense_or_a_timeout_the_client_is_broken() {
     let mut silent = scripted(session, 50).unwrap();
     assert_eq!((silent.size(), silent.export().block_sizes), (512, None));
     assert!(matches!(silent.flush(), Err(ClientError::TimedOut { .. })));
-    assert!(matches!(silent.read(0, &mut [0; 8]), Err(ClientError::Broken)));
-    assert!(matches!(silent.receive(&mut Vec::new()), Err(ClientError::Broken)));
+    assert!(matches!(silent.read(0, &mut [0; 8]), Err(ClientError::Pipeline(PipelineError::Broken))));
+    assert!(matches!(silent.receive(&mut Vec::new()), Err(ClientError::Pipeline(PipelineError::Broken))));
 
     let stray: &'static [u8] =
         Box::leak([session, b"\x67\x44\x66\x98\0\0\0\0\0\0\0\0\0\0\0\x09"].concat().into_boxed_slice());
     let mut confused = scripted(stray, 2000).unwrap();
-    assert!(matches!(confused.read(0, &mut [0; 8]), Err(ClientError::UnknownCookie { cookie: 9 })));
-    assert!(matches!(confused.send_flush(1), Err(ClientError::Broken)));
+    assert!(matches!(
+        confused.read(0, &mut [0; 8]),
+        Err(ClientError::Pipeline(PipelineError::UnknownCookie { cookie: 9 }))
+    ));
+    assert!(matches!(confused.send_flush(1), Err(ClientError::Pipeline(PipelineError::Broken))));
 }

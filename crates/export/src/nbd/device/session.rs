@@ -13,8 +13,9 @@ use udm_block::queue::complete_at_home;
 use udm_block::{Bio, Geometry, SECTOR_SIZE, Status};
 
 use super::unflushed::Unflushed;
-use crate::nbd::client::{Client, ClientError, RemoteExport, Shutdown};
+use crate::nbd::client::{Client, ClientError, Shutdown};
 use udm_nbd::address::NbdUri;
+use udm_nbd::client::RemoteExport;
 
 /// How long the first try to connect again waits after a failed one, and the longest such wait.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));

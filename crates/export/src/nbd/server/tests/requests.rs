@@ -6,6 +6,7 @@ use udm_block::{Flags, Geometry, Op, Sectors, Status};
 use super::support::*;
 use crate::nbd::client::{Client, ClientError};
 use crate::nbd::server::*;
+use udm_nbd::client::HandshakeError;
 use udm_nbd::wire::{Command, CommandFlags, ErrorNumber, Request, TransmissionFlags};
 
 const SIZE: usize = 48 << 20;
@@ -219,7 +220,7 @@ fn exports_have_names_and_the_first_is_the_default() {
         assert_eq!(Client::connect(&server.address, name).unwrap().size(), size, "{name}");
     }
     let unknown = Client::connect(&server.address, "disk 3");
-    assert!(matches!(unknown, Err(ClientError::Refused { .. })), "{unknown:?}");
+    assert!(matches!(unknown, Err(ClientError::Handshake(HandshakeError::Refused { .. }))), "{unknown:?}");
     let names: Vec<_> = Client::list(&server.address).unwrap().into_iter().map(|one| one.name).collect();
     assert_eq!(names, ["disk 0", "disk 1", "disk 2"]);
 }
