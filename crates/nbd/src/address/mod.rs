@@ -51,7 +51,7 @@ pub enum Address {
     },
 }
 
-/// A text that is no address.
+/// Why a text is not an address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {

@@ -20,7 +20,7 @@ pub struct NbdUri {
     pub export: String,
 }
 
-/// A text that is no NBD URI that we can follow.
+/// Why a text is not an NBD URI, or not one that this crate supports.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UriError {
@@ -64,7 +64,7 @@ pub enum UriError {
         /// What was found.
         found: String,
     },
-    /// A parameter that we do not know, or a fragment.
+    /// An unknown parameter, or a fragment.
     #[error("the part {part:?} of the URI is not known; the only parameter is socket=PATH, for nbd+unix")]
     Unknown {
         /// The part of the URI.

@@ -3,26 +3,37 @@
 //! [`Handshake`] chooses an export or asks for the list of exports. After an export is chosen, [`Pipeline`] makes requests
 //! and matches replies to them, and [`RemoteExport`] says which requests the export takes.
 //!
-//! Here a client and a server of this crate choose an export together, over two buffers:
+//! A client with a blocking socket:
 //!
-//! ```
-//! use udm_nbd::client::Handshake;
-//! use udm_nbd::negotiate::{ExportInfo, GREETING, Negotiation};
-//! use udm_nbd::wire::TransmissionFlags;
+//! ```no_run
+//! use std::io::{Read, Write};
+//! use std::net::TcpStream;
+//! use udm_nbd::client::{Answer, Handshake, Pipeline};
+//! use udm_nbd::wire::{Command, CommandFlags, Request, SimpleReply};
 //!
-//! let exports = [ExportInfo::new("disk", 1 << 20, TransmissionFlags::SEND_FLUSH)];
-//! let mut server = Negotiation::new(&exports);
-//! let mut client = Handshake::choose("disk")?;
-//!
-//! let (mut to_client, mut to_server) = (GREETING.to_vec(), Vec::new());
-//! while client.due().is_some() {
-//!     let taken = client.input(&to_client, &mut to_server)?;
-//!     to_client.drain(..taken);
-//!     let step = server.input(&to_server, &mut to_client)?;
-//!     to_server.drain(..step.consumed);
+//! let mut socket = TcpStream::connect("127.0.0.1:10809")?;
+//! let mut handshake = Handshake::choose("disk")?;
+//! let (mut received, mut to_server) = (Vec::new(), Vec::new());
+//! while let Some(due) = handshake.due() {
+//!     received.resize(due.bytes, 0);
+//!     socket.read_exact(&mut received)?;
+//!     handshake.input(&received, &mut to_server)?;
+//!     socket.write_all(&to_server)?;
+//!     to_server.clear();
 //! }
-//! let export = client.finish()?;
-//! assert_eq!(export.size, 1 << 20);
+//! let export = handshake.finish()?;
+//!
+//! let mut pipeline = Pipeline::new();
+//! let (flags, cookie) = (CommandFlags::NONE, pipeline.next_cookie());
+//! let length = 4096.min(export.max_data());
+//! let read = Request { flags, command: Command::Read, cookie, offset: 0, length };
+//! socket.write_all(&pipeline.request(&read)?)?;
+//!
+//! let mut header = [0; SimpleReply::SIZE];
+//! socket.read_exact(&mut header)?;
+//! let Answer { result, .. } = pipeline.reply(&header)?;
+//! let mut data = vec![0; result.expect("the server can read") as usize];
+//! socket.read_exact(&mut data)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{MAX_OPTIONS, MAX_SKIPPED_DATA, MAX_STRING};
 use crate::wire::{ClientFlags, OptionCode, WireError};
 
-/// What a client did that can only be answered by hanging up. The text is one line, whatever the client sent.
+/// What a client did that the server can only answer by hanging up. The text is one line, whatever the client sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NegotiationError {
@@ -26,7 +26,7 @@ pub enum NegotiationError {
     /// What should be an option is something else.
     #[error("the client lost step: {0}")]
     Wire(#[from] WireError),
-    /// `NBD_OPT_EXPORT_NAME` with a name that cannot be.
+    /// `NBD_OPT_EXPORT_NAME` with a name that is too long.
     #[error(
         "the client sent NBD_OPT_EXPORT_NAME with a name of {length} bytes, it should be at most {MAX_STRING}"
     )]
@@ -48,7 +48,7 @@ pub enum NegotiationError {
         /// The length of its data in bytes.
         length: u32,
     },
-    /// More options than any client needs.
+    /// More than [`MAX_OPTIONS`] options.
     #[error("the client sent more than {MAX_OPTIONS} options, it should have chosen an export by then")]
     TooManyOptions,
 }

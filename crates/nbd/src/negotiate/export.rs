@@ -1,4 +1,4 @@
-//! What a server offers: the exports, and the check that they can be told to a client.
+//! The exports that a server offers, and the check that the protocol can describe them.
 
 use super::error::Quoted;
 use crate::wire::{BlockSizes, MAX_STRING, TransmissionFlags};
@@ -13,7 +13,7 @@ pub struct ExportInfo {
     pub description: String,
     /// The size in bytes.
     pub size: u64,
-    /// What it can do. `HAS_FLAGS` is added, and what needs structured replies is left out, when it is sent.
+    /// What it can do. When the flags are sent, `HAS_FLAGS` is added and flags that need structured replies are left out.
     pub flags: TransmissionFlags,
     /// The block sizes in bytes.
     pub block_sizes: BlockSizes,
@@ -86,10 +86,10 @@ impl ExportInfo {
     }
 }
 
-/// Checks what a server is about to offer.
+/// Checks the exports that a server is about to offer.
 ///
 /// # Errors
-/// The first export that a client could not be told about, or a name that two of them have.
+/// The first export that the protocol cannot describe to a client, or a name that two exports have.
 pub fn check_exports(exports: &[ExportInfo]) -> Result<(), ExportInfoError> {
     for (at, export) in exports.iter().enumerate() {
         export.check()?;

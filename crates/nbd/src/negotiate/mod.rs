@@ -1,12 +1,13 @@
 //! The server's side of the handshake, from the greeting to the transmission phase, as a state machine without I/O.
 //!
-//! Whoever owns the socket sends [`GREETING`], then feeds what arrives to [`Negotiation::input`] and sends what it
-//! answers. A client without fixed newstyle is served by `NBD_OPT_EXPORT_NAME` alone. Served are `NBD_OPT_EXPORT_NAME`, `NBD_OPT_GO`, `NBD_OPT_INFO`, `NBD_OPT_LIST`
-//! and `NBD_OPT_ABORT`; every other option is answered `NBD_REP_ERR_UNSUP`, its data skipped.
+//! The caller owns the socket. It sends [`GREETING`], then gives what it receives to [`Negotiation::input`], and sends
+//! what that answers. `NBD_OPT_EXPORT_NAME`, `NBD_OPT_GO`, `NBD_OPT_INFO`, `NBD_OPT_LIST` and `NBD_OPT_ABORT` are served.
+//! The data of every other option are skipped, and the answer is `NBD_REP_ERR_UNSUP`. A client without fixed newstyle is
+//! served by `NBD_OPT_EXPORT_NAME` alone.
 //!
-//! A hostile client gets nowhere: what is held of an unfinished message is at most [`MAX_OPTION_DATA`] bytes, one call
-//! answers at most one option, and after [`MAX_OPTIONS`] options or one of absurd length the session ends. Time is
-//! the socket owner's to bound.
+//! A hostile client is bounded: at most [`MAX_OPTION_DATA`] bytes of an unfinished message are held, one call answers at
+//! most one option, and the session ends after [`MAX_OPTIONS`] options or at one longer than [`MAX_SKIPPED_DATA`]. The
+//! caller bounds the time.
 //!
 //! ```
 //! use udm_nbd::negotiate::{ExportInfo, GREETING, Negotiation, Progress};
@@ -110,7 +111,7 @@ pub enum Progress {
 }
 
 impl Negotiation<'static> {
-    /// The same with exports of its own.
+    /// As [`Negotiation::new`], with exports that the negotiation owns.
     pub fn owning(exports: Vec<ExportInfo>) -> Self {
         Self::over(Cow::Owned(exports))
     }
@@ -198,7 +199,7 @@ impl<'a> Negotiation<'a> {
         }
     }
 
-    /// Section "Client flags": a flag that we did not offer ends the session.
+    /// Section "Client flags": a flag that the server did not offer ends the session.
     fn client_flags(&mut self, found: ClientFlags) -> Result<(), NegotiationError> {
         if !found.without(ClientFlags::all()).is_empty() {
             return Err(NegotiationError::UnknownClientFlags { found });

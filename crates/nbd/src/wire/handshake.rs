@@ -12,7 +12,7 @@ use super::{Layout, WireError, be_u16, be_u32, be_u64};
 pub const NBD_MAGIC: u64 = 0x4e42_444d_4147_4943;
 /// `IHAVEOPT`: the second eight bytes of a newstyle server, and the first of every option.
 pub const OPTION_MAGIC: u64 = 0x4948_4156_454f_5054;
-/// The second eight bytes of an oldstyle server, which we do not speak.
+/// The second eight bytes of an oldstyle server, which this crate does not speak with.
 pub const OLDSTYLE_MAGIC: u64 = 0x0000_4202_8186_1253;
 /// The first eight bytes of every reply to an option.
 pub const OPTION_REPLY_MAGIC: u64 = 0x0003_e889_0455_65a9;
@@ -31,7 +31,7 @@ bitflags! {
 }
 
 bitflags! {
-    /// What the client takes of it (section "Client flags").
+    /// Which of the server's handshake flags the client accepts (section "Client flags").
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct ClientFlags: u32 {
         /// `NBD_FLAG_C_FIXED_NEWSTYLE`.

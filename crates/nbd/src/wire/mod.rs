@@ -1,8 +1,8 @@
 //! What goes over the wire: the constants and the fixed-size structures of both phases, to and from bytes.
 //!
 //! All numbers are big-endian. Decoders take an array of exactly the structure's size, so that a short read cannot
-//! reach them; they check the magic and nothing else. A value that this crate has no name for is kept as it came, so
-//! that a server can answer it with the right error and log it. The protocol's sections are named at each item.
+//! reach them; they check the magic and nothing else. A value without a name in this crate is kept as it came, so that a
+//! server can answer it with the right error and log it. Each item names its section of the protocol.
 
 mod flags;
 mod handshake;

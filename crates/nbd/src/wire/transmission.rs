@@ -13,7 +13,7 @@ use super::{Layout, WireError, be_u16, be_u32, be_u64};
 pub const REQUEST_MAGIC: u32 = 0x2560_9513;
 /// The first four bytes of every simple reply.
 pub const SIMPLE_REPLY_MAGIC: u32 = 0x6744_6698;
-/// The first four bytes of every chunk of a structured reply, which a client of ours never asks for.
+/// The first four bytes of every chunk of a structured reply, which this crate's client never asks for.
 pub const STRUCTURED_REPLY_MAGIC: u32 = 0x668e_33ef;
 
 bitflags! {
