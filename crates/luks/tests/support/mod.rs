@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use udm_luks::hash::Hash;
+use udm_luks::Hash;
 
 /// The folder of the vectors: `UDM_VECTORS`, or the project's own.
 pub fn folder() -> PathBuf {
@@ -73,6 +73,6 @@ pub fn with_metadata(image: &[u8], json: &[u8]) -> Vec<u8> {
 pub fn sum(copy: &mut [u8]) {
     copy[448..512].fill(0);
     let mut digest = [0; 32];
-    Hash::Sha256.digest(&[copy], &mut digest);
+    Hash::Sha256.digest_into(&[copy], &mut digest);
     copy[448..480].copy_from_slice(&digest);
 }
