@@ -41,8 +41,7 @@ pub fn image(name: &str) -> Vec<u8> {
 
 /// The bytes that hex digits say.
 pub fn unhex(text: &str) -> Vec<u8> {
-    let pairs = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
-    pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+    base16ct::mixed::decode_vec(text).unwrap()
 }
 
 /// The JSON of the header at the beginning of `image`.

@@ -1,7 +1,7 @@
 //! The parameters of a crypt target: `<cipher> <key> <iv_offset> <device> <start> [<count> <option>...]`.
 //!
 //! - [`CipherSpec`] is the cipher word, which `udm_crypto::spec` reads; `cipher` makes faults of what is wrong with it.
-//! - [`KeySpec`] is the key word, and [`KeyLayout`] how its bytes are divided.
+//! - [`KeySpec`] is the key word; [`KeyLayout`](udm_crypto::spec::KeyLayout) says how its bytes are divided.
 //! - [`CryptOptions`] are the optional words.
 
 mod cipher;
