@@ -1,6 +1,6 @@
 //! Checksums that are right, so that a fuzzer gets behind them.
 
-use udm_luks::hash::Hash;
+use udm_luks::Hash;
 
 /// Makes the checksum of the copy at `at` one of SHA-256 that is right, where the copy has a size.
 pub fn set_checksum(image: &mut [u8], at: usize) {
@@ -13,6 +13,6 @@ pub fn set_checksum(image: &mut [u8], at: usize) {
     copy[72..80].copy_from_slice(b"sha256\0\0");
     copy[448..512].fill(0);
     let mut sum = [0; 32];
-    Hash::Sha256.digest(&[copy], &mut sum);
+    Hash::Sha256.digest_into(&[copy], &mut sum);
     copy[448..480].copy_from_slice(&sum);
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use checksum::set_checksum;
 use libfuzzer_sys::fuzz_target;
-use udm_luks::hash::Hash;
+use udm_luks::Hash;
 use udm_luks::header::{backup, keyring_token};
 use udm_luks::keyslot::Priority;
 use udm_luks::{

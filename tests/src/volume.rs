@@ -1,6 +1,5 @@
 //! Volumes for tests: an image and a table in a temporary folder.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -30,8 +29,8 @@ impl Volume {
         let image = folder.path().join("volume.img");
         File::create(&image).and_then(|file| file.set_len(bytes)).expect("a sparse file");
         let mut random = SplitMix64::new(seed);
-        let mut key = String::new();
-        (0..key_bytes).for_each(|_| write!(key, "{:02x}", random.draw() as u8).expect("a string"));
+        let key: Vec<u8> = (0..key_bytes).map(|_| random.draw() as u8).collect();
+        let key = base16ct::lower::encode_string(&key);
         let line = format!("0 {} crypt {cipher} {key} 0 {} 0 {options}\n", bytes / 512, image.display());
         let table = folder.path().join("volume.table");
         std::fs::write(&table, line).expect("a table file");

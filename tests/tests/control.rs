@@ -62,9 +62,7 @@ impl Site {
 
     /// Where the server's memory has a piece of the key, as bytes or as digits.
     fn copies(&self) -> usize {
-        let bytes: Vec<u8> = (0..self.volume.key.len() / 2)
-            .map(|at| u8::from_str_radix(&self.volume.key[2 * at..][..2], 16).unwrap())
-            .collect();
+        let bytes = base16ct::lower::decode_vec(&self.volume.key).unwrap();
         let digits = self.volume.key.as_bytes();
         let memory = fs::File::open(format!("/proc/{}/mem", self.served.pid())).unwrap();
         let maps = fs::read_to_string(format!("/proc/{}/maps", self.served.pid())).unwrap();

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use base16ct::lower::decode_vec;
 use serde_json::Value;
 use tempfile::TempDir;
 use udm_tests::judge::{judge, try_judge};
@@ -78,7 +79,8 @@ fn every_image_of_cryptsetups_reads_as_the_kernel_read_it() {
         let told: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
         let Some(name) = told["image"].as_str() else { continue };
         let passphrase = told["passphrases"][0].as_str().map(|text| text.as_bytes().to_vec());
-        let passphrase = passphrase.unwrap_or_else(|| unhex(told["key_files"][0]["hex"].as_str().unwrap()));
+        let passphrase =
+            passphrase.unwrap_or_else(|| decode_vec(told["key_files"][0]["hex"].as_str().unwrap()).unwrap());
         let image = Image::new(&passphrase);
         unpack(name, &image.disk);
         let mut words = vec!["read", &image.disk];
@@ -107,11 +109,6 @@ fn every_image_of_cryptsetups_reads_as_the_kernel_read_it() {
     }
     println!("{read} images read, {refused} refused");
     assert_eq!((read, refused), (24, 12));
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let pairs = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
-    pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
 }
 
 /// Runs qemu-img, which measures the processor before it settles how often it iterates, and gives up where the clock of

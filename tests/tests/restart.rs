@@ -58,13 +58,12 @@ fn model_of(cipher: &str, options: &str, key: &str) -> udm_reference::Volume {
         "aes-cbc-benbi" => (Mode::Cbc, Iv::Benbi),
         other => panic!("no model of {other}"),
     };
-    let bytes = |at: usize| u8::from_str_radix(&key[2 * at..][..2], 16).unwrap();
     udm_reference::Volume {
         cipher: Cipher::Aes,
         mode,
         iv,
         of_iv: Vec::new(),
-        keys: vec![(0..key.len() / 2).map(bytes).collect()],
+        keys: vec![base16ct::lower::decode_vec(key).unwrap()],
         sector_size: if options.contains("sector_size:4096") { 4096 } else { 512 },
         large: options.contains("iv_large_sectors"),
         iv_offset: 0,

@@ -24,6 +24,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! [`spec`] reads the cipher strings of tables and LUKS headers, such as `aes-xts-plain64`.
+//!
 //! To write a driver, read [`driver`]; [`walk::runs`] gives it whole runs of units. To write an asynchronous one, read
 //! [`job`] too.
 
@@ -40,16 +42,18 @@ pub mod registry;
 pub mod request;
 mod selftest;
 pub mod skcipher;
+pub mod spec;
 mod split;
 pub mod threads;
 pub mod waiting;
 pub mod walk;
 
-pub use algorithm::{Algorithm, AlgorithmError, Cipher, Mode};
+pub use algorithm::{Algorithm, Cipher, Mode, Unfit};
 pub use driver::{Answer, Driver, DriverInfo, KeyedCipher, Later, MultiUnit, Speed};
 pub use error::{CryptError, KeyError};
-pub use hash::HashAlgorithm;
+pub use hash::Hash;
 pub use job::{Carrier, Job};
 pub use registry::{Choice, Listing, Registry, Standing};
 pub use request::{Direction, Iv, IvRule, MAX_UNIT_SIZE, Request, WideIv};
 pub use skcipher::Skcipher;
+pub use spec::CipherSpec;

@@ -16,12 +16,26 @@ use udm_dm::targets::crypt::params::{CryptSpec, KeySpec};
 use udm_dm::targets::crypt::{CipherChoice, Converter, Requests};
 use udm_reference::{Cipher, Iv, Mistake, Mode, Volume};
 
-const HASHES: [&str; 5] = ["md5", "sha256", "sha3-256", "blake2b-256", "wp256"];
+/// The hashes of essiv, and the bytes of their digests.
+const HASHES: [(&str, usize); 12] = [
+    ("md5", 16),
+    ("sha1", 20),
+    ("rmd160", 20),
+    ("sha224", 28),
+    ("sha3-224", 28),
+    ("sha256", 32),
+    ("sha3-256", 32),
+    ("blake2b-256", 32),
+    ("blake2s-256", 32),
+    ("wp256", 32),
+    ("sha384", 48),
+    ("sha3-384", 48),
+];
 const SECTOR_SIZES: [usize; 4] = [512, 1024, 2048, 4096];
 
 /// Every IV mode that a table can ask for.
 fn iv_modes() -> Vec<Iv> {
-    let essiv = HASHES.map(Iv::Essiv);
+    let essiv = HASHES.map(|(hash, _)| Iv::Essiv(hash));
     let plain = [Iv::Null, Iv::Plain, Iv::Plain64, Iv::Plain64be, Iv::Benbi, Iv::EssivOfPlain("sha256")];
     let others = [Iv::Eboiv, Iv::Elephant, Iv::Lmk, Iv::Tcw];
     plain.into_iter().chain(essiv).chain(others).collect()
@@ -94,8 +108,10 @@ impl Kind {
         }
         match iv {
             // The digest is a key.
-            Iv::Essiv("md5") => mode != Mode::Ecb && cipher.key_sizes().contains(&16),
-            Iv::Essiv(_) => mode != Mode::Ecb && cipher.key_sizes().contains(&32),
+            Iv::Essiv(hash) => {
+                let is_key = |other: &(&str, usize)| other.0 == hash && cipher.key_sizes().contains(&other.1);
+                mode != Mode::Ecb && HASHES.iter().any(is_key)
+            }
             // A capi name has one key.
             Iv::EssivOfPlain(_) => mode != Mode::Ecb && keys == 1 && cipher.key_sizes().contains(&32),
             // They make an IV of one block.

@@ -9,9 +9,10 @@ mod support;
 
 use support::{BOTH, Dice, assert_same, drivers_at_once, hex, stream};
 use udm_block::{Span, SpanIter};
-use udm_crypto::{Algorithm, Direction, Mode};
+use udm_crypto::spec::IvMode;
+use udm_crypto::{Algorithm, CipherSpec, Direction, Mode};
 use udm_dm::table::{Table, TargetSpec};
-use udm_dm::targets::crypt::params::{CipherSpec, CryptSpec, IvMode, KeySpec};
+use udm_dm::targets::crypt::params::{CryptSpec, KeySpec};
 use udm_dm::targets::crypt::{CipherChoice, Converter, Requests};
 
 /// How many encryption sectors a comparison has on each side of a border, in the short and in the long form.

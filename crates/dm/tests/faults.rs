@@ -21,10 +21,10 @@ use support::client::{Client, Ended};
 use support::disk::{Late, Ram};
 use support::{Dice, drivers, hex, stream, try_map};
 use udm_block::{DeviceRef, Flags, Op, Span, SpanIter, Status};
-use udm_crypto::Direction;
 use udm_crypto::offload::{self, Faults};
+use udm_crypto::{CipherSpec, Direction};
 use udm_dm::table::{Table, TargetSpec};
-use udm_dm::targets::crypt::params::{CipherSpec, CryptSpec, KeySpec};
+use udm_dm::targets::crypt::params::{CryptSpec, KeySpec};
 use udm_dm::targets::crypt::{CipherChoice, Converter, LONGEST, Requests};
 
 /// The size of each device.

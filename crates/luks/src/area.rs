@@ -5,111 +5,84 @@
 //! of no volume that LUKS makes.
 
 use udm_block::{SECTOR_SIZE, Span, SpanIter};
-use udm_crypto::{
-    Algorithm, Choice, Cipher, Direction, HashAlgorithm, Iv, IvRule, Mode, Registry, Request, Skcipher,
-};
+use udm_crypto::spec::{CipherSpec, IvMode, IvSpec, SpecError};
+use udm_crypto::{Algorithm, Choice, Cipher, Direction, Hash, Iv, IvRule, Registry, Request, Skcipher};
+
+use crate::error::shown;
 
 /// A cipher with its IV mode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AreaCipher {
     algorithm: Algorithm,
-    iv: AreaIv,
+    iv: IvSpec,
 }
 
-/// How a sector's number becomes its IV.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum AreaIv {
-    Null,
-    Plain,
-    Plain64,
-    Plain64be,
-    Benbi,
-    Essiv(HashAlgorithm),
-    Eboiv,
+/// Why an area cannot have a cipher.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AreaError {
+    /// The cipher string is wrong.
+    Spec(SpecError),
+    /// `cipher_null`.
+    EncryptsNothing,
+    /// A key slot has one key.
+    KeyCount(usize),
+    /// An IV mode that no area has with this cipher.
+    Iv(IvSpec),
 }
 
-/// A cipher's word in its parts.
-struct Word<'a> {
-    /// The crypto API's name of the cipher.
-    name: String,
-    /// The IV mode; empty where there is none.
-    mode: &'a str,
-    /// What stands behind the colon of the IV mode.
-    option: Option<&'a str>,
-}
-
-impl<'a> Word<'a> {
-    fn read(word: &'a str) -> Self {
-        if let Some(api) = word.strip_prefix("capi:") {
-            // As the kernel has it: the option first, since the name of a hash may have a dash.
-            let (rest, option) =
-                api.rsplit_once(':').map_or((api, None), |(rest, option)| (rest, Some(option)));
-            let (name, mode) = rest.rsplit_once('-').unwrap_or((rest, ""));
-            return Self { name: name.to_owned(), mode, option };
+impl AreaError {
+    /// What is wrong.
+    pub fn why(&self) -> String {
+        match self {
+            Self::Spec(error) => error.message(shown),
+            Self::EncryptsNothing => "it encrypts nothing".into(),
+            Self::KeyCount(count) => format!("it has {count} keys, and a key slot has one"),
+            Self::Iv(iv) => {
+                let essiv = iv.essiv.map_or("", |_| " within essiv");
+                format!("a key slot cannot have the IV mode {}{essiv} with this cipher", iv.mode.name())
+            }
         }
-        let (cipher, rest) = word.split_once('-').unwrap_or((word, "cbc-plain"));
-        let (chain, iv) = match rest.split_once('-') {
-            Some(parts) => parts,
-            // The form of the first dm-crypt, in which cbc is not said.
-            None if rest == "plain" => ("cbc", "plain"),
-            None => (rest, ""),
-        };
-        let (mode, option) = iv.split_once(':').map_or((iv, None), |(mode, option)| (mode, Some(option)));
-        Self { name: format!("{chain}({cipher})"), mode, option }
     }
-}
 
-/// `word` without an option that its IV mode does not read, where it has one, and that option: `aes-xts-plain64` and
-/// `sha256` for `aes-xts-plain64:sha256`. Only essiv has an option.
-///
-/// QEMU writes such words where it is given a hash for an IV mode that needs none, and so did those who took essiv's
-/// `:sha256` over to plain64. dm-crypt opens them; cryptsetup opens their key slots by dm-crypt alone.
-pub fn without_idle_option(word: &str) -> Option<(&str, &str)> {
-    let Word { mode, option, .. } = Word::read(word);
-    let option = option.filter(|_| mode != "essiv" && !mode.is_empty())?;
-    Some((&word[..word.len() - option.len() - 1], option))
+    /// What would do.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Spec(error) => error.hint(),
+            Self::EncryptsNothing | Self::KeyCount(_) => "aes-xts-plain64 would do".into(),
+            Self::Iv(_) => "plain64 would do, or essiv:sha256 in cbc".into(),
+        }
+    }
 }
 
 impl AreaCipher {
-    /// Reads `aes-xts-plain64`, `capi:xts(aes)-plain64` and their relatives.
+    /// The cipher of a cipher string, such as `aes-xts-plain64` or `capi:xts(aes)-plain64`.
     ///
     /// # Errors
-    /// What is wrong with the word, and what would do.
-    pub fn parse(word: &str) -> Result<Self, (String, &'static str)> {
-        let Word { name, mode, option } = Word::read(word);
-        let algorithm: Algorithm = name
-            .parse()
-            .map_err(|error: udm_crypto::AlgorithmError| (error.to_string(), "aes-xts-plain64 would do"))?;
-        if algorithm.cipher == Cipher::CipherNull {
-            return Err(("it encrypts nothing".into(), "aes-xts-plain64 would do"));
-        }
-        Ok(Self { algorithm, iv: Self::iv(algorithm, mode, option)? })
+    /// Where the string is wrong, or its cipher is not one of a key slot.
+    pub fn parse(encryption: &str) -> Result<Self, AreaError> {
+        Self::of(&CipherSpec::parse(encryption).map_err(AreaError::Spec)?)
     }
 
-    fn iv(algorithm: Algorithm, mode: &str, option: Option<&str>) -> Result<AreaIv, (String, &'static str)> {
-        let has_block_ivs = algorithm.blocks().is_some() && algorithm.iv_size() == algorithm.block_size();
-        let unknown = || {
-            let name = option.map_or(mode.to_owned(), |option| format!("{mode}:{option}"));
-            let why =
-                format!("a key slot cannot have the IV mode {} with this cipher", crate::error::shown(&name));
-            (why, "plain64 would do, or essiv:sha256 in cbc")
+    /// The same, of a string that has been read.
+    ///
+    /// # Errors
+    /// Where the cipher is not one of a key slot.
+    pub fn of(spec: &CipherSpec) -> Result<Self, AreaError> {
+        let (algorithm, iv) = (spec.algorithm, spec.iv);
+        if algorithm.cipher == Cipher::CipherNull {
+            return Err(AreaError::EncryptsNothing);
+        }
+        if spec.key_count > 1 {
+            return Err(AreaError::KeyCount(spec.key_count));
+        }
+        let has_it = match (iv.essiv, iv.mode) {
+            (Some(_), mode) => mode == IvMode::Plain64,
+            (None, IvMode::Elephant | IvMode::Lmk | IvMode::Tcw) => false,
+            // cryptsetup counts blocks of the cipher, which Adiantum and stream ciphers do not have.
+            (None, IvMode::Benbi | IvMode::Eboiv) => algorithm.blocks().is_some(),
+            (None, _) => true,
         };
-        Ok(match mode {
-            _ if algorithm.mode == Mode::Ecb => AreaIv::Null,
-            "null" => AreaIv::Null,
-            "plain" => AreaIv::Plain,
-            "plain64" => AreaIv::Plain64,
-            "plain64be" => AreaIv::Plain64be,
-            "benbi" if algorithm.blocks().is_some() => AreaIv::Benbi,
-            "eboiv" if has_block_ivs => AreaIv::Eboiv,
-            "essiv" if has_block_ivs => {
-                let hash = option.and_then(HashAlgorithm::from_name);
-                let is_key =
-                    |hash: &HashAlgorithm| algorithm.cipher.key_sizes().contains(&hash.digest_size());
-                AreaIv::Essiv(hash.filter(is_key).ok_or_else(unknown)?)
-            }
-            _ => return Err(unknown()),
-        })
+        if has_it { Ok(Self { algorithm, iv }) } else { Err(AreaError::Iv(iv)) }
     }
 
     /// Whether it takes keys of `size` bytes.
@@ -129,9 +102,10 @@ impl AreaCipher {
         let registry = Registry::global();
         let cipher = Skcipher::new(registry, Choice::Best, self.algorithm, key);
         let cipher = cipher.map_err(|error| error.to_string())?;
-        let ivs = match self.iv {
-            AreaIv::Essiv(hash) => self.essiv(hash, key, sectors.len() / SECTOR_SIZE)?,
-            AreaIv::Eboiv => self.eboiv(key, sectors.len() / SECTOR_SIZE)?,
+        let count = sectors.len() / SECTOR_SIZE;
+        let ivs = match (self.iv.essiv, self.iv.mode) {
+            (Some(hash), _) => self.essiv(hash, key, count)?,
+            (None, IvMode::Eboiv) => self.eboiv(key, count)?,
             _ => Vec::new(),
         };
         let run = [Span::new(sectors)];
@@ -144,22 +118,22 @@ impl AreaCipher {
     /// How sector *i* gets its IV.
     fn rule(self, ivs: &[Iv]) -> IvRule<'_> {
         let first = Iv::default();
-        match self.iv {
-            AreaIv::Null => IvRule::Constant(first),
-            AreaIv::Plain => IvRule::CounterLe32 { first, stride: 1 },
-            AreaIv::Plain64 => IvRule::CounterLe64 { first, stride: 1 },
-            AreaIv::Plain64be => IvRule::CounterBe64 { first, stride: 1 },
-            AreaIv::Benbi => {
+        match self.iv.mode {
+            _ if !ivs.is_empty() => IvRule::Vector(ivs),
+            IvMode::Plain => IvRule::CounterLe32 { first, stride: 1 },
+            IvMode::Plain64 => IvRule::CounterLe64 { first, stride: 1 },
+            IvMode::Plain64be => IvRule::CounterBe64 { first, stride: 1 },
+            IvMode::Benbi => {
                 // The number, from 1, of the block that the sector begins with.
                 let stride = (SECTOR_SIZE / self.algorithm.cipher.block_size()) as u64;
                 IvRule::CounterBe64 { first: 1u128.to_be_bytes(), stride }
             }
-            AreaIv::Essiv(_) | AreaIv::Eboiv => IvRule::Vector(ivs),
+            _ => IvRule::Constant(first),
         }
     }
 
     /// The IVs of `count` sectors: their numbers, encrypted under the hash of the key.
-    fn essiv(self, hash: HashAlgorithm, key: &[u8], count: usize) -> Result<Vec<Iv>, String> {
+    fn essiv(self, hash: Hash, key: &[u8], count: usize) -> Result<Vec<Iv>, String> {
         let blocks = self.algorithm.blocks().ok_or("no block cipher")?;
         let numbers = IvRule::CounterLe64 { first: Iv::default(), stride: 1 };
         let mut ivs = vec![Iv::default(); count];
@@ -219,8 +193,9 @@ mod tests {
             ("aes-xts-eboiv", 64),
             ("capi:cbc(aes)-essiv:sha3-256", 32),
             ("capi:xts(aes)-plain64:sha256", 64),
+            ("capi:essiv(cbc(aes),sha256)-plain64", 32),
         ] {
-            let cipher = AreaCipher::parse(word).unwrap_or_else(|(why, _)| panic!("{word}: {why}"));
+            let cipher = AreaCipher::parse(word).unwrap_or_else(|error| panic!("{word}: {error:?}"));
             assert!(cipher.takes_key_size(key), "{word}");
             assert!(!cipher.takes_key_size(77), "{word}");
             let (key, plain) = (vec![3; key], vec![5; 1024]);
@@ -251,6 +226,10 @@ mod tests {
             "xchacha12,aes-adiantum-eboiv",
             "aes-cbc-lmk:x",
             "aes-cbc-plain65:sha256",
+            "aes:2-cbc-plain64",
+            "aes-cbc-tcw",
+            "aes-cbc-elephant",
+            "capi:essiv(cbc(aes),sha256)-plain",
         ] {
             // "aes" alone is the first dm-crypt's aes-cbc-plain.
             assert_eq!(AreaCipher::parse(word).is_ok(), word == "aes", "{word}");
@@ -265,12 +244,13 @@ mod tests {
             ("aes-cbc-benbi:x", "aes-cbc-benbi", "x"),
             ("aes-cbc-eboiv:", "aes-cbc-eboiv", ""),
         ] {
-            assert_eq!(without_idle_option(word), Some((without, option)), "{word}");
+            let spec = CipherSpec::parse(word).unwrap();
+            assert_eq!(spec.without_idle_option(), Some((without, option)), "{word}");
             assert_eq!(AreaCipher::parse(word), AreaCipher::parse(without), "{word}");
         }
         // The twins: essiv reads its option, and the driver's or the key count's colon is none of an IV mode.
         for word in ["aes-cbc-essiv:sha256", "capi:cbc(aes)-essiv:sha3-256", "aes-xts-plain64", "aes"] {
-            assert_eq!(without_idle_option(word), None, "{word}");
+            assert_eq!(CipherSpec::parse(word).unwrap().without_idle_option(), None, "{word}");
         }
     }
 }

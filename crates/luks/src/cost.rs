@@ -7,10 +7,10 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Finding};
-use crate::hash::Hash;
 use crate::kdf::{Argon2Kind, KIB_A_LANE, Kdf};
 use crate::memory::{Left, Room};
 use crate::random;
+use udm_crypto::Hash;
 
 /// The bytes of a new salt.
 pub const SALT_SIZE: usize = 32;

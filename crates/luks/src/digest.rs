@@ -8,11 +8,11 @@ use udm_block::stack;
 
 use crate::cost;
 use crate::error::Error;
-use crate::hash::Hash;
 use crate::kdf::check_iterations;
 use crate::limits::Limits;
 use crate::random;
 use crate::secret::Secret;
+use udm_crypto::Hash;
 
 /// A digest of a volume key.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,7 +39,7 @@ impl Digest {
     /// # Errors
     /// When there is no memory or randomness.
     pub(crate) fn of(key: &[u8], hash: Hash, size: Option<usize>, is_measured: bool) -> Result<Self, Error> {
-        let size = size.unwrap_or_else(|| hash.size());
+        let size = size.unwrap_or_else(|| hash.digest_size());
         let time = if is_measured { TIME } else { Duration::ZERO };
         let iterations = NonZeroU32::new(cost::iterations_for(hash, size, time)?).unwrap_or(NonZeroU32::MIN);
         let salt = random::bytes::<{ cost::SALT_SIZE }>()?.to_vec();

@@ -3,7 +3,12 @@
 use std::fmt;
 use std::fmt::Write as _;
 
+use udm_crypto::spec::{Part, SpecError, Why};
+
 use crate::secret::NoMemory;
+
+/// What is wrong with a hash that is not known here.
+pub(crate) const NO_HASH: &str = "udm does not have this hash";
 
 /// Something that was found in a header, or asked of one, and cannot be gone on with.
 ///
@@ -31,6 +36,19 @@ impl Finding {
     /// Where, what was found, and what is wrong with that.
     pub(crate) fn without_hint(&self) -> String {
         format!("{} is {}: {}", self.field, self.found, self.why)
+    }
+
+    /// What is wrong with a cipher string or the name of a hash in `field`.
+    #[expect(clippy::unnecessary_box_returns, reason = "errors hold it boxed, to be small")]
+    pub(crate) fn of_spec(field: impl Into<String>, error: &SpecError) -> Box<Self> {
+        let found = shown(&error.found);
+        match &error.why {
+            // Which hashes cryptsetup has depends on its library; and the name is in a header, where nobody mistypes it.
+            Why::Unknown { .. } if error.part == Part::Hash => {
+                Self::new(field, found, NO_HASH, "cryptsetup knows it, if its library does")
+            }
+            _ => Self::new(field, found, error.message(shown), error.hint()),
+        }
     }
 
     #[expect(clippy::unnecessary_box_returns, reason = "errors hold it boxed, to be small")]

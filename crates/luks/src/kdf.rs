@@ -7,10 +7,10 @@ use udm_block::{memory::refusable, stack};
 use zeroize::Zeroize;
 
 use crate::error::{Error, Finding};
-use crate::hash::Hash;
 use crate::limits::Limits;
 use crate::memory::{Left, Room};
 use crate::secret::{NoMemory, Secret};
+use udm_crypto::Hash;
 
 /// The least memory of Argon2 for each lane, in KiB (RFC 9106, section 3.1).
 pub const KIB_A_LANE: u32 = 8;

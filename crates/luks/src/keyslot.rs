@@ -2,13 +2,13 @@
 //! one in different ways is one thing here.
 
 use udm_block::{SECTOR_SIZE, stack};
-use udm_crypto::Direction;
+use udm_crypto::spec::{CipherSpec, is_capi};
+use udm_crypto::{Direction, Hash};
 
 use crate::af;
-use crate::area::{AreaCipher, without_idle_option};
+use crate::area::{AreaCipher, AreaError};
 use crate::cost::KdfOptions;
 use crate::error::{Error, Finding};
-use crate::hash::Hash;
 use crate::kdf::Kdf;
 use crate::limits::Limits;
 use crate::memory::Room;
@@ -100,28 +100,22 @@ impl SlotOptions {
     /// Where those that were asked for cannot be.
     pub(crate) fn area_cipher(&self, encryption: &str, key_size: usize) -> Result<(String, usize), Error> {
         let Some((encryption, key_size)) = &self.cipher else {
-            // Without what its IV mode does not read: cryptsetup reads no such area by itself.
-            let encryption = without_idle_option(encryption).map_or(encryption, |(word, _)| word);
-            let cipher = AreaCipher::parse(encryption);
-            let fits = cipher.is_ok_and(|cipher| cipher.takes_key_size(key_size)) && !is_capi(encryption);
-            return Ok(if fits {
-                (encryption.into(), key_size)
-            } else {
-                (AREA_CIPHER.into(), AREA_KEY_SIZE)
-            });
+            return Ok(volumes_own(encryption, key_size).unwrap_or((AREA_CIPHER.into(), AREA_KEY_SIZE)));
         };
-        let refused = |why: String, hint: &str| {
+        let refused = |why: String, hint: String| {
             Error::request("--keyslot-cipher", crate::error::shown(encryption), why, hint)
         };
         if is_capi(encryption) {
             let why = "cryptsetup opens no key slot with a cipher in this form";
-            return Err(refused(why.into(), "write it as aes-xts-plain64 is written"));
+            return Err(refused(why.into(), "write it as aes-xts-plain64 is written".into()));
         }
-        if let Some((word, option)) = without_idle_option(encryption) {
+        let spec = CipherSpec::parse(encryption);
+        if let Some((cipher, option)) = spec.as_ref().ok().and_then(CipherSpec::without_idle_option) {
             let why = format!("its IV mode does not read the option {}", crate::error::shown(option));
-            return Err(refused(why, &format!("write {word}")));
+            return Err(refused(why, format!("write {cipher}")));
         }
-        let cipher = AreaCipher::parse(encryption).map_err(|(why, hint)| refused(why, hint))?;
+        let cipher = spec.map_err(AreaError::Spec).and_then(|spec| AreaCipher::of(&spec));
+        let cipher = cipher.map_err(|error| refused(error.why(), error.hint()))?;
         if !cipher.takes_key_size(*key_size) {
             let (bits, why) = (key_size * 8, format!("{encryption} does not take a key of this many bits"));
             return Err(Error::request("--keyslot-key-size", bits, why, "leave it out for the volume's own"));
@@ -130,9 +124,13 @@ impl SlotOptions {
     }
 }
 
-/// Whether the cipher is in the kernel's crypto API's form.
-pub(crate) fn is_capi(encryption: &str) -> bool {
-    encryption.starts_with("capi:")
+/// The cipher and key size of a volume for an area of its own, where they can be. An option that its IV mode does not read is
+/// left out: cryptsetup reads no such area by itself.
+fn volumes_own(encryption: &str, key_size: usize) -> Option<(String, usize)> {
+    let spec = CipherSpec::parse(encryption).ok().filter(|_| !is_capi(encryption))?;
+    let cipher = AreaCipher::of(&spec).ok().filter(|cipher| cipher.takes_key_size(key_size));
+    let text = spec.without_idle_option().map_or(encryption, |(text, _)| text);
+    cipher.map(|_| (text.to_owned(), key_size))
 }
 
 impl KeySlot {
@@ -209,9 +207,8 @@ impl KeySlot {
     fn cipher(&self) -> Result<AreaCipher, Error> {
         let (field, found) =
             (format!("{}.area.encryption", self.path), crate::error::shown(&self.area.encryption));
-        let unsupported = |why, hint| Error::Unsupported(Finding::new(&field, &found, why, hint));
-        let cipher =
-            AreaCipher::parse(&self.area.encryption).map_err(|(why, hint)| unsupported(why, hint))?;
+        let cipher = AreaCipher::parse(&self.area.encryption)
+            .map_err(|error| Error::Unsupported(Finding::new(&field, &found, error.why(), error.hint())))?;
         if !cipher.takes_key_size(self.area.key_size) {
             let why = format!("its key cannot have {} bytes", self.area.key_size);
             return Err(Error::Damaged(Finding::new(field, found, why, "restore a backup of the header")));

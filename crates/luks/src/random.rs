@@ -1,6 +1,8 @@
 //! Randomness from the system: keys, salts, stripes, and what material is overwritten with.
 
 use rustix::rand::{GetRandomFlags, getrandom};
+use uuid::fmt::Hyphenated;
+use uuid::{Builder, Uuid};
 
 use crate::error::Error;
 
@@ -38,18 +40,13 @@ pub(crate) fn bytes<const N: usize>() -> Result<[u8; N], Error> {
 /// # Errors
 /// Those of [`fill`].
 pub fn uuid() -> Result<String, Error> {
-    let number = u128::from_be_bytes(bytes()?);
-    let number = number & !(0xf << 76 | 0b11 << 62) | 0x4 << 76 | 0b10 << 62;
-    let digits = format!("{number:032x}");
-    let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
-    Ok(parts.join("-"))
+    Ok(Builder::from_random_bytes(bytes()?).into_uuid().to_string())
 }
 
 /// Whether `text` has the form of a UUID: 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12.
 pub fn is_uuid(text: &str) -> bool {
-    let groups: Vec<_> = text.split('-').collect();
-    let lengths: Vec<_> = groups.iter().map(|group| group.len()).collect();
-    lengths == [8, 4, 4, 4, 12] && groups.concat().bytes().all(|digit| digit.is_ascii_hexdigit())
+    // The library reads forms of other lengths too, in braces, as a URN, and without dashes.
+    text.len() == Hyphenated::LENGTH && Uuid::try_parse(text).is_ok()
 }
 
 #[cfg(test)]
@@ -65,7 +62,18 @@ mod tests {
             assert_eq!(text.as_bytes()[14], b'4', "{text}");
             assert!(b"89ab".contains(&text.as_bytes()[19]), "{text}");
         }
-        for wrong in ["", "1f3b1d16-10d7-4984-8168-1d6c2f700ac", "1f3b1d1610d7498481681d6c2f700ac8", "g"] {
+        assert!(is_uuid("1F3B1D16-10D7-4984-8168-1D6C2F700AC8"));
+        let wrong = [
+            "",
+            "g",
+            "1f3b1d16-10d7-4984-8168-1d6c2f700ac",
+            "1f3b1d1610d7498481681d6c2f700ac8",
+            "{1f3b1d16-10d7-4984-8168-1d6c2f700ac8}",
+            "urn:uuid:1f3b1d16-10d7-4984-8168-1d6c2f700ac8",
+            "1f3b1d1610d7-4984-8168-1d6c2f700ac8-",
+            "1f3b1d16-10d7-4984-81681-d6c2f700ac8",
+        ];
+        for wrong in wrong {
             assert!(!is_uuid(wrong) && !is_uuid(&one.replace('4', "x")), "{wrong}");
         }
     }

@@ -1,5 +1,7 @@
 //! A volume from its header: opened, asked, and unlocked.
 
+use udm_crypto::spec::encrypts_nothing;
+
 use crate::digest::Digest;
 use crate::error::{Error, Finding, shown};
 use crate::keyslot::{KeySlot, Priority};
@@ -239,7 +241,7 @@ impl<S: ReadAt> Volume<S> {
             let found = format!("byte {}", segment.offset);
             return Err(Error::Request(Finding::new(name, found, why, hint)));
         }
-        if segment.encryption.contains("cipher_null") {
+        if encrypts_nothing(&segment.encryption) {
             let why = "it encrypts nothing, so whoever made this header could read what is written";
             let hint = "name it with --table-file, where that is what you want";
             return Err(Error::Unsupported(Finding::new("cipher", shown(&segment.encryption), why, hint)));

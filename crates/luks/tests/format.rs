@@ -6,8 +6,8 @@ mod support;
 use std::fs::{self, File};
 
 use support::bench::Bench;
+use udm_luks::Hash;
 use udm_luks::format::header_size;
-use udm_luks::hash::Hash;
 use udm_luks::kdf::Argon2Kind;
 use udm_luks::{
     Error, Fault, FormatOptions, Header, KdfKind, KdfOptions, Place, Secret, UnlockOptions, Volume, format,
@@ -44,12 +44,12 @@ fn with(mut options: FormatOptions, change: impl FnOnce(&mut FormatOptions)) -> 
 fn formats() -> Vec<(String, FormatOptions)> {
     let mut all = vec![("luks2".to_owned(), luks2()), ("luks1".to_owned(), luks1(Hash::Sha256))];
     for hash in [Hash::Sha1, Hash::Sha512, Hash::Ripemd160, Hash::Whirlpool, Hash::Blake2b512] {
-        all.push((format!("luks1 {}", hash.name()), luks1(hash)));
+        all.push((format!("luks1 {}", hash.luks_name()), luks1(hash)));
         let change = |options: &mut FormatOptions| {
             options.hash = hash;
             options.slot.kdf = cheap(KdfKind::Pbkdf2(hash));
         };
-        all.push((format!("luks2 {}", hash.name()), with(luks2(), change)));
+        all.push((format!("luks2 {}", hash.luks_name()), with(luks2(), change)));
     }
     for (cipher, bytes) in [
         ("aes-xts-plain64", 32),

@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 
 use support::bench::Bench;
-use udm_luks::hash::Hash;
+use udm_luks::Hash;
 use udm_luks::header::{backup, keyring_token};
 use udm_luks::kdf::Argon2Kind;
 use udm_luks::keyslot::Priority;

@@ -7,7 +7,7 @@ use std::fs;
 use support::bench::Bench;
 use support::{image, metadata, sum, with_metadata};
 use udm_luks::{
-    Error, Fault, Header, LastKey, Place, SlotOptions, UnlockOptions, Volume, cost::KdfOptions, hash::Hash,
+    Error, Fault, Hash, Header, LastKey, Place, SlotOptions, UnlockOptions, Volume, cost::KdfOptions,
 };
 
 const FIRST: &[u8] = b"first passphrase\n";

@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use support::bench::Bench;
 use udm_block::memory::splitmix64;
-use udm_luks::hash::Hash;
+use udm_luks::Hash;
 use udm_luks::header::keyring_token;
 use udm_luks::kdf::Argon2Kind;
 use udm_luks::{

@@ -86,12 +86,12 @@ fn table(unlocked: &Unlocked, device_size: u64) -> String {
         options.push(format!("sector_size:{}", segment.sector_size));
     }
     let count = if options.is_empty() { String::new() } else { format!(" {} ", options.len()) };
-    let key: Vec<_> = unlocked.key.iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = base16ct::lower::encode_string(&unlocked.key);
     format!(
         "0 {} crypt {} {} {} <dev> {}{count}{}",
         unlocked.size(device_size).unwrap() / 512,
         segment.encryption,
-        key.concat(),
+        key,
         segment.iv_tweak,
         segment.offset / 512,
         options.join(" ")

@@ -6,6 +6,13 @@ use sha2::Digest;
 pub fn digest(hash: &str, data: &[u8]) -> Vec<u8> {
     match hash {
         "md5" => md5::Md5::digest(data).to_vec(),
+        "sha1" => sha1::Sha1::digest(data).to_vec(),
+        "sha224" => sha2::Sha224::digest(data).to_vec(),
+        "sha384" => sha2::Sha384::digest(data).to_vec(),
+        "rmd160" => ripemd::Ripemd160::digest(data).to_vec(),
+        "sha3-224" => sha3::Sha3_224::digest(data).to_vec(),
+        "sha3-384" => sha3::Sha3_384::digest(data).to_vec(),
+        "blake2s-256" => blake2::Blake2s256::digest(data).to_vec(),
         "sha256" => sha2::Sha256::digest(data).to_vec(),
         "sha3-256" => sha3::Sha3_256::digest(data).to_vec(),
         "blake2b-256" => blake2::Blake2b256::digest(data).to_vec(),

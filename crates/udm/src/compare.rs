@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use base16ct::lower::encode_string;
 use sha2::{Digest, Sha256};
 use udm_block::{Span, SpanIter};
 use udm_crypto::{Direction, KeyError};
@@ -113,7 +114,7 @@ impl Comparison {
         [&self.whole, &self.per_sector].map(|side| {
             let rate = |time: Duration| self.bytes as f64 / time.as_secs_f64().max(1e-9);
             Outcome {
-                digest: hex(&side.digest.clone().finalize()),
+                digest: encode_string(&side.digest.clone().finalize()),
                 encrypts: rate(side.encrypting),
                 decrypts: rate(side.decrypting),
             }
@@ -155,13 +156,4 @@ fn first_difference(one: &[u8], other: &[u8]) -> Option<u64> {
         return None;
     }
     one.iter().zip(other).position(|(one, other)| one != other).map(|at| at as u64)
-}
-
-/// Bytes in hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -126,12 +126,12 @@ impl Cipher {
     }
 
     /// Whether it is a pair of Adiantum.
-    pub(super) const fn is_pair(self) -> bool {
+    pub(crate) const fn is_pair(self) -> bool {
         matches!(self, Self::XChaCha12Aes | Self::XChaCha20Aes)
     }
 
     /// Whether it is a stream cipher.
-    pub(super) const fn is_stream(self) -> bool {
+    pub(crate) const fn is_stream(self) -> bool {
         matches!(self, Self::ChaCha20 | Self::XChaCha12 | Self::XChaCha20)
     }
 }

@@ -2,23 +2,30 @@
 
 mod cipher;
 mod mode;
-mod parse;
 
 #[cfg(test)]
 mod tests;
 
 pub use cipher::Cipher;
 pub use mode::Mode;
-pub use parse::AlgorithmError;
 
 use crate::error::KeyError;
 use std::fmt;
 
 /// A cipher in a mode, such as `xts(aes)`. Those that there are stand in [`ALL`](Self::ALL); [`new`](Self::new) and the
-/// parsing of a name (`"xts(aes)".parse()`) make no others, and no driver takes any other.
+/// parsing of a name (`"xts(aes)".parse()`, see [`spec`](crate::spec)) make no others, and no driver takes any other.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Algorithm {
     /// The mode around it.
+    pub mode: Mode,
+    /// The cipher.
+    pub cipher: Cipher,
+}
+
+/// A mode and a cipher that it does not take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Unfit {
+    /// The mode.
     pub mode: Mode,
     /// The cipher.
     pub cipher: Cipher,
@@ -39,13 +46,9 @@ impl Algorithm {
     /// `cipher` in `mode`.
     ///
     /// # Errors
-    /// Where the mode does not take the cipher: what it takes, and what the cipher can be in.
-    pub fn new(mode: Mode, cipher: Cipher) -> Result<Self, AlgorithmError> {
-        if mode.takes(cipher) {
-            Ok(Self { mode, cipher })
-        } else {
-            Err(AlgorithmError::Unfit { mode, cipher })
-        }
+    /// Where the mode does not take the cipher.
+    pub fn new(mode: Mode, cipher: Cipher) -> Result<Self, Unfit> {
+        if mode.takes(cipher) { Ok(Self { mode, cipher }) } else { Err(Unfit { mode, cipher }) }
     }
 
     /// The block cipher alone, block by block, which makes the IVs of `essiv`, `eboiv` and `elephant`; none where there
@@ -123,3 +126,18 @@ impl fmt::Display for Algorithm {
         }
     }
 }
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (cipher, mode) = (self.cipher.name(), self.mode.name());
+        if self.cipher.is_stream() && self.mode != Mode::Stream {
+            return write!(f, "cipher \"{cipher}\" is a stream cipher, and stands without a mode");
+        }
+        match self.mode {
+            Mode::Stream => write!(f, "cipher \"{cipher}\" needs a mode around it"),
+            _ => write!(f, "cipher mode \"{mode}\" does not take \"{cipher}\""),
+        }
+    }
+}
+
+impl std::error::Error for Unfit {}

@@ -17,23 +17,29 @@ fn a_wrong_name_is_told_what_there_is() {
     let error = |name: &str| name.parse::<Algorithm>().unwrap_err().to_string();
     assert_eq!(
         error("xts(aria)"),
-        "cipher \"aria\" is none that udm has: aes serpent twofish camellia cast6 cast5 des3_ede blowfish \
-         xchacha12,aes xchacha20,aes chacha20 xchacha12 xchacha20 cipher_null"
+        "udm does not have cipher \"aria\" yet: it has aes, serpent, twofish, camellia, cast6, cast5, des3_ede, blowfish, \
+         xchacha12,aes, xchacha20,aes, chacha20, xchacha12, xchacha20 and cipher_null"
     );
     assert_eq!(
         error("hctr2(aes)"),
-        "cipher mode \"hctr2\" is none that udm has: xts cbc ecb ctr lrw pcbc cfb ofb adiantum"
+        "udm does not have cipher mode \"hctr2\" yet: it has xts, cbc, ecb, ctr, lrw, pcbc, cfb, ofb and adiantum"
     );
     assert_eq!(
         error("xts(cast5)"),
-        "cipher mode \"xts\" does not take \"cast5\", which can be in: cbc ecb ctr pcbc cfb ofb"
+        "cipher mode \"xts\" does not take \"cast5\": use cast5 in cbc, ecb, ctr, pcbc, cfb or ofb"
     );
-    assert_eq!(error("cbc(xchacha20)"), "cipher \"xchacha20\" is a stream cipher, and stands without a mode");
+    assert_eq!(
+        error("cbc(xchacha20)"),
+        "cipher \"xchacha20\" is a stream cipher, and stands without a mode: write capi:xchacha20-plain64"
+    );
     assert_eq!(
         error("adiantum(aes)"),
-        "cipher mode \"adiantum\" does not take \"aes\", which can be in: xts cbc ecb ctr lrw pcbc cfb ofb"
+        "cipher mode \"adiantum\" does not take \"aes\": use aes in xts, cbc, ecb, ctr, lrw, pcbc, cfb or ofb"
     );
-    assert_eq!(error("cipher_null"), "cipher \"cipher_null\" has no mode around it, and needs one of: ecb");
+    assert_eq!(
+        error("cipher_null"),
+        "\"cipher_null\" is not a cipher with its mode: write capi:ecb(cipher_null)"
+    );
     for name in ["", "()", "xts(aes", "xts()", "xts(aes))", "AES", "(aes)", "xts (aes)"] {
         error(name);
     }

@@ -5,16 +5,15 @@ use crate::bytes::{Cut, Random, hex};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use udm_block::SpanIter;
-use udm_crypto::{
-    Algorithm, Choice, Direction, HashAlgorithm, Iv, IvRule, Registry, Request, Skcipher, WideIv,
-};
+use udm_crypto::spec::{CipherSpec, IvMode};
+use udm_crypto::{Algorithm, Choice, Direction, Hash, Iv, IvRule, Registry, Request, Skcipher, WideIv};
 
 /// A configuration of dm-crypt whose IVs can be computed here.
 struct Case {
     name: String,
     algorithm: Algorithm,
     key: Vec<u8>,
-    iv: IvMode,
+    iv: Ivs,
     sector_size: usize,
     /// Whether sectors are counted in their own size and not in 512 bytes.
     large: bool,
@@ -29,15 +28,16 @@ struct Run {
     secret: Vec<u8>,
 }
 
+/// How IVs are computed here.
 #[derive(Clone, Copy, PartialEq, Debug)]
-enum IvMode {
+enum Ivs {
     Null,
     Plain,
     Plain64,
     Plain64be,
     Benbi,
     Eboiv,
-    Essiv(HashAlgorithm),
+    Essiv(Hash),
 }
 
 /// What is wrong on purpose.
@@ -52,40 +52,21 @@ enum Fault {
     Algorithm,
 }
 
-/// The algorithm, IV mode and IV mode's option of a table's cipher word; none where it is not for these tests.
-fn parse(word: &str) -> Option<(Algorithm, IvMode)> {
-    let (name, iv) = if let Some(api) = word.strip_prefix("capi:") {
-        // The IV mode is behind the last dash that is not in its option.
-        let (api, option) = api.split_once(':').unwrap_or((api, ""));
-        let (name, iv) = api.rsplit_once('-').unwrap_or((api, ""));
-        match name.strip_prefix("essiv(").and_then(|name| name.strip_suffix(",sha256)")) {
-            Some(inner) if iv == "plain64" => (inner.to_owned(), "essiv:sha256".to_owned()),
-            Some(_) => return None,
-            None => (name.to_owned(), [iv, option].join(":")),
-        }
-    } else {
-        let mut parts = word.splitn(3, '-');
-        let cipher = parts.next()?;
-        match (parts.next(), parts.next()) {
-            (None | Some("plain"), None) => (format!("cbc({cipher})"), "plain".to_owned()),
-            (Some(mode), iv) => (format!("{mode}({cipher})"), iv.unwrap_or("").to_owned()),
-            (None, _) => return None,
-        }
-    };
-    let algorithm: Algorithm = name.parse().ok()?;
-    let (iv, option) = iv.split_once(':').unwrap_or((&iv, ""));
-    let iv = match iv {
-        _ if algorithm.iv_size() == 0 => IvMode::Null,
-        "null" => IvMode::Null,
-        "plain" => IvMode::Plain,
-        "plain64" => IvMode::Plain64,
-        "plain64be" => IvMode::Plain64be,
-        "benbi" => IvMode::Benbi,
-        "eboiv" => IvMode::Eboiv,
-        "essiv" => IvMode::Essiv(HashAlgorithm::from_name(option)?),
+/// The algorithm of a cipher string and how its IVs are made; none where it is not for these tests: what several keys, and
+/// modes that change the data, are.
+fn parse(text: &str) -> Option<(Algorithm, Ivs)> {
+    let spec = CipherSpec::parse(text).ok().filter(|spec| spec.key_count == 1)?;
+    let ivs = match (spec.iv.essiv, spec.iv.mode) {
+        (Some(hash), IvMode::Plain64) => Ivs::Essiv(hash),
+        (None, IvMode::None | IvMode::Null) => Ivs::Null,
+        (None, IvMode::Plain) => Ivs::Plain,
+        (None, IvMode::Plain64) => Ivs::Plain64,
+        (None, IvMode::Plain64be) => Ivs::Plain64be,
+        (None, IvMode::Benbi) => Ivs::Benbi,
+        (None, IvMode::Eboiv) => Ivs::Eboiv,
         _ => return None,
     };
-    Some((algorithm, iv))
+    Some((spec.algorithm, ivs))
 }
 
 /// All of them.
@@ -144,23 +125,23 @@ impl Case {
         let (size, block) = (self.algorithm.iv_size(), self.algorithm.cipher.block_size());
         let mut iv = WideIv::default();
         match self.iv {
-            IvMode::Null => {}
-            IvMode::Plain => iv[..4].copy_from_slice(&(number as u32).to_le_bytes()),
-            IvMode::Plain64 => iv[..8].copy_from_slice(&number.to_le_bytes()),
-            IvMode::Plain64be => iv[size - 8..size].copy_from_slice(&number.to_be_bytes()),
-            IvMode::Benbi => {
+            Ivs::Null => {}
+            Ivs::Plain => iv[..4].copy_from_slice(&(number as u32).to_le_bytes()),
+            Ivs::Plain64 => iv[..8].copy_from_slice(&number.to_le_bytes()),
+            Ivs::Plain64be => iv[size - 8..size].copy_from_slice(&number.to_be_bytes()),
+            Ivs::Benbi => {
                 let blocks = number.wrapping_mul(512 / block as u64).wrapping_add(1);
                 iv[size - 8..size].copy_from_slice(&blocks.to_be_bytes());
             }
             // What the volume's own cipher, mode and all, makes of zeros with the byte's number as its IV; in CBC that
             // is the number as one block.
-            IvMode::Eboiv => {
+            Ivs::Eboiv => {
                 let mut first = Iv::default();
                 first[..8].copy_from_slice(&number.wrapping_mul(self.sector_size as u64).to_le_bytes());
                 let rule = IvRule::Constant(first);
                 iv[..block].copy_from_slice(&one_block(self.algorithm, &self.key, rule, &[0; 16][..block]));
             }
-            IvMode::Essiv(hash) => {
+            Ivs::Essiv(hash) => {
                 let mut plain = [0; 16];
                 plain[..8].copy_from_slice(&number.to_le_bytes());
                 let (ecb, key) = (self.algorithm.blocks().unwrap(), hash.digest(&self.key));
@@ -183,17 +164,17 @@ impl Case {
         };
         let blocks = 512 / self.algorithm.cipher.block_size() as u64;
         let rule = match self.iv {
-            IvMode::Null => IvRule::Constant([0; 16]),
-            IvMode::Plain => {
+            Ivs::Null => IvRule::Constant([0; 16]),
+            Ivs::Plain => {
                 IvRule::CounterLe32 { first: begin(0, u64::from(number as u32).to_le_bytes()), stride }
             }
-            IvMode::Plain64 => IvRule::CounterLe64 { first: begin(0, number.to_le_bytes()), stride },
-            IvMode::Plain64be => IvRule::CounterBe64 { first: begin(8, number.to_be_bytes()), stride },
-            IvMode::Benbi => IvRule::CounterBe64 {
+            Ivs::Plain64 => IvRule::CounterLe64 { first: begin(0, number.to_le_bytes()), stride },
+            Ivs::Plain64be => IvRule::CounterBe64 { first: begin(8, number.to_be_bytes()), stride },
+            Ivs::Benbi => IvRule::CounterBe64 {
                 first: begin(8, (number.wrapping_mul(blocks).wrapping_add(1)).to_be_bytes()),
                 stride: stride * blocks,
             },
-            IvMode::Eboiv | IvMode::Essiv(_) => return None,
+            Ivs::Eboiv | Ivs::Essiv(_) => return None,
         };
         let sectors = run.plain.len() as u64 / 512;
         let wraps = rule.units_until_wrap() < units || run.number.checked_add(sectors - 1).is_none();
@@ -281,7 +262,7 @@ fn a_faulty_driver_does_not_make_the_kernels_ciphertext() {
         for fault in [Fault::Key, Fault::Iv, Fault::Algorithm] {
             let harmless = match fault {
                 Fault::Key => case.key.is_empty(),
-                Fault::Iv => case.iv == IvMode::Null,
+                Fault::Iv => case.iv == Ivs::Null,
                 _ => false,
             };
             let agrees = case.agrees("portable", &case.runs[0], fault, Cut::Whole);

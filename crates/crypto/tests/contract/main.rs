@@ -8,4 +8,5 @@ mod kernel;
 mod oracle;
 mod registry;
 mod requests;
+mod spec;
 mod vectors;

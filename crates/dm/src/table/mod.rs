@@ -34,7 +34,7 @@ use std::fmt;
 use udm_block::{Sector, Sectors};
 
 pub use error::{Fault, KernelReason, TableError, TableErrorKind, reason};
-pub(crate) use names::{counted, nearest};
+pub(crate) use names::counted;
 pub use place::{Place, shown};
 pub use row::{MAX_SECTORS, Row, RowPlaces, ShowKeys, TargetSpec};
 pub(crate) use row::{check_device_end, device_word};

@@ -4,9 +4,10 @@ use std::fmt;
 use std::fmt::Write as _;
 
 use udm_block::{LONGEST_DEVICE, Sector, Sectors};
+use udm_crypto::spec::nearest;
 
 use super::error::{Fault, TableError, TableErrorKind, reason};
-use super::names::{OURS, TARGETS, counted, nearest};
+use super::names::{OURS, TARGETS, counted};
 use super::place::{Place, shown};
 use super::word::{HEAD_WORDS, Word, escape, rows};
 use crate::targets::crypt::params::CryptSpec;

@@ -16,7 +16,7 @@ use support::cut::WHOLE;
 use support::disk::Ram;
 use support::{Shelf, heap, stream};
 use udm_block::{DeviceRef, Sector};
-use udm_crypto::{Algorithm, HashAlgorithm, Listing, Mode, Registry, Standing};
+use udm_crypto::{Algorithm, Hash, Listing, Mode, Registry, Standing};
 use udm_dm::managed::{ManagedDevice, ManagedOptions, Suspend, TableSlot};
 use udm_dm::table::{ShowKeys, Table};
 use udm_dm::targets::Reserves;
@@ -46,7 +46,7 @@ fn digits(key: &Masked) -> Masked {
 /// The salt of essiv, where the cipher has one: its cipher's key, which is as secret.
 fn salt(cipher: &str, key: &Masked) -> Option<Masked> {
     let bytes = Zeroizing::new(key.bytes().collect::<Vec<_>>());
-    cipher.contains("essiv").then(|| Masked::of(std::mem::take(&mut *HashAlgorithm::Sha256.digest(&bytes))))
+    cipher.contains("essiv").then(|| Masked::of(std::mem::take(&mut *Hash::Sha256.digest(&bytes))))
 }
 
 /// Writes and reads, so that the ciphers have run.

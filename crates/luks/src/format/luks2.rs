@@ -39,7 +39,7 @@ pub fn write(
         sequence: 0,
         label: (&*options.label).into(),
         subsystem: (&*options.subsystem).into(),
-        checksum: crate::hash::Hash::Sha256,
+        checksum: udm_crypto::Hash::Sha256,
         uuid: (&*plan.uuid).into(),
     };
     // What cannot be is found out before anything is destroyed.

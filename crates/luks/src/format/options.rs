@@ -1,10 +1,10 @@
 //! What a new volume is to be like, in cryptsetup's words and with its defaults.
 
 use crate::cost::KdfOptions;
-use crate::hash::Hash;
 use crate::keyslot::SlotOptions;
 use crate::secret::Secret;
 use crate::volume::Place;
+use udm_crypto::Hash;
 
 /// The version of the header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,13 +3,12 @@
 use std::ops::Range;
 
 use udm_block::SECTOR_SIZE;
+use udm_crypto::spec::{CipherSpec, encrypts_nothing, is_capi};
 
 use super::options::{FormatOptions, Version};
-use crate::area::without_idle_option;
 use crate::cost::KdfKind;
 use crate::error::{Error, shown};
-use crate::hash::Hash;
-use crate::keyslot::{MAX_KEY_SIZE, STRIPES, is_capi};
+use crate::keyslot::{MAX_KEY_SIZE, STRIPES};
 use crate::luks1;
 use crate::luks2::binary::SIZES;
 use crate::luks2::config::MAX_AREAS;
@@ -18,6 +17,7 @@ use crate::luks2::segments::SECTOR_SIZES;
 use crate::random;
 use crate::segment::Segment;
 use crate::volume::Place;
+use udm_crypto::Hash;
 
 /// What data lie on multiples of, in bytes.
 const DATA_ALIGNMENT: u64 = 1 << 20;
@@ -93,14 +93,13 @@ impl Plan {
 
 fn check_key(options: &FormatOptions) -> Result<(), Error> {
     let (cipher, size) = (&options.encryption, options.key_size);
-    if cipher.is_empty()
-        || cipher.contains("cipher_null")
-        || !cipher.bytes().all(|byte| byte.is_ascii_graphic())
-    {
+    if cipher.is_empty() || encrypts_nothing(cipher) || !cipher.bytes().all(|byte| byte.is_ascii_graphic()) {
         let why = "it is not a cipher that keeps a secret";
         return Err(Error::request("--cipher", shown(cipher), why, "aes-xts-plain64 would do"));
     }
-    if let Some((word, option)) = without_idle_option(cipher) {
+    // Ciphers that udm does not know are allowed: the library's caller may have a dm-crypt that does.
+    let spec = CipherSpec::parse(cipher).ok();
+    if let Some((word, option)) = spec.as_ref().and_then(CipherSpec::without_idle_option) {
         let why =
             format!("its IV mode does not read the option {}, and some programs refuse it", shown(option));
         return Err(Error::request("--cipher", shown(cipher), why, format!("write {word}")));
@@ -109,6 +108,10 @@ fn check_key(options: &FormatOptions) -> Result<(), Error> {
         let why = "LUKS1 has no place for a cipher in this form, and no other program would open it";
         let hint = "write it as aes-xts-plain64 is written, or give --type luks2";
         return Err(Error::request("--cipher", shown(cipher), why, hint));
+    }
+    if !Hash::LUKS.contains(&options.hash) {
+        let why = "cryptsetup has no name for it";
+        return Err(Error::request("--hash", options.hash.name(), why, "sha256 would do"));
     }
     if options.hash == Hash::Md5 {
         let why = "udm opens what others made with it, and makes nothing new: cryptsetup refuses it";

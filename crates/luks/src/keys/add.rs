@@ -4,7 +4,6 @@ use super::VolumeKey;
 use crate::cost::{KdfKind, KdfOptions};
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::hash::Hash;
 use crate::kdf::Kdf;
 use crate::keyslot::{Area, KeySlot, STRIPES, SlotOptions};
 use crate::luks1::draft::Draft as Draft1;
@@ -14,6 +13,7 @@ use crate::luks2::keyslots::AREA_ALIGNMENT;
 use crate::luks2::{self, slot_path};
 use crate::source::Storage;
 use crate::volume::{Header, Volume};
+use udm_crypto::Hash;
 
 impl<S: Storage> Volume<S> {
     /// Adds a key slot that `passphrase` opens to `key`, and gives its number (`luksAddKey`).

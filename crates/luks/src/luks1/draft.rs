@@ -11,14 +11,15 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 
 use udm_block::SECTOR_SIZE;
+use udm_crypto::spec::is_capi;
 
 use super::{DISABLED, ENABLED, HEADER_SIZE, Header, KEY_SLOTS, SALT_SIZE, SLOT_SIZE, SLOTS};
 use crate::digest::Digest;
 use crate::error::{Error, shown};
-use crate::hash::Hash;
-use crate::keyslot::{STRIPES, is_capi};
+use crate::keyslot::STRIPES;
 use crate::luks2::binary::MAGIC;
 use crate::source::Storage;
+use udm_crypto::Hash;
 
 /// The bytes of a header.
 #[derive(Clone, Debug)]
@@ -58,7 +59,7 @@ impl Draft {
         draft.put(6, &1u16.to_be_bytes());
         draft.put_text("--cipher", 8, 32, name)?;
         draft.put_text("--cipher", 40, 32, mode)?;
-        draft.put_text("--hash", 72, 32, parts.hash.name())?;
+        draft.put_text("--hash", 72, 32, parts.hash.luks_name())?;
         draft.put_number(104, (parts.data_offset / SECTOR_SIZE as u64) as u32);
         draft.put_number(108, parts.key_size as u32);
         draft.put(112, &parts.digest.digest);

@@ -11,10 +11,10 @@ use udm_block::SECTOR_SIZE;
 
 use crate::digest::Digest;
 use crate::error::{Error, Finding, shown};
-use crate::hash::Hash;
 use crate::kdf::Kdf;
 use crate::keyslot::{Area, KeySlot, MAX_KEY_SIZE, MAX_MATERIAL, MAX_STRIPES, Priority};
 use crate::segment::Segment;
+use udm_crypto::Hash;
 
 /// The bytes of a header.
 pub const HEADER_SIZE: usize = 592;
@@ -68,15 +68,8 @@ impl Header {
     /// Where it is not as the specification has it, or names a hash that is not known here.
     pub fn parse(bytes: &[u8; HEADER_SIZE]) -> Result<Self, Error> {
         let hash_name = text(bytes, "hash-spec", 72, 32)?;
-        let hash = Hash::from_name(&hash_name).ok_or_else(|| {
-            let hint = "cryptsetup knows it, if its library does";
-            Error::Unsupported(Finding::new(
-                "hash-spec",
-                shown(&hash_name),
-                "udm does not have this hash",
-                hint,
-            ))
-        })?;
+        let hash = Hash::from_luks_name(&hash_name)
+            .map_err(|error| Error::Unsupported(Finding::of_spec("hash-spec", &error)))?;
         let key_size = number(bytes, 108) as usize;
         if key_size == 0 || key_size > MAX_KEY_SIZE {
             let why = format!("a volume key has 1 to {MAX_KEY_SIZE} bytes");

@@ -4,9 +4,10 @@
 use subtle::ConstantTimeEq;
 
 use super::json::Text;
-use crate::error::{Error, Finding, shown};
-use crate::hash::{Hash, MAX_DIGEST};
+use crate::error::{Error, Finding, NO_HASH, shown};
 use crate::source::ReadAt;
+use udm_crypto::Hash;
+use udm_crypto::hash::MAX_DIGEST;
 
 /// The bytes of the binary header alone.
 pub const BINARY_SIZE: usize = 4096;
@@ -137,7 +138,7 @@ impl Binary {
         put(256, &offset.to_be_bytes());
         put(BINARY_SIZE, text);
         let mut sum = [0; MAX_DIGEST];
-        self.checksum.digest(&[&bytes], &mut sum);
+        self.checksum.digest_into(&[&bytes], &mut sum);
         bytes[CHECKSUM].copy_from_slice(&sum);
         Ok(bytes)
     }
@@ -181,17 +182,15 @@ fn sizes(bytes: &[u8], which: Which, offset: u64) -> Result<u64, Error> {
 fn check_sum(bytes: &mut [u8]) -> Result<Hash, Error> {
     let name = text(bytes, 72, 32);
     let name = name.lossy();
-    let Some(hash) = Hash::from_name(&name) else {
-        return Err(damaged("csum_alg", shown(&name), "udm does not have this hash"));
-    };
+    let hash = Hash::from_luks_name(&name).map_err(|_| damaged("csum_alg", shown(&name), NO_HASH))?;
     let (mut found, mut sum) = ([0; MAX_DIGEST], [0; MAX_DIGEST]);
     found.copy_from_slice(&bytes[CHECKSUM]);
     bytes[CHECKSUM].fill(0);
-    hash.digest(&[bytes], &mut sum);
-    let len = hash.size();
+    hash.digest_into(&[bytes], &mut sum);
+    let len = hash.digest_size();
     // It is no secret; the comparison is the one that is used everywhere.
     if !bool::from(found[..len].ct_eq(&sum[..len])) {
-        let begin = format!("{:02x}{:02x}{:02x}{:02x}...", found[0], found[1], found[2], found[3]);
+        let begin = format!("{}...", base16ct::lower::encode_string(&found[..4]));
         return Err(damaged("csum", begin, format!("the {name} of the header is another")));
     }
     Ok(hash)

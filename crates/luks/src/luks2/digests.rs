@@ -48,7 +48,7 @@ pub fn write(digest: &Digest, key_slots: &[u32], segments: &[u32]) -> Json {
         ("type", "pbkdf2".into()),
         ("keyslots", Json::references(key_slots)),
         ("segments", Json::references(segments)),
-        ("hash", digest.hash.name().into()),
+        ("hash", digest.hash.luks_name().into()),
         ("iterations", digest.iterations.get().into()),
         ("salt", (&*Base64::encode_string(&digest.salt)).into()),
         ("digest", (&*Base64::encode_string(&digest.digest)).into()),
@@ -66,6 +66,6 @@ fn digest(field: &Field<'_>) -> Result<Option<Digest>, Error> {
         hash,
         iterations: iterations.count()?,
         salt: field.need("salt")?.bytes(SALT_SIZES)?,
-        digest: field.need("digest")?.bytes(hash.size()..=hash.size())?,
+        digest: field.need("digest")?.bytes(hash.digest_size()..=hash.digest_size())?,
     }))
 }

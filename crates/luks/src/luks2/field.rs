@@ -7,7 +7,7 @@ use base64ct::{Base64, Encoding};
 
 use super::json::{Json, Quoted};
 use crate::error::{Error, Finding, shown};
-use crate::hash::Hash;
+use udm_crypto::Hash;
 
 /// The longest word of the metadata that is looked at: a name, a type, a cipher. In bytes.
 const MAX_WORD: usize = 256;
@@ -209,9 +209,8 @@ impl<'a> Field<'a> {
     /// # Errors
     /// Where this is none that is known here.
     pub fn hash(&self) -> Result<Hash, Error> {
-        let unknown =
-            || self.unsupported("udm does not have this hash", "cryptsetup knows it, if its library does");
-        Hash::from_name(&self.word()?).ok_or_else(unknown)
+        Hash::from_luks_name(&self.word()?)
+            .map_err(|error| Error::Unsupported(Finding::of_spec(self.path(), &error)))
     }
 
     /// Bytes, which the metadata have in base64.

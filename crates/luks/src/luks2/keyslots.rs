@@ -95,7 +95,7 @@ pub fn write(slot: &KeySlot) -> Json {
             Json::object([
                 ("type", "luks1".into()),
                 ("stripes", (slot.stripes as u32).into()),
-                ("hash", slot.af_hash.name().into()),
+                ("hash", slot.af_hash.luks_name().into()),
             ]),
         ),
         (
@@ -128,7 +128,7 @@ fn write_kdf(kdf: &Kdf) -> Json {
     match kdf {
         Kdf::Pbkdf2 { hash, iterations, .. } => Json::object([
             ("type", kdf.name().into()),
-            ("hash", hash.name().into()),
+            ("hash", hash.luks_name().into()),
             ("iterations", iterations.get().into()),
             ("salt", salt),
         ]),

@@ -10,7 +10,7 @@ mod scan;
 use std::time::Duration;
 
 use scan::{Masked, PIECE, find};
-use udm_luks::hash::Hash;
+use udm_luks::Hash;
 use udm_luks::kdf::Argon2Kind;
 use udm_luks::{
     FormatOptions, KdfKind, KdfOptions, LastKey, Place, SlotOptions, UnlockOptions, Volume, format,

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use disk::{Disk, Fault};
 use support::{metadata, with_metadata};
-use udm_luks::hash::Hash;
+use udm_luks::Hash;
 use udm_luks::header::{backup, keyring_token};
 use udm_luks::keyslot::Priority;
 use udm_luks::{

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use udm_luks::hash::Hash;
+use udm_luks::Hash;
 
 /// The folder of the vectors: `UDM_VECTORS`, or the project's own.
 pub fn folder() -> PathBuf {
@@ -41,8 +41,7 @@ pub fn image(name: &str) -> Vec<u8> {
 
 /// The bytes that hex digits say.
 pub fn unhex(text: &str) -> Vec<u8> {
-    let pairs = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
-    pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+    base16ct::mixed::decode_vec(text).unwrap()
 }
 
 /// The JSON of the header at the beginning of `image`.
@@ -73,6 +72,6 @@ pub fn with_metadata(image: &[u8], json: &[u8]) -> Vec<u8> {
 pub fn sum(copy: &mut [u8]) {
     copy[448..512].fill(0);
     let mut digest = [0; 32];
-    Hash::Sha256.digest(&[copy], &mut digest);
+    Hash::Sha256.digest_into(&[copy], &mut digest);
     copy[448..480].copy_from_slice(&digest);
 }

@@ -2,9 +2,9 @@
 
 use udm_block::SpanIter;
 use udm_crypto::{
-    Algorithm, Choice, Cipher, CryptError, IvRule, Listing, Mode, Registry, Request, Skcipher, Standing,
+    Algorithm, Choice, Cipher, CipherSpec, CryptError, IvRule, Listing, Mode, Registry, Request, Skcipher,
+    Standing,
 };
-use udm_dm::targets::crypt::params::CipherSpec;
 use zeroize::Zeroizing;
 
 use super::chart::Chart;

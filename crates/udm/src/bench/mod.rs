@@ -21,11 +21,8 @@ pub(crate) mod server;
 pub(crate) mod stack;
 mod table;
 
-use std::fmt::Write;
-
 use udm_block::Op;
-use udm_crypto::Direction;
-use udm_dm::targets::crypt::params::CipherSpec;
+use udm_crypto::{CipherSpec, Direction};
 use zeroize::Zeroizing;
 
 pub(crate) use race::{Clock, Effort};
@@ -58,10 +55,7 @@ impl Subject {
     fn table(&self, sectors: u64, device: &str) -> Result<Zeroizing<String>, BenchError> {
         let Self { cipher, sector_size, .. } = self;
         let algorithm = CipherSpec::parse(cipher).map_err(BenchError::of)?.algorithm;
-        let mut key = Zeroizing::new(String::new());
-        for byte in self.key(algorithm)?.iter() {
-            let _ = write!(key, "{byte:02x}");
-        }
+        let key = Zeroizing::new(base16ct::lower::encode_string(&self.key(algorithm)?));
         let options =
             if *sector_size == 512 { String::new() } else { format!(" 1 sector_size:{sector_size}") };
         Ok(Zeroizing::new(format!("0 {sectors} crypt {cipher} {} 0 {device} 0{options}", *key)))

@@ -16,8 +16,8 @@ use udm_backend::locate::name_of;
 
 use super::error::ConvertError;
 use super::source::Name;
-use crate::compare::hex;
 use crate::device::{DeviceName, Place};
+use base16ct::lower::encode_string;
 
 /// Fields that may change for a good reason: the number of a file system at another boot, the time at which a file got
 /// other rights. Where they differ, nothing is certain.
@@ -123,7 +123,7 @@ pub(super) fn name(name: &Name) -> String {
 
 /// What tells a table from others. It is made with the key: who has the ciphertext can try keys on that as well.
 pub(super) fn digest(text: &str) -> String {
-    hex(&Sha256::new().chain_update("udm convert\0").chain_update(text.as_bytes()).finalize())
+    encode_string(&Sha256::new().chain_update("udm convert\0").chain_update(text.as_bytes()).finalize())
 }
 
 /// The one path of a file that may not be there yet.

@@ -12,7 +12,7 @@ use udm_block::{
 use super::copy::{DEPTH, page_options, piece_between, sector_of};
 use super::error::{ConvertError, Doing};
 use super::tail::{self, block_between};
-use crate::compare::hex;
+use base16ct::lower::encode_string;
 
 /// The pad: of which pair it is, and which side of it: 0 is the source's, 1 the destination's.
 #[derive(Clone, Copy)]
@@ -70,7 +70,7 @@ pub(super) fn verify(
         digest.update(&other);
         goes_on(size);
     }
-    Ok(hex(&digest.finalize()))
+    Ok(encode_string(&digest.finalize()))
 }
 
 /// Refuses bytes that differ, of which the first are at byte `at`.

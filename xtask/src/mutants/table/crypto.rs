@@ -39,4 +39,23 @@ pub const ALL: &[Mutant] = &[
         test: "jobs::a_job_that_was_handed_on_before_a_panic_is_waited_for",
         says: "the memory went while a thread had it",
     },
+    // Cipher strings.
+    Mutant {
+        name: "an error points before the piece that is wrong",
+        file: "crates/crypto/src/spec/piece.rs",
+        find: "Self::new(&self.text[at + 1..], self.at + at + 1)",
+        replace: "Self::new(&self.text[at + 1..], self.at + at)",
+        build: Build::Tests { package: "udm-crypto", target: "--lib" },
+        test: "spec::tests::an_error_has_the_part_its_bytes_and_what_would_do",
+        says: "left == right",
+    },
+    Mutant {
+        name: "an IV mode that nobody knows is taken for one that the kernel stores",
+        file: "crates/crypto/src/spec/names.rs",
+        find: "name.text == RANDOM",
+        replace: "IvMode::from_name(name.text).is_none()",
+        build: Build::Tests { package: "udm-crypto", target: "--test=contract" },
+        test: "spec::the_strings_that_the_kernel_refuses_are_refused_for_the_same_reason",
+        says: "Invalid IV mode, and here",
+    },
 ];

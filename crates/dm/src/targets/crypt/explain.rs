@@ -1,9 +1,10 @@
 //! What was decided for a volume when its key was set: which driver has it, and on which way its sectors go there.
 
 use udm_crypto::registry::Registry;
-use udm_crypto::{Direction, HashAlgorithm, MultiUnit, Standing};
+use udm_crypto::spec::IvMode;
+use udm_crypto::{Direction, Hash, MultiUnit, Standing};
 
-use super::params::{CryptSpec, IvMode};
+use super::params::CryptSpec;
 use super::{CipherChoice, Converter, Requests};
 
 /// One thing that was decided, for people and for programs.
@@ -120,7 +121,7 @@ fn ivs(spec: &CryptSpec) -> (String, String) {
     (is.into(), why)
 }
 
-fn essiv(hash: HashAlgorithm, mode: IvMode) -> String {
+fn essiv(hash: Hash, mode: IvMode) -> String {
     format!(
         "essiv:{}: {} numbers of many sectors enciphered at once, under a hash of the key",
         hash.name(),

@@ -1,10 +1,11 @@
 //! Runs of IVs: where they are cut, and that they are no shorter than that. What the data path makes of them is held
 //! against the definitions and against the kernel in `tests/`.
 
-use udm_crypto::{Algorithm, HashAlgorithm, Iv, Mode};
+use udm_crypto::spec::IvMode;
+use udm_crypto::{Algorithm, Cipher, Hash, Iv, Mode};
 
 use super::iv::{BATCH, Essiv, Numbering};
-use super::params::{CryptOptions, IvMode};
+use super::params::CryptOptions;
 use super::{CipherChoice, LONGEST};
 
 const MODES: [IvMode; 10] = {
@@ -126,7 +127,8 @@ fn runs_across_wraps_number_as_defined() {
 #[test]
 fn essiv_makes_a_batch_as_it_makes_each() {
     let choice = CipherChoice::default();
-    for hash in HashAlgorithm::ALL {
+    let is_key = |hash: &Hash| Cipher::Aes.key_sizes().contains(&hash.digest_size());
+    for hash in Hash::ALL.into_iter().filter(is_key) {
         let essiv = Essiv::new(&choice, Algorithm::aes(Mode::Cbc), hash, b"sixteen byte key").unwrap();
         let rule = numbering(IvMode::Plain64, 4096, false).rule(1 << 40, 1);
         let mut ivs = [Iv::default(); BATCH];

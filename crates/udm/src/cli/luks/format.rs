@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
 use udm_backend::locate::parse_size;
-use udm_luks::hash::Hash;
+use udm_crypto::{CipherSpec, Mode};
+use udm_luks::Hash;
 use udm_luks::kdf::Argon2Kind;
 use udm_luks::memory::{Choice, Room};
 use udm_luks::{KdfKind, KdfOptions, SlotOptions, Version};
@@ -199,12 +200,12 @@ impl SlotArgs {
 
 /// The bytes of a key of `cipher`: 256 bits, and twice that for xts, which has two keys.
 pub(crate) fn default_key_size(cipher: &str) -> usize {
-    if cipher.contains("-xts-") || cipher.contains("xts(") { 64 } else { 32 }
+    let is_xts = CipherSpec::parse(cipher).is_ok_and(|spec| spec.algorithm.mode == Mode::Xts);
+    if is_xts { 64 } else { 32 }
 }
 
 fn parse_hash(name: &str) -> Result<Hash, String> {
-    let names: Vec<_> = Hash::ALL.into_iter().map(Hash::name).collect();
-    Hash::from_name(name).ok_or_else(|| format!("the hashes are {}", names.join(", ")))
+    Hash::from_luks_name(name).map_err(|error| error.to_string())
 }
 
 /// A number of bits, as bytes.

@@ -26,7 +26,7 @@ fn to_json(header: &Header) -> String {
             let slots: Vec<_> = header.slots.iter().flatten().map(slot_json).collect();
             let faults: Vec<_> = header.faults.iter().map(ToString::to_string).collect();
             let told = json!({
-                "version": 1, "uuid": header.uuid, "cipher": header.encryption(), "hash": header.hash.name(),
+                "version": 1, "uuid": header.uuid, "cipher": header.encryption(), "hash": header.hash.luks_name(),
                 "payload_offset": header.payload_offset, "key_size": header.key_size,
                 "digest_iterations": header.digest.iterations, "key_slots": slots, "faults": faults,
             });
@@ -76,7 +76,7 @@ fn write_luks1(out: &mut String, header: &luks1::Header) -> std::fmt::Result {
     writeln!(out, "LUKS header information\n\nVersion:       \t1")?;
     writeln!(out, "Cipher name:   \t{}", header.cipher_name)?;
     writeln!(out, "Cipher mode:   \t{}", header.cipher_mode)?;
-    writeln!(out, "Hash spec:     \t{}", header.hash.name())?;
+    writeln!(out, "Hash spec:     \t{}", header.hash.luks_name())?;
     writeln!(out, "Payload offset:\t{}", header.payload_offset)?;
     writeln!(out, "MK bits:       \t{}", header.key_size * 8)?;
     writeln!(out, "MK digest:     \t{}", hex(&header.digest.digest))?;
@@ -159,7 +159,7 @@ fn write_luks2(out: &mut String, header: &luks2::Header) -> std::fmt::Result {
             continue;
         };
         writeln!(out, "  {}: pbkdf2", digest.id)?;
-        writeln!(out, "\tHash:       {}", parts.hash.name())?;
+        writeln!(out, "\tHash:       {}", parts.hash.luks_name())?;
         writeln!(out, "\tIterations: {}", parts.iterations)?;
         writeln!(out, "\tSalt:       {}", hex(&parts.salt))?;
         writeln!(out, "\tDigest:     {}", hex(&parts.digest))?;
@@ -189,7 +189,7 @@ fn write_slot(out: &mut String, id: u32, slot: &Slot, metadata: &Metadata) -> st
     writeln!(out, "\tPBKDF:      {}", slot.kdf.name())?;
     match &slot.kdf {
         Kdf::Pbkdf2 { hash, iterations, .. } => {
-            writeln!(out, "\tHash:       {}\n\tIterations: {iterations}", hash.name())?;
+            writeln!(out, "\tHash:       {}\n\tIterations: {iterations}", hash.luks_name())?;
         }
         Kdf::Argon2 { time, memory_kib, lanes, .. } => {
             writeln!(out, "\tTime cost:  {time}\n\tMemory:     {memory_kib}\n\tThreads:    {lanes}")?;
@@ -197,7 +197,7 @@ fn write_slot(out: &mut String, id: u32, slot: &Slot, metadata: &Metadata) -> st
     }
     writeln!(out, "\tSalt:       {}", hex(slot.kdf.salt()))?;
     writeln!(out, "\tAF stripes: {}", slot.stripes)?;
-    writeln!(out, "\tAF hash:    {}", slot.af_hash.name())?;
+    writeln!(out, "\tAF hash:    {}", slot.af_hash.luks_name())?;
     writeln!(out, "\tArea offset:{} [bytes]", slot.area.offset)?;
     writeln!(out, "\tArea length:{} [bytes]", slot.area.size)?;
     digest.map_or(Ok(()), |digest| writeln!(out, "\tDigest ID:  {}", digest.id))

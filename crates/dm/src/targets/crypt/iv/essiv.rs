@@ -4,7 +4,7 @@
 //! The IVs of many sectors are enciphered in one pass, which keeps the cipher's pipeline full; the kernel enciphers
 //! one, waits for it, and only then begins with the sector.
 
-use udm_crypto::{Algorithm, CryptError, HashAlgorithm, Iv, IvRule, KeyError, Skcipher};
+use udm_crypto::{Algorithm, CryptError, Hash, Iv, IvRule, KeyError, Skcipher};
 
 use super::encipher;
 use crate::targets::crypt::CipherChoice;
@@ -24,7 +24,7 @@ impl Essiv {
     pub(in crate::targets::crypt) fn new(
         choice: &CipherChoice,
         algorithm: Algorithm,
-        hash: HashAlgorithm,
+        hash: Hash,
         key: &[u8],
     ) -> Result<Self, KeyError> {
         let blocks = algorithm.blocks().unwrap_or(algorithm);

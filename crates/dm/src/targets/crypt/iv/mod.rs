@@ -24,10 +24,11 @@ pub(super) use essiv::Essiv;
 use std::fmt;
 
 use udm_block::{Span, SpanIter};
+use udm_crypto::spec::{CipherSpec, IvMode, KeyLayout};
 use udm_crypto::{Algorithm, CryptError, Direction, Iv, IvRule, KeyError, MAX_UNIT_SIZE, Request, Skcipher};
 
 use super::CipherChoice;
-use super::params::{CipherSpec, CryptOptions, IvMode, KeyLayout};
+use super::params::CryptOptions;
 use eboiv::Eboiv;
 use elephant::Elephant;
 use lmk::Lmk;

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
+use base16ct::HexDisplay;
 use subtle::ConstantTimeEq;
+use udm_crypto::spec::{CipherSpec, IvMode, either};
 use zeroize::Zeroizing;
 
-use super::cipher::{CipherSpec, IvMode};
-use super::known::either;
-use super::layout::KeyLayout;
+use super::cipher::key_reason;
 use crate::table::{Fault, ShowKeys, TableErrorKind, escape, number, reason};
 
 /// The most key sizes that a hint counts up.
@@ -119,9 +119,7 @@ impl KeySpec {
             }
             (Self::None, ShowKeys::Shown) => f.write_str("-"),
             (Self::None, ShowKeys::Hidden) => f.write_str("0"),
-            (Self::Bytes(bytes), ShowKeys::Shown) => {
-                bytes.as_slice().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-            }
+            (Self::Bytes(bytes), ShowKeys::Shown) => write!(f, "{:x}", HexDisplay(bytes.as_slice())),
             (Self::Bytes(_) | Self::Wiped { .. }, _) => (0..self.size()).try_for_each(|_| f.write_str("00")),
         }
     }
@@ -216,7 +214,7 @@ fn check_digits(text: &str, cipher: &CipherSpec) -> Result<(), Fault> {
 
 /// Checks that `bytes`, the size of `what`, is one that the cipher takes.
 fn check_size(bytes: usize, what: &str, cipher: &CipherSpec) -> Result<(), Fault> {
-    let Err(kernel) = cipher.key_layout(bytes) else { return Ok(()) };
+    let Err(error) = cipher.key_layout(bytes) else { return Ok(()) };
     let found = format!("{bytes} bytes ({} hex digits)", bytes.saturating_mul(2));
     let with = match cipher.iv.mode {
         mode @ (IvMode::Elephant | IvMode::Lmk | IvMode::Tcw) => format!(" with {}", mode.name()),
@@ -224,7 +222,7 @@ fn check_size(bytes: usize, what: &str, cipher: &CipherSpec) -> Result<(), Fault
     };
     let message = format!("{what} has {found}, which {}{with} does not take", cipher.algorithm);
     let fault = Fault::new(TableErrorKind::Key, message, found, format!("give {}", sizes(cipher)));
-    Err(kernel.into_iter().fold(fault, Fault::with_kernel))
+    Err(key_reason(error).into_iter().fold(fault, Fault::with_kernel))
 }
 
 /// The fault of a `-` where the cipher needs a key.
@@ -235,7 +233,7 @@ fn no_key(cipher: &CipherSpec) -> Fault {
 
 /// The key sizes that the cipher takes, for a hint; of very many, the first and the last.
 fn sizes(cipher: &CipherSpec) -> String {
-    let all = KeyLayout::sizes(cipher);
+    let all = cipher.key_sizes();
     let words = |size: fn(usize) -> usize| {
         let mut words: Vec<_> = all.iter().map(|&bytes| size(bytes).to_string()).collect();
         if words.len() > SIZES_SHOWN {
@@ -254,12 +252,8 @@ fn sizes(cipher: &CipherSpec) -> String {
 
 /// The bytes of `text`, which is an even number of hex digits.
 fn decode(text: &str) -> KeyBytes {
-    let nibble = |digit: u8| match digit {
-        b'0'..=b'9' => digit - b'0',
-        _ => (digit | 0x20) - b'a' + 10,
-    };
-    // The capacity is right from the start, so that no copy stays behind in a smaller buffer.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() / 2));
-    bytes.extend(text.as_bytes().chunks_exact(2).map(|pair| nibble(pair[0]) << 4 | nibble(pair[1])));
+    // The buffer is as long as the key from the start, so that no copy stays behind in a shorter one.
+    let mut bytes = Zeroizing::new(vec![0; text.len() / 2]);
+    base16ct::mixed::decode(text, &mut bytes).expect("the digits were looked at");
     KeyBytes(bytes)
 }

@@ -1,26 +1,21 @@
 //! The parameters of a crypt target: `<cipher> <key> <iv_offset> <device> <start> [<count> <option>...]`.
 //!
-//! - [`CipherSpec`] is the cipher word, in either of its forms, with the names of `known`.
-//! - [`KeySpec`] is the key word, and [`KeyLayout`] how its bytes are divided.
+//! - [`CipherSpec`] is the cipher word, which `udm_crypto::spec` reads; `cipher` makes faults of what is wrong with it.
+//! - [`KeySpec`] is the key word; [`KeyLayout`](udm_crypto::spec::KeyLayout) says how its bytes are divided.
 //! - [`CryptOptions`] are the optional words.
 
 mod cipher;
 mod key;
-mod known;
-mod layout;
 mod options;
-mod part;
 #[cfg(test)]
 mod tests;
-mod unfit;
 
 use std::fmt;
 
 use udm_block::{Sector, Sectors};
+use udm_crypto::CipherSpec;
 
-pub use cipher::{CipherSpec, IvMode, IvSpec};
 pub use key::{KeyBytes, KeySpec, KeyringKey, KeyringType};
-pub use layout::KeyLayout;
 pub use options::CryptOptions;
 
 use crate::table::{
@@ -61,7 +56,7 @@ impl CryptSpec {
         let [cipher_word, key_word, iv_offset_word, device, device_start_word, rest @ ..] = args else {
             return Err(missing_word(args.last().unwrap_or(target), args.len()));
         };
-        let cipher = CipherSpec::parse(cipher_word).map_err(|fault| cipher_word.fault(fault))?;
+        let cipher = cipher::parse(cipher_word).map_err(|fault| cipher_word.fault(fault))?;
         let key = KeySpec::parse(key_word, &cipher).map_err(|fault| key_word.fault(fault))?;
         let iv_offset = iv_offset_word.number("iv_offset", Some(reason::IV_OFFSET))?;
         let device_start =
@@ -93,7 +88,7 @@ impl CryptSpec {
         device: (String, Sector),
         options: CryptOptions,
     ) -> Result<Self, Fault> {
-        let cipher = CipherSpec::parse(cipher)?;
+        let cipher = cipher::parse(cipher)?;
         let key = KeySpec::of_bytes(key, &cipher)?;
         check_sector_size(&cipher, &options)?;
         let (device, start) = device;

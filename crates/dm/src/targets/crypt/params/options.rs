@@ -4,8 +4,9 @@ use std::fmt;
 
 use udm_block::{SECTOR_SHIFT, SECTOR_SIZE};
 use udm_crypto::Direction;
+use udm_crypto::spec::nearest;
 
-use crate::table::{Fault, TableError, TableErrorKind, Word, counted, nearest, number, reason, shown};
+use crate::table::{Fault, TableError, TableErrorKind, Word, counted, number, reason, shown};
 
 /// The most options that the kernel reads, though it knows ten.
 const MAX_OPTIONS: usize = 9;

@@ -1,9 +1,10 @@
-//! How the bytes of a key word are divided: keys of the cipher, and what the IV mode has of it behind them.
+//! How the bytes of a key are divided: keys of the cipher, and what the IV mode has of it behind them (the kernel's
+//! `drivers/md/dm-crypt.c`, `crypt_subkey_size` and `crypt_ctr_ivmode`).
 
 use std::ops::Range;
 
-use super::cipher::{CipherSpec, IvMode};
-use crate::table::{KernelReason, reason};
+use super::CipherSpec;
+use super::iv::IvMode;
 
 /// The bytes of tcw's whitening.
 const TCW_WHITENING: usize = 16;
@@ -13,7 +14,7 @@ const LMK_SEED: usize = 16;
 const ELEPHANT_MOST: usize = 32;
 const AES_SIZES: [usize; 3] = [16, 24, 32];
 
-/// The parts of a key word's bytes.
+/// The parts of a key's bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyLayout {
     /// The bytes of each of the cipher's keys, which stand one after another at the beginning.
@@ -23,22 +24,38 @@ pub struct KeyLayout {
     pub of_iv: Range<usize>,
 }
 
+/// Why a key of some size is not one of a cipher.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum KeyLayoutError {
+    /// The cipher's part of it has a size that the cipher does not take.
+    #[error("the cipher does not take a key of this size")]
+    CipherKey,
+    /// The diffuser's part, half of it, is longer than any key of AES: elephant alone.
+    #[error("half of the key is longer than a key of the diffuser")]
+    LongDiffuserKey,
+    /// The diffuser's part, half of it, has a size that AES does not take: elephant alone.
+    #[error("half of the key is not a key of the diffuser")]
+    DiffuserKey,
+    /// The seed ends behind the key. The kernel takes such a key, and reads bytes that are not there: lmk alone.
+    #[error("the seed ends behind the key")]
+    ShortSeed,
+}
+
 impl KeyLayout {
     /// The layout of `bytes` bytes for `cipher`. Bytes that are left over belong to nothing, as in the kernel.
     ///
     /// # Errors
     /// As [`CipherSpec::key_layout`].
-    pub(super) fn of(cipher: &CipherSpec, bytes: usize) -> Result<Self, Option<KernelReason>> {
-        let refused = Err(Some(reason::KEY));
+    pub(super) fn of(cipher: &CipherSpec, bytes: usize) -> Result<Self, KeyLayoutError> {
         let none = bytes..bytes;
         let (extra, of_iv) = match cipher.iv.mode {
-            IvMode::Elephant if bytes / 2 > ELEPHANT_MOST => return Err(Some(reason::UNKNOWN)),
+            IvMode::Elephant if bytes / 2 > ELEPHANT_MOST => return Err(KeyLayoutError::LongDiffuserKey),
             IvMode::Elephant => (bytes / 2, bytes - bytes / 2..bytes),
             IvMode::Tcw => {
                 let extra = tcw_size(cipher);
                 // The kernel wants a byte of key, even where the cipher does without.
                 if bytes <= extra {
-                    return refused;
+                    return Err(KeyLayoutError::CipherKey);
                 }
                 (extra, bytes - extra..bytes)
             }
@@ -51,18 +68,18 @@ impl KeyLayout {
         };
         let key_size = (bytes - extra) / cipher.key_count;
         if !cipher.algorithm.key_sizes().any(|size| size == key_size) {
-            return refused;
+            return Err(KeyLayoutError::CipherKey);
         }
         if cipher.iv.mode == IvMode::Elephant && !AES_SIZES.contains(&extra) {
-            return Err(Some(reason::IV_INIT));
+            return Err(KeyLayoutError::DiffuserKey);
         }
         if of_iv.end > bytes {
-            return Err(None);
+            return Err(KeyLayoutError::ShortSeed);
         }
         Ok(Self { key_size, of_iv })
     }
 
-    /// The sizes of all key words that `cipher` takes whole, with nothing left over, in ascending order.
+    /// The sizes of all keys that `cipher` takes whole, with nothing left over, in ascending order.
     pub(super) fn sizes(cipher: &CipherSpec) -> Vec<usize> {
         let count = cipher.key_count;
         let size = |key: usize| {
@@ -82,7 +99,7 @@ impl KeyLayout {
     }
 }
 
-/// The bytes that tcw has of a key word.
+/// The bytes that tcw has of a key.
 fn tcw_size(cipher: &CipherSpec) -> usize {
     cipher.algorithm.iv_size().max(size_of::<u64>()) + TCW_WHITENING
 }

@@ -1,29 +1,40 @@
-//! A piece of a word that knows where in the word it stands, so that an error can point at it.
+//! A piece of a cipher string that knows where in the string it stands, so that an error can point at it.
 
 use std::ops::Range;
 
-/// `text`, which begins at byte `at` of its word.
+/// `text`, and the bytes of its string that say so.
 #[derive(Clone, Copy)]
-pub(super) struct Part<'a> {
+pub(super) struct Piece<'a> {
     pub text: &'a str,
-    pub at: usize,
+    at: usize,
+    len: usize,
 }
 
-impl<'a> Part<'a> {
-    /// The whole of a word.
-    pub fn whole(text: &'a str) -> Self {
-        Self { text, at: 0 }
+impl<'a> Piece<'a> {
+    /// `text`, which begins at byte `at` of its string.
+    pub fn new(text: &'a str, at: usize) -> Self {
+        Self { text, at, len: text.len() }
     }
 
-    /// Its bytes in the word.
+    /// The whole of a string.
+    pub fn whole(text: &'a str) -> Self {
+        Self::new(text, 0)
+    }
+
+    /// What this piece means without saying it: `cbc`, by the `plain` of `aes-plain`.
+    pub fn meaning(self, text: &'a str) -> Self {
+        Self { text, ..self }
+    }
+
+    /// Its bytes in the string.
     pub fn range(self) -> Range<usize> {
-        self.at..self.at + self.text.len()
+        self.at..self.at + self.len
     }
 
     /// What is before and after byte `at`, without that byte, which is a separator.
     fn split_at(self, at: usize) -> (Self, Self) {
-        let before = Self { text: &self.text[..at], at: self.at };
-        (before, Self { text: &self.text[at + 1..], at: self.at + at + 1 })
+        let before = Self::new(&self.text[..at], self.at);
+        (before, Self::new(&self.text[at + 1..], self.at + at + 1))
     }
 
     /// What is before and after the first `separator`; all of it and `None` where there is none.
@@ -46,7 +57,6 @@ impl<'a> Part<'a> {
     pub fn call(self) -> Option<(Self, Self)> {
         let open = self.text.find('(')?;
         let (name, inside) = self.split_at(open);
-        let text = inside.text.strip_suffix(')')?;
-        Some((name, Self { text, ..inside }))
+        Some((name, Self::new(inside.text.strip_suffix(')')?, inside.at)))
     }
 }
