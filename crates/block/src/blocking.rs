@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::bio::{BioSet, BioSetOptions, Pad, PadBio};
+use crate::aside::{Aside, HasQueue};
+use crate::bio::{BioSet, BioSetOptions, Bios, Pad, PadBio};
+use crate::channel::ChannelId;
 use crate::device::{DeviceRef, LONGEST_DEVICE};
 use crate::memory::{Heap, Source};
 use crate::mempool::{Alloc, NoReserve};
 use crate::op::{Flags, Op};
-use crate::pages::{PagePool, PagePoolOptions};
-use crate::queue::{self, Queue};
+use crate::opening::OpenError;
+use crate::pages::{Buffers, PagePool, PagePoolOptions};
+use crate::queue::Queue;
 use crate::status::Status;
 use crate::units::{Bytes, SECTOR_SIZE, Sector};
 
@@ -23,12 +26,18 @@ const DEPTH: usize = 8;
 /// How long it sleeps between two looks where it cannot wait.
 const RETRY: Duration = Duration::from_millis(1);
 
-/// A device, read and written by the thread that made this, which is a queue thread while it lives.
+/// A device, read and written by threads that wait, one at a time.
 pub struct Blocking {
     dev: DeviceRef,
+    front: Aside<Front>,
+}
+
+/// The queue, and what it takes.
+struct Front {
     queue: Queue,
-    set: BioSet<Wait>,
-    pages: PagePool,
+    channel: ChannelId,
+    bios: Bios<Wait>,
+    buffers: Buffers,
 }
 
 /// The pad: where in the caller's buffer the bio belongs.
@@ -36,11 +45,11 @@ struct Wait {
     at: usize,
 }
 
-impl Pad for Wait {
-    type Context = ();
+impl Pad for Wait {}
 
-    fn end_io(bio: PadBio<Self>) {
-        queue::deliver(bio);
+impl HasQueue for Front {
+    fn queue(&mut self) -> &mut Queue {
+        &mut self.queue
     }
 }
 
@@ -50,9 +59,12 @@ pub enum BlockingError {
     /// No memory.
     #[error(transparent)]
     NoReserve(#[from] NoReserve),
-    /// This thread cannot be a queue thread.
-    #[error("this thread cannot drive I/O: {0}")]
+    /// The system has no queue for it.
+    #[error("cannot drive I/O: {0}")]
     Queue(#[from] io::Error),
+    /// The device.
+    #[error(transparent)]
+    Open(#[from] OpenError),
 }
 
 /// A buffer of the caller's, to be filled or to be written.
@@ -74,24 +86,23 @@ impl Blocking {
     /// A front door to `dev`.
     ///
     /// # Errors
-    /// When there is no memory, or no room for another queue thread.
+    /// When there is no memory, the system has no descriptor left, or the device cannot be opened.
     pub fn new(dev: DeviceRef) -> Result<Self, BlockingError> {
         let source: Source = Arc::new(Heap);
         let bios =
-            BioSetOptions { reserve: DEPTH, limit: 0, magazine: 0, ..BioSetOptions::named("front door") };
+            BioSetOptions { reserve: DEPTH, limit: DEPTH, stock: DEPTH, ..BioSetOptions::named("front door") };
         let pages = PagePoolOptions {
             name: "front door",
             largest: CHUNK,
             reserve: DEPTH,
             limit: DEPTH * CHUNK,
-            magazine: DEPTH * CHUNK,
+            stock: DEPTH * CHUNK,
         };
-        Ok(Self {
-            dev,
-            queue: Queue::enter()?,
-            set: BioSet::new(&bios, &source, ())?,
-            pages: PagePool::new(pages, &source)?,
-        })
+        let (set, pages) = (BioSet::new(&bios, &source)?, PagePool::new(pages, &source)?);
+        let mut queue = Queue::new()?;
+        let channel = queue.open(&dev)?;
+        let front = Front { channel, bios: queue.bios(&set), buffers: pages.buffers(), queue };
+        Ok(Self { dev, front: Aside::new(front) })
     }
 
     /// The device.
@@ -104,15 +115,16 @@ impl Blocking {
     /// # Errors
     /// What the device says; the first error of any part.
     pub fn read_at(&self, offset: u64, to: &mut [u8]) -> Result<(), Status> {
-        let block = self.block();
         check_end(offset, to.len())?;
+        let mut front = self.front.take();
+        let block = front.block();
         let head = head_len(offset, to.len(), block);
         let tail = (to.len() - head) % block;
         let (first, rest) = to.split_at_mut(head);
         let (middle, last) = rest.split_at_mut(rest.len() - tail);
-        self.read_part(offset, first)?;
-        self.transfer(offset + head as u64, Buffer::Fill(middle), Flags::NONE)?;
-        self.read_part(offset + (head + middle.len()) as u64, last)
+        front.read_part(offset, first)?;
+        front.transfer(offset + head as u64, Buffer::Fill(middle))?;
+        front.read_part(offset + (head + middle.len()) as u64, last)
     }
 
     /// Writes `from` at byte `offset`; what shares a block with it is read first and stays.
@@ -120,15 +132,16 @@ impl Blocking {
     /// # Errors
     /// What the device says; the first error of any part. Other parts may have been written then.
     pub fn write_at(&self, offset: u64, from: &[u8]) -> Result<(), Status> {
-        let block = self.block();
         check_end(offset, from.len())?;
+        let mut front = self.front.take();
+        let block = front.block();
         let head = head_len(offset, from.len(), block);
         let tail = (from.len() - head) % block;
         let (first, rest) = from.split_at(head);
         let (middle, last) = rest.split_at(rest.len() - tail);
-        self.write_part(offset, first)?;
-        self.transfer(offset + head as u64, Buffer::Take(middle), Flags::NONE)?;
-        self.write_part(offset + (head + middle.len()) as u64, last)
+        front.write_part(offset, first)?;
+        front.transfer(offset + head as u64, Buffer::Take(middle))?;
+        front.write_part(offset + (head + middle.len()) as u64, last)
     }
 
     /// Makes what was written durable.
@@ -136,7 +149,7 @@ impl Blocking {
     /// # Errors
     /// What the device says.
     pub fn flush(&self) -> Result<(), Status> {
-        self.simple(Op::Flush, Sector(0), Bytes(0))
+        self.front.take().simple(Op::Flush, Sector(0), Bytes(0))
     }
 
     /// Discards, or writes zeros to, whole blocks: `len` bytes at byte `offset`.
@@ -144,67 +157,76 @@ impl Blocking {
     /// # Errors
     /// What the device says; `Invalid` off a block border.
     pub fn range(&self, op: Op, offset: u64, len: Bytes) -> Result<(), Status> {
-        let block = self.block() as u64;
+        let mut front = self.front.take();
+        let block = front.block() as u64;
         if !offset.is_multiple_of(block) || !len.0.is_multiple_of(block) {
             return Err(Status::Invalid);
         }
-        self.simple(op, Sector(offset / SECTOR_SIZE as u64), len)
+        front.simple(op, Sector(offset / SECTOR_SIZE as u64), len)
     }
+}
 
+impl Front {
     fn block(&self) -> usize {
-        self.dev.geometry().logical_block as usize
+        self.queue.geometry(self.channel).logical_block as usize
     }
 
     /// Reads a part of one block.
-    fn read_part(&self, offset: u64, to: &mut [u8]) -> Result<(), Status> {
+    fn read_part(&mut self, offset: u64, to: &mut [u8]) -> Result<(), Status> {
         if to.is_empty() {
             return Ok(());
         }
         let mut block = [0; 4096];
         let block = &mut block[..self.block()];
         let skip = (offset % block.len() as u64) as usize;
-        self.transfer(offset - skip as u64, Buffer::Fill(block), Flags::NONE)?;
+        self.transfer(offset - skip as u64, Buffer::Fill(block))?;
         to.copy_from_slice(&block[skip..skip + to.len()]);
         Ok(())
     }
 
     /// Writes a part of one block.
-    fn write_part(&self, offset: u64, from: &[u8]) -> Result<(), Status> {
+    fn write_part(&mut self, offset: u64, from: &[u8]) -> Result<(), Status> {
         if from.is_empty() {
             return Ok(());
         }
         let mut block = [0; 4096];
         let block = &mut block[..self.block()];
         let skip = (offset % block.len() as u64) as usize;
-        self.transfer(offset - skip as u64, Buffer::Fill(block), Flags::NONE)?;
+        self.transfer(offset - skip as u64, Buffer::Fill(block))?;
         block[skip..skip + from.len()].copy_from_slice(from);
-        self.transfer(offset - skip as u64, Buffer::Take(block), Flags::NONE)
+        self.transfer(offset - skip as u64, Buffer::Take(block))
     }
 
     /// Moves whole blocks, several bios at once.
-    fn transfer(&self, offset: u64, mut buffer: Buffer<'_>, flags: Flags) -> Result<(), Status> {
-        let mut under_way = UnderWay { front: self, count: 0 };
+    fn transfer(&mut self, offset: u64, mut buffer: Buffer<'_>) -> Result<(), Status> {
+        let mut under_way = UnderWay(self);
         let (mut next, mut result) = (0, Ok(()));
         loop {
             while result.is_ok() && next < buffer.len() {
-                let Some(bio) = self.make(offset, next, &buffer, flags) else { break };
+                let Some(bio) = under_way.0.make(offset, next, &buffer) else { break };
                 next += bio.len().0 as usize;
                 under_way.submit(bio);
             }
-            if under_way.count == 0 {
+            if under_way.is_none() {
                 let done = next == buffer.len() || result.is_err();
                 return if done { result } else { Err(Status::DevResource) };
             }
             let (bio, waited) = under_way.next();
-            result = result.and(waited).and_then(|()| Self::finish(&bio, &mut buffer));
+            let finished = Self::finish(&bio, &mut buffer);
+            under_way.0.free(bio);
+            result = result.and(waited).and(finished);
         }
     }
 
     /// The bio that moves the bytes from `at` on, when there is memory for one more.
-    fn make(&self, offset: u64, at: usize, buffer: &Buffer<'_>, flags: Flags) -> Option<PadBio<Wait>> {
-        let len = CHUNK.min(buffer.len() - at).min(self.dev.geometry().max_transfer as usize);
-        let pages = self.pages.alloc(Bytes(len as u64), Alloc::NoWait)?;
-        let mut bio = self.set.alloc(Wait { at }, Alloc::NoWait).ok()?;
+    fn make(&mut self, offset: u64, at: usize, buffer: &Buffer<'_>) -> Option<PadBio<Wait>> {
+        let most = self.queue.geometry(self.channel).max_transfer as usize;
+        let len = CHUNK.min(buffer.len() - at).min(most);
+        if self.queue.under_way() >= DEPTH {
+            return None;
+        }
+        let pages = self.buffers.alloc(self.queue.cx(), Bytes(len as u64), Alloc::NoWait)?;
+        let mut bio = self.bios.alloc(self.queue.cx(), Wait { at }, Alloc::NoWait).ok()?;
         let op = match buffer {
             Buffer::Fill(_) => Op::Read,
             Buffer::Take(from) => {
@@ -212,9 +234,8 @@ impl Blocking {
                 Op::Write
             }
         };
-        bio.prepare(op, flags, Sector((offset + at as u64) / SECTOR_SIZE as u64));
+        bio.prepare(op, Flags::NONE, Sector((offset + at as u64) / SECTOR_SIZE as u64));
         bio.set_pages(pages, Bytes(len as u64));
-        bio.set_home(self.queue.home());
         Some(bio)
     }
 
@@ -230,43 +251,50 @@ impl Blocking {
         Ok(())
     }
 
+    fn free(&mut self, mut bio: PadBio<Wait>) {
+        if let Some(pages) = bio.take_pages() {
+            self.buffers.free(pages);
+        }
+        self.bios.free(bio);
+    }
+
     /// One operation without data, to its end.
-    fn simple(&self, op: Op, sector: Sector, len: Bytes) -> Result<(), Status> {
-        let mut bio = self.set.alloc(Wait { at: 0 }, Alloc::NoWait).map_err(|_| Status::DevResource)?;
+    fn simple(&mut self, op: Op, sector: Sector, len: Bytes) -> Result<(), Status> {
+        let bio = self.bios.alloc(self.queue.cx(), Wait { at: 0 }, Alloc::NoWait);
+        let mut bio = bio.map_err(|_| Status::DevResource)?;
         bio.prepare(op, Flags::NONE, sector);
         bio.set_range(len);
-        bio.set_home(self.queue.home());
-        let mut under_way = UnderWay { front: self, count: 0 };
+        let mut under_way = UnderWay(self);
         under_way.submit(bio);
         let (bio, waited) = under_way.next();
-        waited.and_then(|()| Self::finish(&bio, &mut Buffer::Take(&[])))
+        let finished = Self::finish(&bio, &mut Buffer::Take(&[]));
+        under_way.0.free(bio);
+        waited.and(finished)
     }
 }
 
 /// What one call has under way. Whichever way the call ends, all of it has ended before: a bio that came home later would
 /// give its data to the next call.
-struct UnderWay<'a> {
-    front: &'a Blocking,
-    count: usize,
-}
+struct UnderWay<'a>(&'a mut Front);
 
 impl UnderWay<'_> {
     fn submit(&mut self, bio: PadBio<Wait>) {
-        // Counted first: a driver that panics ends what it was called with.
-        self.count += 1;
-        bio.submit(&self.front.dev);
+        self.0.queue.submit(self.0.channel, bio);
+    }
+
+    fn is_none(&self) -> bool {
+        self.0.queue.under_way() == 0
     }
 
     /// The next one that ends, and whether all waits for it went well.
     fn next(&mut self) -> (PadBio<Wait>, Result<(), Status>) {
         let mut waited = Ok(());
         loop {
-            if let Some(bio) = self.front.queue.take_ended() {
-                self.count -= 1;
-                let bio = self.front.set.claim(bio).expect("this thread has no bios of another set");
+            if let Some(bio) = self.0.queue.take_ended() {
+                let Ok(bio) = self.0.bios.claim(bio) else { unreachable!("the queue has bios of this set alone") };
                 return (bio, waited);
             }
-            if self.front.queue.wait(&mut [], None).is_err() {
+            if self.0.queue.wait(&mut [], None).is_err() {
                 // The system does not let the thread sleep until something ends. It looks again and again.
                 waited = Err(Status::IoErr);
                 thread::sleep(RETRY);
@@ -277,7 +305,7 @@ impl UnderWay<'_> {
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        while self.count > 0 {
+        while !self.is_none() {
             // A driver that panics at the end of a bio ends it in doing so.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(self.next())));
         }

@@ -1,26 +1,31 @@
-//! A block device: what takes bios. Control is asked through `&self`; the I/O path is `submit` alone.
+//! A block device: what queues open.
 
 use std::sync::Arc;
 
-use crate::bio::Bio;
+use crate::channel::Channel;
+use crate::opening::{OpenError, Opening};
 use crate::units::{Bytes, Sectors};
 
 /// A device that others refer to.
 pub type DeviceRef = Arc<dyn Device>;
 
-/// Takes bios (the kernel's `struct block_device` with its `submit_bio`).
+/// What a device is (the kernel's `struct block_device`). It is shared by all threads, and nothing of the I/O path is here:
+/// a queue opens it, and has a [`Channel`] of its own for its I/O.
 pub trait Device: Send + Sync {
     /// What it is and what it can do now. A device whose table another one replaces may change its size and its
     /// limits; whoever keeps the answer keeps that of a moment.
     fn geometry(&self) -> Geometry;
 
-    /// Takes a bio, which has been held against the geometry. It hands it on, or completes it, now or later; it never
-    /// sleeps for memory on a queue thread. Called by [`crate::submit()`] alone.
-    fn submit(&self, bio: Bio);
-
-    /// Takes what this thread would otherwise take at its first I/O on the device (a ring, room in magazines), here and
-    /// in the devices below. Called on a queue thread before its first I/O where memory is sealed; it does no I/O.
-    fn prepare_thread(&self) {}
+    /// Opens the way of one queue into the device: its ring, its stock of bios and pages, the channels below. It does no
+    /// I/O. A queue opens a device once, however many of its channels and users ask for it.
+    ///
+    /// # Errors
+    /// When something that the I/O needs is not there.
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError>;
+}
+/// Tells devices apart while they live.
+pub(crate) fn key_of(device: &DeviceRef) -> usize {
+    Arc::as_ptr(device).cast::<()>().addr()
 }
 
 /// What every device takes at once (the kernel's limits are never below a page either).
@@ -35,7 +40,7 @@ pub const LONGEST_DEVICE: Sectors = Sectors(1 << 54);
 #[expect(clippy::struct_excessive_bools, reason = "independent abilities")]
 pub struct Geometry {
     /// Its length in whole blocks, of which the last one may hold padding; at most [`LONGEST_DEVICE`]:
-    /// [`crate::submit()`] refuses every bio for a longer one.
+    /// every channel refuses every bio for a longer one.
     pub size: Sectors,
     /// How many bytes at the end of the last block are stored nowhere, less than a block: they read as zeros, and what is
     /// written there is lost. A file of 1537 bytes is a device of 2048 with a padding of 511.

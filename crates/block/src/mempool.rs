@@ -1,27 +1,22 @@
 //! A pool with a guaranteed reserve (the kernel's `mempool_t`), and the rule by which an allocation is served.
 //!
-//! An allocation takes from this thread's magazine; else from normal memory, within the pool's limit; else what another
-//! thread keeps and does not use; else from the reserve; else it gives up, and its bio is parked on the pool, or it sleeps.
-//! Freeing refills the reserve first, so a magazine never robs it.
+//! An allocation takes from the queue's stock ([`crate::stock`]); else what others have left here; else from normal memory,
+//! within the pool's limit; else from the reserve; else it gives up, and its bio is parked on the pool, or it sleeps.
+//! Freeing refills the reserve first, so a stock never robs it.
 //!
 //! Who waits, a parked bio or a sleeping thread, has a ticket, and the reserve serves tickets in their order. A parked
 //! bio that is woken carries a promise of one element to its driver, so that nobody overtakes it on the way.
-#![allow(unsafe_code)]
 
 use std::alloc::Layout;
-use std::mem::ManuallyDrop;
-use std::ops::{Deref, DerefMut};
-use std::ptr::NonNull;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError};
 
 use crate::bio::{Bio, BioList};
-use crate::magazine::Magazines;
+use crate::lent::Lent;
 use crate::memory::{Chunk, Source};
 use crate::promise::{Promise, Promises};
 use crate::reserve::{Next, Reserve};
-use crate::status::Status;
-use crate::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, thread};
-use crate::{queue, submit};
+use crate::share::Share;
+use crate::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
 
 pub use crate::reserve::Waits;
 
@@ -32,7 +27,7 @@ pub enum Alloc {
     NoWait,
     /// Ask normal memory once and leave the reserve alone: for what an I/O can do without.
     NoRetry,
-    /// Sleep until the reserve serves it. It never fails. Not on a queue thread.
+    /// Sleep until the reserve serves it. It never fails. Only on a queue that may sleep ([`crate::Queue::sleeping`]).
     Wait,
 }
 
@@ -52,441 +47,260 @@ pub struct NoReserve {
 }
 
 /// Something that a pool can hold, made of a piece of memory.
-pub trait Element: Send + Sized + 'static {
-    /// What all elements of a pool share, and reach while they are out.
-    type Context: Send + Sync;
-
+pub(crate) trait Element: Send + Sized + 'static {
     /// The element in `chunk`, whose layout is the pool's.
     fn from_chunk(chunk: Chunk) -> Self;
+
+    /// It leaves the queue that it was used on.
+    fn leave_queue(&mut self) {}
 }
 
 /// How a pool is to be.
 #[derive(Clone, Debug)]
-pub struct PoolOptions {
+pub(crate) struct PoolOptions {
     /// What it holds, for messages.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The layout of an element.
-    pub layout: Layout,
+    pub(crate) layout: Layout,
     /// How many elements are always there.
-    pub reserve: usize,
-    /// How many free elements a thread may keep for itself.
-    pub magazine: usize,
+    pub(crate) reserve: usize,
+    /// How many free elements a queue may keep for itself, and how many may be left here.
+    pub(crate) stock: usize,
+    /// How much all queues may keep of what this pool and others have in common.
+    pub(crate) share: Arc<Share>,
 }
 
-/// A pool of elements with a reserve.
-pub struct Mempool<E: Element>(NonNull<Inner<E>>);
+/// A pool of elements with a reserve. It lives until the last of them is dropped.
+pub(crate) struct Mempool<E: Element>(Arc<Inner<E>>);
 
-struct Inner<E: Element> {
+impl<E: Element> Clone for Mempool<E> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+pub(crate) struct Inner<E: Element> {
     options: PoolOptions,
-    context: E::Context,
     normal: Source,
-    magazines: Magazines<E>,
-    /// How many elements exist beyond the reserve.
-    extra: AtomicUsize,
-    /// How many elements the reserve lacks. Changed under the lock of `reserve`. Whoever waits has found the reserve empty
+    /// How many elements the reserve lacks. Changed under the lock of `shared`. Whoever waits has found the reserve empty
     /// or promised away: so while this is 0, either nobody waits, or who was woken will see to the next.
     short: AtomicUsize,
-    reserve: Mutex<Reserve<E>>,
+    /// How many elements are left here for any queue. Changed under the lock.
+    left: AtomicUsize,
+    shared: Mutex<Shared<E>>,
     /// The ticket that is served has changed, or there is an element for it.
     turn: Condvar,
 }
 
-// SAFETY: the pointer is to an `Inner` that is Sync: magazines are (for E: Send), and the rest is atomics and locks.
-unsafe impl<E: Element> Send for Mempool<E> {}
-// SAFETY: as above.
-unsafe impl<E: Element> Sync for Mempool<E> {}
+struct Shared<E> {
+    reserve: Reserve<E>,
+    /// Beyond the reserve: for any queue.
+    left: Vec<E>,
+}
 
 impl<E: Element> Mempool<E> {
-    /// A pool that takes its reserve from `reserve` now, and what it has beyond that from `normal`.
+    /// A pool that takes its reserve from `source` now, and later what it has beyond that.
     ///
     /// # Errors
     /// When there is not enough memory for the reserve.
-    pub fn new(
-        options: PoolOptions,
-        reserve: &Source,
-        normal: Source,
-        context: E::Context,
-    ) -> Result<Self, NoReserve> {
+    // not on the I/O path: once a pool
+    pub(crate) fn new(options: PoolOptions, source: &Source) -> Result<Self, NoReserve> {
         let elements: Option<Vec<E>> =
-            (0..options.reserve).map(|_| Chunk::new(reserve, options.layout).map(E::from_chunk)).collect();
+            (0..options.reserve).map(|_| Chunk::new(source, options.layout).map(E::from_chunk)).collect();
         let no_reserve =
             NoReserve { pool: options.name, count: options.reserve, bytes: options.layout.size() };
-        let inner = Inner {
-            magazines: Magazines::new(options.magazine),
+        let reserve = Reserve::new(elements.ok_or(no_reserve)?);
+        let left = Vec::with_capacity(options.stock);
+        Ok(Self(Arc::new(Inner {
             options,
-            context,
-            normal,
-            extra: AtomicUsize::new(0),
+            normal: Arc::clone(source),
             short: AtomicUsize::new(0),
-            reserve: Mutex::new(Reserve::new(elements.ok_or(no_reserve)?)),
+            left: AtomicUsize::new(0),
+            shared: Mutex::new(Shared { reserve, left }),
             turn: Condvar::new(),
-        };
-        Ok(Self(NonNull::from(Box::leak(Box::new(inner)))))
-    }
-
-    fn inner(&self) -> &Inner<E> {
-        // SAFETY: the pool's drop is the only place that frees it.
-        unsafe { self.0.as_ref() }
+        })))
     }
 
     /// Tells pools apart while they live.
-    pub fn id(&self) -> usize {
-        self.0.addr().get()
-    }
-
-    /// What all of its elements share.
-    pub fn context(&self) -> &E::Context {
-        &self.inner().context
-    }
-
-    /// An element, by the rule of this module; `None` only where `how` allows it.
     #[inline]
-    pub fn alloc(&self, how: Alloc) -> Option<Lent<E>> {
-        if let Some(kept) = self.alloc_kept() {
-            return Some(kept);
-        }
-        let inner = self.inner();
-        match inner.take_normal().or_else(|| inner.magazines.steal()) {
+    pub(crate) fn id(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
+    pub(crate) fn options(&self) -> &PoolOptions {
+        &self.0.options
+    }
+
+    /// An element that is no queue's, by the rule of this module; `None` only where `how` allows it. `promise` is that of
+    /// the bio for which it is; it is taken when it is of this pool.
+    #[cold]
+    pub(crate) fn alloc(&self, promise: &mut Option<Promise>, how: Alloc) -> Option<Lent<E>> {
+        match self.0.take_left().or_else(|| self.0.take_normal()) {
             Some(element) => Some(self.lend(element)),
             None if how == Alloc::NoRetry => None,
-            None => self.alloc_reserve(how),
+            None => self.alloc_reserve(promise, how),
         }
     }
 
-    /// An element that this thread keeps.
-    #[inline]
-    pub fn alloc_kept(&self) -> Option<Lent<E>> {
-        self.inner().magazines.pop().map(|element| self.lend(element))
-    }
-
-    /// An element that some thread keeps, this one before others.
-    pub(crate) fn alloc_idle(&self) -> Option<Lent<E>> {
-        self.inner().take_idle().map(|element| self.lend(element))
+    /// An element that some queue has left here.
+    pub(crate) fn alloc_left(&self) -> Option<Lent<E>> {
+        self.0.take_left().map(|element| self.lend(element))
     }
 
     /// An element of the reserve, or what `how` says where there is none.
-    pub fn alloc_reserve(&self, how: Alloc) -> Option<Lent<E>> {
-        self.inner().take_reserve(how).map(|element| self.lend(element))
+    pub(crate) fn alloc_reserve(&self, promise: &mut Option<Promise>, how: Alloc) -> Option<Lent<E>> {
+        self.0.take_reserve(promise, how).map(|element| self.lend(element))
     }
 
-    #[inline]
     fn lend(&self, element: E) -> Lent<E> {
-        Lent { element: ManuallyDrop::new(element), pool: self.0 }
+        Lent::new(element, Arc::clone(&self.0))
     }
 
     /// How it was waited for so far.
-    pub fn waits(&self) -> Waits {
-        self.inner().lock().waits()
+    pub(crate) fn waits(&self) -> Waits {
+        self.0.lock().reserve.waits()
     }
 
     /// Whether an allocation would have to wait for the reserve now.
     pub(crate) fn is_dry(&self) -> bool {
-        !self.inner().lock().has_for_new()
+        !self.0.lock().reserve.has_for_new()
+    }
+
+    /// Whether the reserve lacks an element: then what is free goes there first.
+    #[inline]
+    pub(crate) fn is_short(&self) -> bool {
+        self.0.short.load(Ordering::Relaxed) != 0
     }
 
     /// The size of an element in bytes.
-    pub fn element_size(&self) -> usize {
-        self.inner().options.layout.size()
+    pub(crate) fn element_size(&self) -> usize {
+        self.0.options.layout.size()
     }
 
-    /// Leaves `bio`, which found the pool dry, to the pool: it is submitted to its device again when the reserve has an
-    /// element for it, first come, first served, and finds that element there. When one has become free meanwhile that
-    /// is at once.
-    ///
-    /// # Panics
-    /// When no driver is being called on this thread: a bio is parked by the driver that was called with it.
-    pub fn park(&self, mut bio: Bio) {
-        submit::stay_at_called_device(&mut bio);
-        self.wait(bio);
-    }
-
-    /// The same for a bio that knows where it goes.
-    pub(crate) fn wait(&self, bio: Bio) {
-        let mut reserve = self.inner().lock();
-        if !reserve.has_for_new() {
-            return reserve.park(bio);
+    /// Leaves `bio`, which found the pool dry, to the pool: when the reserve has an element for it, first come, first
+    /// served, it goes on at its queue with a promise of that element. When one has become free meanwhile that is at once.
+    pub(crate) fn park(&self, bio: Bio) {
+        let mut shared = self.0.lock();
+        if !shared.reserve.has_for_new() {
+            return shared.reserve.park(bio);
         }
-        reserve.promise();
-        drop(reserve);
-        self.inner().wake(bio);
+        shared.reserve.promise();
+        drop(shared);
+        self.0.wake(bio);
     }
 
-    /// Drops an element that some thread keeps, this one before others, so that its memory can serve something else:
-    /// whether there was one.
+    /// Drops an element that some queue has left here, so that its memory can serve something else: whether there was one.
     pub(crate) fn evict(&self) -> bool {
-        let inner = self.inner();
-        let kept = inner.take_idle();
-        if kept.is_some() {
-            inner.extra.fetch_sub(1, Ordering::Relaxed);
-        }
-        kept.is_some()
+        self.0.take_left().is_some()
     }
 }
 
 impl<E: Element> Inner<E> {
-    fn lock(&self) -> MutexGuard<'_, Reserve<E>> {
-        self.reserve.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Shared<E>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    #[cold]
     fn take_normal(&self) -> Option<E> {
-        let chunk = Chunk::new(&self.normal, self.options.layout)?;
-        self.extra.fetch_add(1, Ordering::Relaxed);
-        Some(E::from_chunk(chunk))
+        Chunk::new(&self.normal, self.options.layout).map(E::from_chunk)
     }
 
-    fn take_idle(&self) -> Option<E> {
-        self.magazines.pop().or_else(|| self.magazines.steal())
+    fn take_left(&self) -> Option<E> {
+        if self.left.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let mut shared = self.lock();
+        let element = shared.left.pop();
+        self.left.store(shared.left.len(), Ordering::Relaxed);
+        element
     }
 
-    #[cold]
-    fn take_reserve(&self, how: Alloc) -> Option<E> {
-        let promise = submit::promise(|promise| promise.is_of(self));
-        if promise.is_none() && how == Alloc::Wait {
+    fn take_reserve(self: &Arc<Self>, promise: &mut Option<Promise>, how: Alloc) -> Option<E> {
+        let mine = promise.take_if(|promise| promise.is_of(&**self));
+        if mine.is_none() && how == Alloc::Wait {
             // What another pool has promised waits for nobody who sleeps.
-            drop(submit::promise(|_| true));
+            *promise = None;
         }
-        let mut reserve = self.lock();
-        if promise.is_some_and(Promise::redeem) {
-            reserve.take_promise_back();
-            return Some(self.take(&mut reserve));
+        let mut shared = self.lock();
+        if let Some(mine) = mine {
+            mine.redeem();
+            shared.reserve.take_promise_back();
+            return Some(self.take(&mut shared));
         }
-        if reserve.has_for_new() {
-            return Some(self.take(&mut reserve));
+        if shared.reserve.has_for_new() {
+            return Some(self.take(&mut shared));
         }
         if how != Alloc::Wait {
             return None;
         }
-        queue::might_sleep();
-        Some(self.sleep(reserve))
+        Some(self.sleep(shared))
     }
 
     /// Takes an element that the reserve has.
-    fn take(&self, reserve: &mut Reserve<E>) -> E {
+    fn take(&self, shared: &mut Shared<E>) -> E {
         self.short.fetch_add(1, Ordering::Relaxed);
-        reserve.pop().expect("the reserve has what it promises")
+        shared.reserve.pop().expect("the reserve has what it promises")
     }
 
     /// Sleeps until the reserve has an element for this thread.
-    fn sleep(&self, mut reserve: MutexGuard<'_, Reserve<E>>) -> E {
-        let ticket = reserve.sleep();
-        while !reserve.is_turn_of(ticket) {
-            reserve = self.turn.wait(reserve).unwrap_or_else(std::sync::PoisonError::into_inner);
+    fn sleep(self: &Arc<Self>, mut shared: MutexGuard<'_, Shared<E>>) -> E {
+        let ticket = shared.reserve.sleep();
+        while !shared.reserve.is_turn_of(ticket) {
+            shared = self.turn.wait(shared).unwrap_or_else(PoisonError::into_inner);
         }
-        reserve.wake();
-        let element = self.take(&mut reserve);
+        shared.reserve.wake();
+        let element = self.take(&mut shared);
         // Elements that came home meanwhile are for who is behind.
-        self.serve(reserve);
+        self.serve(shared);
         element
     }
 
-    /// Takes an element back: to the reserve while that is short, else to this thread's magazine, else to the source.
-    #[inline]
-    fn put(&self, element: E) {
-        if self.short.load(Ordering::Relaxed) != 0 {
-            return self.refill(element);
-        }
-        self.keep(element);
-    }
-
-    /// To this thread's magazine, else to the source.
-    #[inline]
-    fn keep(&self, element: E) {
-        if let Err(element) = self.magazines.push(element) {
-            // From here on the pool does not count the element, and this thread touches the pool no more.
-            self.extra.fetch_sub(1, Ordering::Release);
-            drop(element);
-        }
-    }
-
-    /// Gives the element to the reserve where that is short, and so to who waits the longest.
+    /// Takes an element back that no queue keeps: to the reserve where that is short, and so to who waits the longest; else
+    /// it is left here while there is room, or its memory goes back.
     #[cold]
-    fn refill(&self, element: E) {
-        let mut reserve = self.lock();
-        if reserve.len() == self.options.reserve {
-            drop(reserve);
-            return self.keep(element);
+    pub(crate) fn put(self: &Arc<Self>, mut element: E) {
+        element.leave_queue();
+        let mut shared = self.lock();
+        if shared.reserve.len() < self.options.reserve {
+            shared.reserve.push(element);
+            self.short.fetch_sub(1, Ordering::Relaxed);
+            return self.serve(shared);
         }
-        reserve.push(element);
-        self.short.fetch_sub(1, Ordering::Relaxed);
-        self.serve(reserve);
+        if shared.left.len() < self.options.stock {
+            shared.left.push(element);
+            return self.left.store(shared.left.len(), Ordering::Relaxed);
+        }
+        drop(shared);
+        drop(element);
     }
 
-    /// Serves who waits, in the order of their tickets, with what the reserve has. The pool may be gone when this returns.
-    fn serve(&self, mut reserve: MutexGuard<'_, Reserve<E>>) {
+    /// Serves who waits, in the order of their tickets, with what the reserve has.
+    fn serve(self: &Arc<Self>, mut shared: MutexGuard<'_, Shared<E>>) {
         let mut woken = BioList::new();
         loop {
-            match reserve.serve_next() {
+            match shared.reserve.serve_next() {
                 Some(Next::Bio(bio)) => woken.push(bio),
                 // Who sees to those behind it.
                 Some(Next::Sleeper) => break self.turn.notify_all(),
                 None => break,
             }
         }
-        drop(reserve);
-        // A promise that is out keeps the pool.
+        drop(shared);
         while let Some(bio) = woken.pop() {
             self.wake(bio);
         }
     }
 
     /// Wakes a bio for which an element of the reserve is promised.
-    fn wake(&self, bio: Bio) {
-        // SAFETY: the pool is not freed while it has promised something (see `all_home`).
-        bio.wake(unsafe { Promise::new(NonNull::from(self)) });
-    }
-
-    /// Whether every element is here, and no promise is out.
-    fn all_home(&self) -> bool {
-        let reserve = self.lock();
-        let home = reserve.is_at_rest() && reserve.len() == self.options.reserve;
-        home && self.magazines.count() == Some(self.extra.load(Ordering::Acquire))
+    fn wake(self: &Arc<Self>, bio: Bio) {
+        bio.wake(Promise::new(Arc::clone(self) as Arc<dyn Promises>));
     }
 }
 
 /// A woken bio that got what it needed elsewhere leaves what it was promised to the next.
 impl<E: Element> Promises for Inner<E> {
-    fn take_back(&self) {
-        let mut reserve = self.lock();
-        reserve.take_promise_back();
-        self.serve(reserve);
-    }
-}
-
-/// Dropping a pool checks that nobody waits and that every element came home. Else it is a bug of its user: who waits
-/// hears of an error, and the pool is leaked, never freed under who holds an element.
-impl<E: Element> Drop for Mempool<E> {
-    fn drop(&mut self) {
-        let mut parked = self.inner().lock().take_parked();
-        if !parked.is_empty() {
-            while let Some(bio) = parked.pop() {
-                bio.complete(Status::IoErr);
-            }
-            return self.leak("is dropped while bios are parked on it");
-        }
-        // The thread that freed the last element may be on its way out of `put` still.
-        let patience = Instant::now() + Duration::from_secs(5);
-        while !self.inner().all_home() {
-            if Instant::now() > patience {
-                return self.leak("is dropped while elements of it are out");
-            }
-            thread::yield_now();
-        }
-        // SAFETY: `new` leaked the box; all elements are home, so nobody else has the pointer (see `put`).
-        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
-    }
-}
-
-impl<E: Element> Mempool<E> {
-    /// Leaves the pool where it is: a panic in tests.
-    fn leak(&self, why: &str) {
-        let name = self.inner().options.name;
-        tracing::error!("the pool \"{name}\" {why}: it is leaked");
-        let loud = cfg!(debug_assertions) && !std::thread::panicking();
-        assert!(!loud, "the pool \"{name}\" {why}");
-    }
-}
-
-/// An element that is out of its pool, and goes home when it is dropped.
-pub struct Lent<E: Element> {
-    element: ManuallyDrop<E>,
-    pool: NonNull<Inner<E>>,
-}
-
-// SAFETY: the element is Send, and the pool that it goes home to is Sync.
-unsafe impl<E: Element> Send for Lent<E> {}
-
-impl<E: Element> Lent<E> {
-    /// What all elements of its pool share.
-    pub fn context(&self) -> &E::Context {
-        // SAFETY: the pool is there for as long as an element of it is out.
-        unsafe { &self.pool.as_ref().context }
-    }
-
-    /// The [`Mempool::id`] of its pool.
-    pub fn pool_id(&self) -> usize {
-        self.pool.addr().get()
-    }
-}
-
-impl<E: Element> Deref for Lent<E> {
-    type Target = E;
-    fn deref(&self) -> &E {
-        &self.element
-    }
-}
-
-impl<E: Element> DerefMut for Lent<E> {
-    fn deref_mut(&mut self) -> &mut E {
-        &mut self.element
-    }
-}
-
-impl<E: Element> Drop for Lent<E> {
-    fn drop(&mut self) {
-        // SAFETY: the element is taken once, here; the pool is there for as long as an element of it is out.
-        unsafe { self.pool.as_ref().put(ManuallyDrop::take(&mut self.element)) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::memory::{Heap, Refuse, Starving};
-    use std::sync::Arc;
-
-    struct Page(#[expect(dead_code)] Chunk);
-    impl Element for Page {
-        type Context = ();
-        fn from_chunk(chunk: Chunk) -> Self {
-            Self(chunk)
-        }
-    }
-
-    fn starving_pool(reserve: usize) -> (Mempool<Page>, Arc<Starving>) {
-        let heap: Source = Arc::new(Heap);
-        let starving = Starving::new(Arc::clone(&heap));
-        let layout = Layout::from_size_align(64, 64).unwrap();
-        let options = PoolOptions { name: "test", layout, reserve, magazine: 2 };
-        (Mempool::new(options, &heap, starving.clone(), ()).unwrap(), starving)
-    }
-
-    #[test]
-    fn the_reserve_serves_when_normal_memory_fails_and_is_refilled_first() {
-        let (pool, starving) = starving_pool(1);
-        let normal = pool.alloc(Alloc::NoRetry).unwrap();
-        starving.refuse(Refuse::Always);
-        assert!(pool.alloc(Alloc::NoRetry).is_none());
-        let last = pool.alloc(Alloc::NoWait).unwrap();
-        assert!(pool.alloc(Alloc::NoWait).is_none());
-        // The first free refills the reserve, though a magazine had room for it.
-        drop(normal);
-        let again = pool.alloc(Alloc::NoWait).unwrap();
-        assert!(pool.alloc(Alloc::NoRetry).is_none());
-        drop((last, again));
-        assert_eq!(starving.counts().1, 5);
-    }
-
-    #[test]
-    fn a_sleeper_is_woken_by_a_free() {
-        let (pool, starving) = starving_pool(1);
-        starving.refuse(Refuse::Always);
-        let only = pool.alloc(Alloc::NoWait).unwrap();
-        std::thread::scope(|scope| {
-            let sleeper = scope.spawn(|| drop(pool.alloc(Alloc::Wait)));
-            std::thread::sleep(Duration::from_millis(20));
-            assert!(!sleeper.is_finished());
-            drop(only);
-        });
-    }
-
-    #[test]
-    fn what_a_thread_frees_it_gets_again_without_asking() {
-        let (pool, starving) = starving_pool(1);
-        drop(pool.alloc(Alloc::NoWait));
-        for _ in 0..10 {
-            drop(pool.alloc(Alloc::NoWait));
-        }
-        assert_eq!(starving.counts().0, 1);
+    fn take_back(self: Arc<Self>) {
+        let mut shared = self.lock();
+        shared.reserve.take_promise_back();
+        self.serve(shared);
     }
 }

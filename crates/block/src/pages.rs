@@ -8,9 +8,11 @@
 use std::alloc::Layout;
 
 use crate::bio::Bio;
-use crate::classes::{self, ClassOptions, Classes};
+use crate::classes::{self, ClassOptions, ClassStocks, Classes};
+use crate::dispatch::Dispatch;
+use crate::lent::Lent;
 use crate::memory::{Chunk, PAGE_SIZE, Source};
-use crate::mempool::{Alloc, Lent, NoReserve, Waits};
+use crate::mempool::{Alloc, NoReserve, Waits};
 use crate::span::Span;
 use crate::units::Bytes;
 
@@ -25,13 +27,19 @@ pub struct PagePoolOptions {
     pub reserve: usize,
     /// How much it may take from normal memory beyond the reserve.
     pub limit: usize,
-    /// How much a thread may keep for itself in free buffers of one size: all of the limit where one thread uses the
-    /// pool, and then it never gives memory back that it will want again.
-    pub magazine: usize,
+    /// How much a queue may keep for itself in free buffers of one size. All queues together keep at most half of limit
+    /// and reserve.
+    pub stock: usize,
 }
 
 /// A pool of buffers of several sizes, each four times the one before.
 pub struct PagePool(Classes);
+
+/// A channel's way to the buffers of a pool, with some that it keeps.
+pub struct Buffers {
+    pool: Classes,
+    stocks: ClassStocks,
+}
 
 /// A buffer that goes home to its pool when it is dropped. It begins at a page border.
 pub struct Pages(Lent<Chunk>);
@@ -45,10 +53,10 @@ impl PagePool {
     /// # Panics
     /// When the largest size is not a power of two of at least a page.
     pub fn new(options: PagePoolOptions, source: &Source) -> Result<Self, NoReserve> {
-        let PagePoolOptions { name, largest, reserve, limit, magazine } = options;
+        let PagePoolOptions { name, largest, reserve, limit, stock } = options;
         assert!(largest.is_power_of_two() && largest >= PAGE_SIZE, "buffers of {largest} bytes");
         let (smallest, align) = (PAGE_SIZE, PAGE_SIZE);
-        let classes = ClassOptions { name, smallest, largest, align, reserve, limit, magazine };
+        let classes = ClassOptions { name, smallest, largest, align, reserve, limit, stock };
         Ok(Self(Classes::new(classes, source)?))
     }
 
@@ -62,23 +70,10 @@ impl PagePool {
         Bytes(self.0.taken() as u64)
     }
 
-    /// A buffer of at least `len` bytes; `None` only where `how` allows it.
-    ///
-    /// # Panics
-    /// When `len` exceeds [`PagePool::largest`].
-    pub fn alloc(&self, len: Bytes, how: Alloc) -> Option<Pages> {
-        assert!(len <= self.largest(), "a buffer of {len} bytes from a pool of at most {}", self.largest());
-        self.0.alloc(len.0 as usize, how).map(Pages)
-    }
-
-    /// Leaves `bio`, which found no buffer here, to the reserve: see [`crate::PadBio::wait`].
-    pub(crate) fn wait(&self, bio: Bio) {
-        self.0.wait(bio);
-    }
-
-    /// Makes this thread's magazines, which its first buffers would make otherwise.
-    pub fn prepare_thread(&self) {
-        self.0.prepare_thread();
+    /// A channel's own way to the buffers, for as long as it lives.
+    // not on the I/O path: once a channel
+    pub fn buffers(&self) -> Buffers {
+        Buffers { stocks: ClassStocks::of(&self.0), pool: self.0.clone() }
     }
 
     /// The layouts of the buffers that it gives, from the smallest on: pages, each size four times the one before.
@@ -90,6 +85,33 @@ impl PagePool {
     /// How it was waited for.
     pub fn waits(&self) -> Waits {
         self.0.waits()
+    }
+}
+
+impl Buffers {
+    /// The longest buffer that it gives.
+    pub fn largest(&self) -> Bytes {
+        Bytes(self.pool.largest() as u64)
+    }
+
+    /// A buffer of at least `len` bytes; `None` only where `how` allows it.
+    ///
+    /// # Panics
+    /// When `len` exceeds [`Buffers::largest`].
+    pub fn alloc(&mut self, cx: &mut Dispatch, len: Bytes, how: Alloc) -> Option<Pages> {
+        assert!(len <= self.largest(), "a buffer of {len} bytes from a pool of at most {}", self.largest());
+        debug_assert!(how != Alloc::Wait || cx.may_sleep(), "a queue that never sleeps is about to");
+        self.stocks.alloc(len.0 as usize, &mut cx.promise, how).map(Pages)
+    }
+
+    /// Takes a buffer back, for the next allocation here. One that is dropped goes to the pool.
+    pub fn free(&mut self, pages: Pages) {
+        self.stocks.free(pages.0);
+    }
+
+    /// Leaves `bio`, which found no buffer here, to the reserve: see [`crate::PadBio::wait`].
+    pub(crate) fn wait(&self, bio: Bio) {
+        self.pool.park(bio);
     }
 }
 

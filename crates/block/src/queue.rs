@@ -1,446 +1,356 @@
-//! Queue threads: threads that drive I/O and never sleep for memory.
+//! Queues: each drives the I/O of its channels, and belongs to one thread at a time.
 //!
-//! A queue thread carries an I/O from request to reply. Engines (a ring, say) are registered with it by the back ends
-//! that it reaches. A bio that ends on another thread is mailed home: each queue thread has a mailbox, and one wakeup
-//! serves many messages.
+//! A queue carries an I/O from request to reply. It has its own way into each device that it has opened
+//! ([`Channel`](crate::Channel)), and never sleeps for memory, unless it was made to ([`Queue::sleeping`]). What ends
+//! on another thread is mailed home ([`crate::mailbox`]).
 
-use std::cell::{Cell, RefCell};
 use std::io;
-use std::marker::PhantomData;
-use std::mem::ManuallyDrop;
-use std::num::NonZero;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-pub use rustix::event::PollFlags;
-use rustix::event::{EventfdFlags, PollFd, Timespec, eventfd, poll};
+pub use crate::mailbox::{Address, Home};
+pub use crate::wait::{Interest, PollFlags};
 
-use crate::bio::{Bio, BioList, LocalList, Pad, PadBio};
+use crate::bio::{Bio, BioSet, Bios, OwnBio, Pad, PadBio};
+use crate::channel::ChannelId;
+use crate::channels::Channels;
+use crate::device::{DeviceRef, Geometry, LONGEST_DEVICE};
+use crate::dispatch::Dispatch;
+use crate::mailbox::Messages;
+use crate::op::Op;
+use crate::opening::{OpenError, Opening};
+use crate::stack;
 use crate::status::Status;
-use crate::submit;
-use crate::sync::local;
-#[cfg(shuttle)]
-use crate::sync::{CellKey, RefCellKey};
+use crate::units::SECTOR_SHIFT;
+use crate::wait;
 
-/// How many queue threads there can be at once.
-pub const MAX_QUEUES: usize = 128;
-/// How many things a queue thread can wait for at once.
-const MAX_WAITS: usize = 16;
+/// How long a queue that is dropped by a panic waits for its bios.
+const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Which queue thread: where its bios are mailed to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Home {
-    mailbox: u16,
-    /// Mailboxes are used again: which of the queue threads that have had this one. What is mailed to one that has ended
-    /// never reaches the next.
-    tenant: NonZero<u32>,
-}
-
-/// Drives the I/O of one back end on one queue thread.
-pub trait Engine {
-    /// Becomes readable when something has ended.
-    fn wakes(&self) -> BorrowedFd<'_>;
-
-    /// Sends what was put to it since the last time.
-    fn kick(&self);
-
-    /// Completes what has ended: how many.
-    fn reap(&self) -> usize;
-}
-
-/// A descriptor that a queue thread waits for beside its engines.
-pub struct Interest<'a> {
-    fd: BorrowedFd<'a>,
-    events: PollFlags,
-    ready: PollFlags,
-}
-
-impl<'a> Interest<'a> {
-    /// Waits for `events` of `fd`.
-    pub fn new(fd: BorrowedFd<'a>, events: PollFlags) -> Self {
-        Self { fd, events, ready: PollFlags::empty() }
-    }
-
-    /// What was ready of it after the last wait: errors and hang-ups too.
-    pub fn ready(&self) -> PollFlags {
-        self.ready
-    }
-}
-
-/// The messages that other threads have sent to a queue thread.
-struct Mailbox {
-    taken: AtomicBool,
-    messages: Mutex<Messages>,
-    /// Whether its thread sleeps, or is about to, and wants to be woken.
-    sleeps: AtomicBool,
-    /// The eventfd that wakes it.
-    wakeup: OnceLock<OwnedFd>,
-    /// The [`WIPES`] that its thread has seen.
-    wiped: AtomicU64,
-}
-
-/// How often all stacks were to be wiped.
-static WIPES: AtomicU64 = AtomicU64::new(0);
-
-struct Messages {
-    /// Who reads them.
-    reader: Option<Home>,
-    /// The number of the last tenant.
-    tenants: u32,
-    /// Bios that have been told of their end, for [`Queue::take_ended`].
-    ended: BioList,
-    /// Bios to be ended here.
-    to_end: BioList,
-    /// Bios to be submitted again here.
-    to_submit: BioList,
-}
-
-static MAILBOXES: [Mailbox; MAX_QUEUES] = [const {
-    Mailbox {
-        taken: AtomicBool::new(false),
-        messages: Mutex::new(Messages {
-            reader: None,
-            tenants: 0,
-            ended: BioList::new(),
-            to_end: BioList::new(),
-            to_submit: BioList::new(),
-        }),
-        sleeps: AtomicBool::new(false),
-        wakeup: OnceLock::new(),
-        wiped: AtomicU64::new(0),
-    }
-}; MAX_QUEUES];
-
-local! {
-    static HERE: Cell<Option<Home>> = const { Cell::new(None) };
-    static ENDED: LocalList = const { LocalList::new() };
-    /// Where the process exits on a queue thread they are leaked, as what is in `ENDED` is: they would end bios.
-    static ENGINES: RefCell<ManuallyDrop<Engines>> = const { RefCell::new(ManuallyDrop::new(None)) };
-}
-
-/// The engines of a queue thread, if it has any.
-type Engines = Option<Rc<[Rc<dyn Engine>]>>;
-
-impl Mailbox {
-    fn lock(&self) -> MutexGuard<'_, Messages> {
-        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Home {
-    /// Whether this is the thread.
-    pub fn is_here(self) -> bool {
-        HERE.get() == Some(self)
-    }
-
-    fn mailbox(self) -> &'static Mailbox {
-        &MAILBOXES[usize::from(self.mailbox)]
-    }
-}
-
-/// Checks that this thread may sleep, in debug builds: a queue thread may not.
-pub fn might_sleep() {
-    debug_assert!(HERE.get().is_none(), "a queue thread is about to sleep");
-}
-
-/// Whether this is a queue thread.
-pub fn is_queue_thread() -> bool {
-    HERE.get().is_some()
-}
-
-/// Has each queue thread wipe its stack of what ciphers left there, and waits until all have, or have ended: whether all
-/// did by `patience`. For whoever wiped a key that they worked with. Not on a queue thread.
-pub fn wipe_stacks(patience: Duration) -> bool {
-    might_sleep();
-    let wipe = WIPES.fetch_add(1, Ordering::SeqCst) + 1;
-    let start = Instant::now();
-    MAILBOXES.iter().all(|mailbox| {
-        let is_behind =
-            || mailbox.taken.load(Ordering::Acquire) && mailbox.wiped.load(Ordering::Acquire) < wipe;
-        while is_behind() && start.elapsed() < patience {
-            mailbox.wake();
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        !is_behind()
-    })
-}
-
-/// Adds an engine to this queue thread, for as long as the thread is one. Where it is none, hands it back.
-///
-/// # Errors
-/// When this is not a queue thread.
-pub fn register(engine: Rc<dyn Engine>) -> Result<(), Rc<dyn Engine>> {
-    if HERE.get().is_none() {
-        return Err(engine);
-    }
-    ENGINES.with_borrow_mut(|engines| {
-        **engines = Some(engines.iter().flat_map(|all| all.iter().cloned()).chain([engine]).collect());
-    });
-    Ok(())
-}
-
-/// Brings a bio that ended to the queue thread that it belongs to, where [`Queue::take_ended`] finds it. Where there is
-/// none any more, nobody can ask for the bio: it is freed, and that is loud.
-pub fn deliver<P: Pad>(bio: PadBio<P>) {
-    let mut bio = bio.into_bio();
-    bio.mark_delivered();
-    let home = bio.home();
-    let unclaimed = match home {
-        Some(home) if !home.is_here() => home.mail(bio, |messages| &mut messages.ended).err(),
-        _ if is_queue_thread() => {
-            ENDED.with(|ended| ended.push(bio));
-            None
-        }
-        _ => Some(bio),
-    };
-    // Dropped here, outside the lock.
-    drop(unclaimed);
-}
-
-/// Ends `bio` with `status` on the queue thread that it belongs to: for back ends whose own threads do the work. So
-/// what its drivers free and decrypt on the way up stays with the thread that took it on the way down.
-pub fn complete_at_home(bio: Bio, status: Status) {
-    match bio.home() {
-        Some(home) if !home.is_here() => {
-            bio.record(status);
-            if let Err(bio) = home.mail(bio, |messages| &mut messages.to_end) {
-                bio.complete(status);
-            }
-        }
-        _ => bio.complete(status),
-    }
-}
-
-/// Has `bio` submitted by the queue thread that it belongs to, to the device where it was going; here where that thread
-/// has ended.
-pub(crate) fn mail_to_submit(home: Home, bio: Bio) {
-    if let Err(bio) = home.mail(bio, |messages| &mut messages.to_submit) {
-        submit::dispatch_here(bio);
-    }
-}
-
-impl Home {
-    /// Puts `bio` into a list of the mailbox, unless its thread has ended: then hands it back.
-    fn mail(self, bio: Bio, list: impl FnOnce(&mut Messages) -> &mut BioList) -> Result<(), Bio> {
-        let mailbox = self.mailbox();
-        let mut messages = mailbox.lock();
-        if messages.reader != Some(self) {
-            return Err(bio);
-        }
-        list(&mut messages).push(bio);
-        drop(messages);
-        if mailbox.sleeps.swap(false, Ordering::SeqCst) {
-            mailbox.wake();
-        }
-        Ok(())
-    }
-
-    /// Wakes the thread from its wait.
-    pub fn wake(self) {
-        self.mailbox().wake();
-    }
-}
-
-impl Mailbox {
-    fn wake(&self) {
-        if let Some(wakeup) = self.wakeup.get() {
-            // The counter is full only when a wakeup is pending already.
-            let _ = rustix::io::write(wakeup, &1u64.to_ne_bytes());
-        }
-    }
-}
-
-/// This thread's being a queue thread, which ends when it is dropped.
+/// A queue: the channels that it has open, and what is under way in them.
 pub struct Queue {
-    home: Home,
-    not_send: PhantomData<*const ()>,
+    channels: Channels,
+    cx: Dispatch,
+    is_sealed: bool,
+    /// How many bios of the queue's user are under way.
+    under_way: usize,
 }
 
 impl Queue {
-    /// Makes this thread a queue thread.
+    /// A queue that never sleeps for memory: a bio that finds a pool dry is parked.
     ///
     /// # Errors
-    /// When there are [`MAX_QUEUES`] already, or the system has no event descriptor left.
+    /// When the system has no event descriptor left.
+    pub fn new() -> io::Result<Self> {
+        Self::make(false, false)
+    }
+
+    /// The same for a program whose memory is sealed: channels take all that they will want when they are opened.
+    ///
+    /// # Errors
+    /// Those of [`Queue::new`].
+    pub fn sealed() -> io::Result<Self> {
+        Self::make(false, true)
+    }
+
+    /// A queue that may sleep for memory ([`crate::Alloc::Wait`]), in the style of the kernel's stacking drivers. Bios whose
+    /// pads allow it end where they are ([`crate::bio::Ending::Anywhere`]), since the queue may not hear of it.
+    ///
+    /// A driver that parks bios and one above it that sleeps do not go together on one queue: the parked ones would
+    /// wait for the queue, which sleeps.
+    ///
+    /// # Errors
+    /// Those of [`Queue::new`].
+    pub fn sleeping() -> io::Result<Self> {
+        Self::make(true, false)
+    }
+
+    // not on the I/O path: once a queue
+    fn make(sleeps: bool, is_sealed: bool) -> io::Result<Self> {
+        let cx = Dispatch::new(Home::new()?, sleeps);
+        Ok(Self { channels: Channels::default(), cx, is_sealed, under_way: 0 })
+    }
+
+    /// Where other threads reach it.
+    pub fn home(&self) -> &Home {
+        self.cx.home()
+    }
+
+    /// The context in which the queue's user allocates.
+    pub fn cx(&mut self) -> &mut Dispatch {
+        &mut self.cx
+    }
+
+    /// Opens a device. A queue has one channel for each device, however often it is opened.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub fn open(&mut self, device: &DeviceRef) -> Result<ChannelId, OpenError> {
+        self.opening().open(device)
+    }
+
+    /// Closes what [`Queue::open`] has opened. None of the user's bios is under way there.
+    pub fn close(&mut self, id: ChannelId) {
+        self.channels.close(&mut self.cx, id);
+    }
+
+    fn opening(&mut self) -> Opening<'_> {
+        Opening::new(&mut self.channels, &mut self.cx, ChannelId::USER, self.is_sealed)
+    }
+
+    /// What the bios of a channel are held against now.
     ///
     /// # Panics
-    /// When it is one.
-    pub fn enter() -> io::Result<Self> {
-        assert!(HERE.get().is_none(), "this thread is a queue thread already");
-        let free = |mailbox: &Mailbox| !mailbox.taken.swap(true, Ordering::AcqRel);
-        let index = MAILBOXES
-            .iter()
-            .position(free)
-            .ok_or_else(|| io::Error::other(format!("there are {MAX_QUEUES} queue threads already")))?;
-        let mailbox = &MAILBOXES[index];
-        if mailbox.wakeup.get().is_none() {
-            match eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK) {
-                Ok(wakeup) => drop(mailbox.wakeup.set(wakeup)),
-                Err(error) => {
-                    mailbox.taken.store(false, Ordering::Release);
-                    return Err(error.into());
-                }
-            }
+    /// When it is closed.
+    pub fn geometry(&self, id: ChannelId) -> Geometry {
+        self.channels.geometry(id).expect("the channel is open")
+    }
+
+    /// The user's own way to the bios of a set: what ends is found by [`Queue::take_ended`].
+    pub fn bios<P: Pad>(&self, set: &BioSet<P>) -> Bios<P> {
+        Bios::new(set, ChannelId::USER)
+    }
+
+    /// Submits a bio of the user's to a channel, and does what it asks for as far as that goes now.
+    pub fn submit<P: Pad>(&mut self, to: ChannelId, bio: PadBio<P>) {
+        let mut bio = bio.into_bio();
+        debug_assert_eq!(bio.owner(), ChannelId::USER, "a bio of the queue's user");
+        self.under_way += 1;
+        bio.set_at(to);
+        self.cx.put_last(bio);
+        self.run();
+    }
+
+    /// The next bio of the user's that has ended.
+    pub fn take_ended(&mut self) -> Option<OwnBio> {
+        let mut bio = self.cx.for_user.pop()?;
+        self.under_way -= 1;
+        // The user's next allocation may be for this one.
+        if let Some(promise) = bio.take_promise() {
+            self.cx.promise = Some(promise);
         }
-        mailbox.wiped.store(WIPES.load(Ordering::SeqCst), Ordering::Release);
-        let mut messages = mailbox.lock();
-        messages.tenants = messages.tenants.checked_add(1).unwrap_or(1);
-        let tenant = NonZero::new(messages.tenants).expect("counted from 1");
-        let home = Home { mailbox: index as u16, tenant };
-        messages.reader = Some(home);
-        drop(messages);
-        HERE.set(Some(home));
-        Ok(Self { home, not_send: PhantomData })
+        Some(OwnBio::new(bio))
     }
 
-    /// Where its bios are mailed to.
-    pub fn home(&self) -> Home {
-        self.home
+    /// How many bios of the user's are under way, or have ended and were not taken yet.
+    pub fn under_way(&self) -> usize {
+        self.under_way
     }
 
-    /// The next bio that ended and was delivered here.
-    pub fn take_ended(&self) -> Option<Bio> {
-        ENDED.with(LocalList::pop)
+    /// Does all that can be done now.
+    pub fn run(&mut self) {
+        loop {
+            if let Some(bio) = self.cx.next_ended() {
+                self.end(bio);
+            } else if let Some(bio) = self.cx.next() {
+                self.dispatch(bio);
+            } else if self.cx.home().has_mail() {
+                self.take_messages();
+                continue;
+            } else {
+                return;
+            }
+            self.cx.settle();
+        }
     }
 
-    /// Sends what the engines hold, waits until something ends, one of `fds` is ready, or `timeout` is over, and takes
-    /// what came. `fds` tell what is ready.
+    /// One bio goes to its channel.
+    #[inline]
+    fn dispatch(&mut self, mut bio: Bio) {
+        let at = bio.at();
+        let Some(slot) = self.channels.get(at) else { return self.cx.complete(bio, Status::Offline) };
+        if let Err(status) = check(&slot.geometry, &bio) {
+            return self.cx.complete(bio, status);
+        }
+        let Some(channel) = &mut slot.channel else { return self.cx.complete(bio, Status::Offline) };
+        self.cx.set_called(at);
+        if let Some(promise) = bio.take_promise() {
+            self.cx.promise = Some(promise);
+        }
+        channel.submit(&mut self.cx, bio);
+        self.break_promise();
+    }
+
+    /// The owner of a bio is told of its end.
+    #[inline]
+    fn end(&mut self, mut bio: Bio) {
+        if bio.home() != Some(self.cx.home()) {
+            if let Some(next) = bio.go_home() {
+                self.cx.end(next);
+            }
+            return;
+        }
+        let owner = bio.owner();
+        if owner == ChannelId::USER {
+            return self.cx.for_user.push(bio);
+        }
+        let channel = self.channels.get(owner).and_then(|slot| slot.channel.as_mut());
+        let Some(channel) = channel else { return drop(OwnBio::new(bio)) };
+        self.cx.set_called(owner);
+        if let Some(promise) = bio.take_promise() {
+            self.cx.promise = Some(promise);
+        }
+        channel.end_io(&mut self.cx, OwnBio::new(bio));
+        self.break_promise();
+    }
+
+    /// What a driver did not make use of goes back to the pool.
+    #[inline]
+    fn break_promise(&mut self) {
+        if self.cx.promise.is_some() {
+            self.cx.promise = None;
+        }
+    }
+
+    /// Takes the messages in.
+    #[cold]
+    fn take_messages(&mut self) {
+        let messages = self.home().take();
+        self.take_in(messages);
+    }
+
+    fn take_in(&mut self, messages: Messages) {
+        let Messages { mut ended, mut to_submit, to_channels, .. } = messages;
+        while let Some(bio) = ended.pop() {
+            self.cx.end(bio);
+        }
+        while let Some(bio) = to_submit.pop() {
+            self.cx.put_last(bio);
+        }
+        for (id, message) in to_channels {
+            self.tell(id, message);
+        }
+    }
+
+    /// Tells a channel what another thread has sent.
+    fn tell(&mut self, id: ChannelId, message: Box<dyn std::any::Any + Send>) {
+        let Some(mut channel) = self.channels.get(id).and_then(|slot| slot.channel.take()) else { return };
+        self.cx.set_called(id);
+        let mut opening = Opening::new(&mut self.channels, &mut self.cx, id, self.is_sealed);
+        channel.message(&mut opening, message);
+        match self.channels.get(id) {
+            Some(slot) => slot.channel = Some(channel),
+            None => drop(channel),
+        }
+        self.cx.settle();
+        if !self.cx.after_wipe.is_empty() {
+            stack::wipe();
+            self.cx.after_wipe.clear();
+        }
+    }
+
+    /// Sends what the engines hold, waits until something ends, one of `fds` is ready, or `timeout` is over, and does what
+    /// can be done then. `fds` tell what is ready.
     ///
     /// # Errors
     /// What `poll` says.
-    ///
-    /// # Panics
-    /// For more `fds` than it has room for.
-    pub fn wait(&self, fds: &mut [Interest<'_>], timeout: Option<Duration>) -> io::Result<()> {
-        let engines = ENGINES.with_borrow(|engines| (**engines).clone());
-        let engines = engines.as_deref().unwrap_or_default();
-        for engine in engines {
-            engine.kick();
-        }
-        if engines.iter().map(|engine| engine.reap()).sum::<usize>() > 0 {
+    pub fn wait(&mut self, fds: &mut [Interest<'_>], timeout: Option<Duration>) -> io::Result<()> {
+        self.run();
+        self.kick();
+        if self.reap() > 0 {
+            self.run();
             // What ended may have put more to any of them.
-            for engine in engines {
-                engine.kick();
+            self.kick();
+        }
+        let busy = self.home().begin_sleep() | !self.cx.for_user.is_empty();
+        let timeout = if busy { Some(Duration::ZERO) } else { timeout };
+        let ready = wait::wait(self.cx.home().wakeup(), &self.cx.engines, fds, timeout);
+        self.home().end_sleep();
+        ready?;
+        self.reap();
+        self.run();
+        Ok(())
+    }
+
+    /// Has each engine send what it holds.
+    fn kick(&mut self) {
+        self.with_engines(|engine, cx| {
+            engine.kick(cx);
+            0
+        });
+        self.run();
+    }
+
+    /// Has each engine complete what has ended: how many.
+    fn reap(&mut self) -> usize {
+        self.with_engines(|engine, cx| engine.reap(cx))
+    }
+
+    fn with_engines(
+        &mut self,
+        work: impl Fn(&mut dyn crate::engine::Engine, &mut Dispatch) -> usize,
+    ) -> usize {
+        let mut sum = 0;
+        for index in 0..self.cx.engines.len() {
+            if let Some(mut engine) = self.cx.engines.take_out(index) {
+                sum += work(&mut *engine, &mut self.cx);
+                self.cx.engines.put_back(index, engine);
             }
         }
-        let mailbox = self.home.mailbox();
-        mailbox.sleeps.store(true, Ordering::SeqCst);
-        let busy = self.take_messages() | ENDED.with(|ended| !ended.is_empty());
-        let timeout = if busy { Some(Duration::ZERO) } else { timeout };
-        let ready = self.poll(engines, fds, timeout);
-        mailbox.sleeps.store(false, Ordering::SeqCst);
-        let wipes = WIPES.load(Ordering::Acquire);
-        if mailbox.wiped.load(Ordering::Relaxed) != wipes {
-            crate::stack::wipe();
-            mailbox.wiped.store(wipes, Ordering::Release);
-        }
-        ready?;
-        for engine in engines {
-            engine.reap();
-        }
-        self.take_messages();
-        Ok(())
-    }
-
-    /// Waits for engines, wakeup and `fds`.
-    fn poll(
-        &self,
-        engines: &[Rc<dyn Engine>],
-        fds: &mut [Interest<'_>],
-        timeout: Option<Duration>,
-    ) -> io::Result<()> {
-        let wakeup = self.home.mailbox().wakeup.get().expect("made when the thread became a queue thread");
-        assert!(fds.len() + engines.len() < MAX_WAITS, "{} descriptors to wait for", fds.len());
-        let mut all: [PollFd<'_>; MAX_WAITS] = std::array::from_fn(|_| PollFd::new(wakeup, PollFlags::IN));
-        let (own, theirs) = all.split_at_mut(1 + engines.len());
-        for (fd, engine) in own[1..].iter_mut().zip(engines) {
-            *fd = PollFd::from_borrowed_fd(engine.wakes(), PollFlags::IN);
-        }
-        for (all, fd) in theirs.iter_mut().zip(fds.iter()) {
-            *all = PollFd::from_borrowed_fd(fd.fd, fd.events);
-        }
-        let count = 1 + engines.len() + fds.len();
-        // What is longer than the system can count is for ever.
-        let timeout = timeout.and_then(|time| Timespec::try_from(time).ok());
-        for fd in fds.iter_mut() {
-            fd.ready = PollFlags::empty();
-        }
-        if cfg!(miri) {
-            // The checker knows no poll: whoever waits looks again.
-            std::thread::yield_now();
-            return Ok(());
-        }
-        match poll(&mut all[..count], timeout.as_ref()) {
-            Ok(_) => {}
-            Err(rustix::io::Errno::INTR) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        }
-        if !all[0].revents().is_empty() {
-            let _ = rustix::io::read(wakeup.as_fd(), &mut [0u8; 8]);
-        }
-        for (fd, all) in fds.iter_mut().zip(&all[1 + engines.len()..count]) {
-            fd.ready = all.revents();
-        }
-        Ok(())
-    }
-
-    /// Takes the messages in: whether there were any.
-    fn take_messages(&self) -> bool {
-        let mut messages = self.home.mailbox().lock();
-        if messages.ended.is_empty() && messages.to_end.is_empty() && messages.to_submit.is_empty() {
-            return false;
-        }
-        ENDED.with(|ended| ended.borrow_mut().append(&mut messages.ended));
-        let work = messages.take_work();
-        drop(messages);
-        work.run(submit::resubmit);
-        true
+        self.cx.settle();
+        sum
     }
 }
 
-/// What the messages ask for.
-struct Work {
-    to_end: BioList,
-    to_submit: BioList,
-}
-
-impl Messages {
-    fn take_work(&mut self) -> Work {
-        let [to_end, to_submit] = [&mut self.to_end, &mut self.to_submit].map(std::mem::take);
-        Work { to_end, to_submit }
+/// Whether a device can take a bio at all.
+fn check(geometry: &Geometry, bio: &Bio) -> Result<(), Status> {
+    let op = bio.op();
+    if op == Op::Flush {
+        return Ok(());
+    }
+    // Drivers below compute offsets in bytes, which do not wrap up to the longest device.
+    if geometry.size > LONGEST_DEVICE || bio.end().is_none_or(|end| end.0 > geometry.size.0) {
+        return Err(Status::IoErr);
+    }
+    // A block is a power of two of bytes. The end was checked: the offset does not wrap.
+    let within_block = u64::from(geometry.logical_block) - 1;
+    if (bio.len().0 | (bio.sector().0 << SECTOR_SHIFT)) & within_block != 0 {
+        return Err(Status::Invalid);
+    }
+    if op.has_data() && bio.len().0 > u64::from(geometry.max_transfer) {
+        return Err(Status::IoErr);
+    }
+    match op {
+        _ if op.is_write() && geometry.read_only => Err(Status::Protection),
+        Op::Discard if !geometry.discard => Err(Status::NotSupported),
+        Op::WriteZeroes if !geometry.write_zeroes => Err(Status::NotSupported),
+        _ => Ok(()),
     }
 }
 
-impl Work {
-    fn run(mut self, submit: impl Fn(Bio)) {
-        while let Some(bio) = self.to_end.pop() {
-            submit::ended(bio);
-        }
-        while let Some(bio) = self.to_submit.pop() {
-            submit(bio);
-        }
-    }
-}
-
-/// A queue thread leaves when none of its bios is out. Bios of it that are out all the same never reach the next queue
-/// thread: what was delivered and not taken is freed, and so is loud; what comes later goes on where it ends.
+/// A queue ends when its user's bios have ended: it waits for them. What comes later goes on where it ends; nothing of it
+/// reaches another queue.
 impl Drop for Queue {
     fn drop(&mut self) {
-        // Outside the borrow: an engine that waits for what is in flight ends bios, and these may come here again.
-        drop(ManuallyDrop::into_inner(ENGINES.replace(ManuallyDrop::new(None))));
-        crate::stack::wipe();
-        HERE.set(None);
-        let mailbox = self.home.mailbox();
-        let mut messages = mailbox.lock();
-        messages.reader = None;
-        let mut left = ENDED.with(LocalList::take);
-        left.append(&mut messages.ended);
-        let work = messages.take_work();
-        drop(messages);
-        mailbox.taken.store(false, Ordering::Release);
-        work.run(submit::dispatch_here);
-        drop(left);
+        let begin = Instant::now();
+        while self.under_way > 0 {
+            while let Some(bio) = self.take_ended() {
+                drop(bio);
+            }
+            if std::thread::panicking() && begin.elapsed() > PATIENCE {
+                // Whoever has them was to end them on the way of this very panic.
+                tracing::error!(count = self.under_way, "a queue was dropped by a panic while bios of it were under way");
+                break;
+            }
+            let timeout = std::thread::panicking().then_some(PATIENCE);
+            if self.under_way > 0 && self.wait(&mut [], timeout).is_err() {
+                crate::sync::thread::yield_now();
+            }
+        }
+        self.run();
+        self.channels.close_all(&mut self.cx);
+        drop(self.cx.engines.take_all());
+        let last = self.home().close();
+        self.take_in(last);
+        stack::wipe();
+        let mut left = self.cx.take_all();
+        while let Some(bio) = left.pop() {
+            bio.complete_elsewhere(Status::Offline);
+        }
+        while let Some(bio) = self.cx.next_ended() {
+            match bio.home() == Some(self.cx.home()) {
+                true => bio.free(),
+                false => drop(bio.go_home()),
+            }
+        }
     }
 }

@@ -1,61 +1,77 @@
-//! The rescuer of a bio set: a thread that dispatches the bios which a sleeping allocation would otherwise block (Kent
-//! Overstreet's "block: Avoid deadlocks with bio allocation by stacking drivers"; the kernel's `bio_alloc_rescue` and
-//! `punt_bios_to_rescuer`).
+//! The rescuer of a bio set (the kernel's `bio_alloc_rescue`): a queue that dispatches the bios that a sleeping allocation
+//! would block.
 //!
-//! While a driver's `submit` runs, what it submits waits on its thread's lists. Should the driver then sleep for a bio
-//! of its set, and the bios that would come home to the set be on those very lists, nobody would ever dispatch them.
-//! So before an allocation sleeps, the bios of *its set* on *its thread's* lists go to the set's rescuer, in order.
-//! Bios of other sets stay, in order: a rescuer that dispatched those could itself be blocked by their sets.
+//! A driver submits a piece, which its queue dispatches once the driver has returned, and sleeps for the next one: if the
+//! set is dry, the piece that would refill it waits behind the sleep itself. So before it sleeps, an allocation gives the
+//! bios of its set that wait on its own queue to the rescuer. They go there in the order in which the queue would have
+//! dispatched them, and no bio of another set goes: these need no rescue by this one.
 
 use std::io;
 use std::sync::Arc;
 
-use crate::bio::BioList;
-use crate::submit;
-use crate::sync::thread::{self, JoinHandle};
-use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
+use crate::channel::ChannelId;
+use crate::device::{DeviceRef, key_of};
+use crate::dispatch::Dispatch;
+use crate::mailbox::Home;
+use crate::queue::Queue;
+use crate::sync::{AtomicBool, AtomicU64, Ordering, thread};
 
-/// A set's rescuer.
+/// A thread that dispatches bios, and its end when dropped.
 pub(crate) struct Rescuer {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 struct Shared {
-    work: Mutex<Work>,
-    more: Condvar,
+    home: Home,
+    /// Of each device that bios of the set go to, its channel on the rescuer's queue.
+    channels: Vec<(usize, ChannelId)>,
+    stops: AtomicBool,
     /// How often bios were given to it.
     punts: AtomicU64,
 }
 
-struct Work {
-    bios: BioList,
-    stops: bool,
-}
-
 impl Rescuer {
     /// Starts the thread.
-    pub(crate) fn start(name: &str) -> io::Result<Self> {
+    pub(crate) fn start(name: &str, lower: &[DeviceRef]) -> io::Result<Self> {
+        let mut queue = Queue::sleeping()?;
+        let open = |device: &DeviceRef| Ok((key_of(device), queue.open(device).map_err(io::Error::other)?));
+        let channels = lower.iter().map(open).collect::<io::Result<_>>()?;
         let shared = Arc::new(Shared {
-            work: Mutex::new(Work { bios: BioList::new(), stops: false }),
-            more: Condvar::new(),
+            home: queue.home().clone(),
+            channels,
+            stops: AtomicBool::new(false),
             punts: AtomicU64::new(0),
         });
         let theirs = Arc::clone(&shared);
-        let thread =
-            thread::Builder::new().name(format!("rescue {name}")).spawn(move || theirs.dispatch_all())?;
+        let dispatch = move || {
+            while !theirs.stops.load(Ordering::SeqCst) {
+                // Nothing but a wakeup ends the wait; where the system refuses it, it is tried again.
+                let _ = queue.wait(&mut [], None);
+            }
+        };
+        let thread = thread::Builder::new().name(format!("rescue {name}")).spawn(dispatch)?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Takes the bios of the set `set` from this thread's lists and dispatches them.
-    pub(crate) fn punt(&self, set: usize) {
-        let mut bios = submit::take_of_set(set);
-        if bios.is_empty() {
-            return;
+    /// Takes the bios of the set `set` from the lists of a queue and dispatches them.
+    pub(crate) fn punt(&self, cx: &mut Dispatch, set: usize) {
+        let keys = std::mem::take(&mut cx.keys);
+        let channel = |at: ChannelId| {
+            let key = keys.get(at.index as usize);
+            self.shared.channels.iter().find(|(of, _)| Some(of) == key).map(|(_, channel)| *channel)
+        };
+        let mut bios = cx.take_of_set(set, |bio| channel(bio.at()).is_some());
+        if !bios.is_empty() {
+            self.shared.punts.fetch_add(1, Ordering::Relaxed);
         }
-        self.shared.punts.fetch_add(1, Ordering::Relaxed);
-        self.shared.lock().bios.append(&mut bios);
-        self.shared.more.notify_one();
+        while let Some(mut bio) = bios.pop() {
+            bio.set_at(channel(bio.at()).expect("taken for it"));
+            if let Err(bio) = self.shared.home.mail_to_submit(bio) {
+                bio.complete_elsewhere(crate::Status::IoErr);
+            }
+        }
+        cx.keys = keys;
     }
 
     /// How often bios were given to it.
@@ -64,35 +80,13 @@ impl Rescuer {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Work> {
-        self.work.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// Dispatches bio after bio, each outside the lock, with lists of this thread's own that are empty.
-    fn dispatch_all(&self) {
-        let mut work = self.lock();
-        loop {
-            if let Some(bio) = work.bios.pop() {
-                drop(work);
-                submit::dispatch_here(bio);
-                work = self.lock();
-            } else if work.stops {
-                return;
-            } else {
-                work = self.more.wait(work).unwrap_or_else(std::sync::PoisonError::into_inner);
-            }
-        }
-    }
-}
-
 /// The thread ends when it has dispatched everything.
 impl Drop for Rescuer {
     fn drop(&mut self) {
-        self.shared.lock().stops = true;
-        self.shared.more.notify_one();
-        // The last reference to a set can go on its rescuer's own thread, with the device of the bio that this dispatches:
-        // it cannot wait for itself, and ends when it has returned from there.
+        self.shared.stops.store(true, Ordering::SeqCst);
+        self.shared.home.wake();
+        // The last reference to a set can go on its rescuer's own thread: it cannot wait for itself, and ends when it has
+        // returned from there.
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != thread::current().id()
         {

@@ -86,11 +86,6 @@ impl<E> Reserve<E> {
         self.has() && self.serving == self.next_ticket
     }
 
-    /// Whether nothing is promised.
-    pub(crate) fn is_at_rest(&self) -> bool {
-        self.promised == 0
-    }
-
     /// Promises an element.
     pub(crate) fn promise(&mut self) {
         self.promised += 1;
@@ -137,11 +132,6 @@ impl<E> Reserve<E> {
         self.serving += 1;
         self.promised += 1;
         Some(Next::Bio(bio))
-    }
-
-    /// The bios that wait, for a pool that goes away.
-    pub(crate) fn take_parked(&mut self) -> BioList {
-        std::mem::take(&mut self.parked)
     }
 
     fn take_ticket(&mut self) -> u64 {

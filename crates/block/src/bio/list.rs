@@ -1,8 +1,5 @@
 //! A queue of bios through their own links (the kernel's `struct bio_list`): it allocates nothing.
 
-use std::cell::{RefCell, RefMut};
-use std::mem::ManuallyDrop;
-
 use super::Bio;
 
 /// Bios in order, first in, first out.
@@ -23,6 +20,11 @@ impl BioList {
     /// Whether it holds no bio.
     pub fn is_empty(&self) -> bool {
         self.front.is_none() && self.back.is_none()
+    }
+
+    /// Whether it holds one bio; false where it may hold more.
+    pub(crate) fn has_one(&self) -> bool {
+        self.back.is_none() && self.front.as_ref().is_some_and(|bio| bio.own().next.is_none())
     }
 
     /// Puts a bio at the end.
@@ -92,37 +94,6 @@ impl BioList {
         while let Some(bio) = other.pop() {
             self.push(bio);
         }
-    }
-}
-
-/// A thread's own list. What is in it when the thread ends is leaked: nobody comes for these bios, and to end them would
-/// call drivers on a thread whose other locals are gone. A thread ends with such bios only where the process exits on it;
-/// a panic empties the lists first.
-pub(crate) struct LocalList(RefCell<ManuallyDrop<BioList>>);
-
-impl LocalList {
-    pub(crate) const fn new() -> Self {
-        Self(RefCell::new(ManuallyDrop::new(BioList::new())))
-    }
-
-    pub(crate) fn borrow_mut(&self) -> RefMut<'_, BioList> {
-        RefMut::map(self.0.borrow_mut(), |list| &mut **list)
-    }
-
-    pub(crate) fn push(&self, bio: Bio) {
-        self.borrow_mut().push(bio);
-    }
-
-    pub(crate) fn pop(&self) -> Option<Bio> {
-        self.borrow_mut().pop()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
-    }
-
-    pub(crate) fn take(&self) -> BioList {
-        std::mem::take(&mut *self.borrow_mut())
     }
 }
 

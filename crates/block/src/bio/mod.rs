@@ -1,12 +1,13 @@
 //! One I/O: operation, flags, place, data, and who is told at the end (the kernel's `struct bio`).
 //!
 //! * `raw`: `Bio`, the handle; `PadBio`, the owner's view of it with the pad; where they live in memory.
-//! * `set`: `BioSet`, the pool that bios come from.
+//! * `set`: `BioSet`, the pool that bios come from; `bios`: one channel's way to it, with some that it keeps.
 //! * `split`: pieces of a bio, and how a bio ends when its last piece has.
 //! * `table`: where its runs are when they are many.
 //! * `pending`: how many completions must come before a bio ends.
 //! * `list`: a queue of bios through their own links.
 
+mod bios;
 mod list;
 mod pending;
 mod raw;
@@ -14,34 +15,38 @@ mod set;
 mod split;
 mod table;
 
+pub use bios::Bios;
 pub use list::BioList;
-pub(crate) use list::LocalList;
-pub use raw::{Bio, INLINE_SPANS, PadBio};
+pub use raw::{Bio, INLINE_SPANS, OwnBio, PadBio};
 pub use set::{BioSet, BioSetOptions};
 pub use split::{Piece, Split};
 pub use table::MAX_SPANS;
 
 use std::ptr::NonNull;
 
-use crate::device::DeviceRef;
+use crate::channel::ChannelId;
 use crate::op::{Flags, Op};
-use crate::pages::{PagePool, Pages};
+use crate::pages::{Buffers, Pages};
 use crate::promise::Promise;
-use crate::queue::{self, Home};
 use crate::span::{Span, SpanIter};
 use crate::status::Status;
-use crate::submit;
 use crate::units::{Bytes, Sector, Sectors};
 use table::Table;
 
-/// A driver's own state for one bio (the kernel's front pad), and what is done when the bio ends.
+/// A driver's own state for one bio (the kernel's front pad).
 pub trait Pad: Send + Sized + 'static {
-    /// What all bios of a set share: the driver's part that `end_io` needs. It lives as long as a bio is out.
-    type Context: Send + Sync + 'static;
+    /// Where the bio ends.
+    const ENDING: Ending<Self> = Ending::AtOwner;
+}
 
-    /// The bio has ended, with [`Bio::status`]. Called once, on any thread. It never sleeps, and what it submits or
-    /// completes is done after it returns, so that no stack grows.
-    fn end_io(bio: PadBio<Self>);
+/// Where a bio ends, when its last completion comes on another thread than its queue's.
+pub enum Ending<P: Pad> {
+    /// On its queue, where [`Channel::end_io`](crate::Channel::end_io) is told.
+    AtOwner,
+    /// Where it is, by this function, if its queue may sleep ([`crate::Queue::sleeping`]): the queue might be waiting for
+    /// the very memory that this end brings home. The function frees the bio, and says which other bio has ended with it.
+    /// A queue that never sleeps is told as with `AtOwner`.
+    Anywhere(fn(PadBio<P>) -> Option<Bio>),
 }
 
 /// What the one holder of a bio may touch.
@@ -62,7 +67,10 @@ struct Own {
     table: Option<Table>,
     memory: Memory,
     next: Option<Bio>,
-    home: Option<Home>,
+    /// The channel that allocated it, which is told of its end.
+    owner: ChannelId,
+    /// The channel that it was submitted to last, on the queue that it is on.
+    at: ChannelId,
     /// Its place among those who wait for a pool, while it is parked there.
     ticket: u64,
     /// What the pool that it was parked on has promised it.
@@ -83,7 +91,7 @@ const NO_SPANS: *const [Span<'static>] =
     std::ptr::slice_from_raw_parts(NonNull::<Span<'static>>::dangling().as_ptr(), 0);
 
 impl Own {
-    fn new() -> Self {
+    fn new(owner: ChannelId) -> Self {
         Self {
             op: Op::Read,
             flags: Flags::NONE,
@@ -96,7 +104,8 @@ impl Own {
             table: None,
             memory: Memory::Elsewhere,
             next: None,
-            home: None,
+            owner,
+            at: owner,
             ticket: 0,
             promise: None,
         }
@@ -107,8 +116,8 @@ impl Own {
 const MARK_SINGLE_UNIT: u8 = 1;
 /// A pool that wakes the bio ends it, and does not submit it again (see [`PadBio::wait`]).
 const MARK_ENDS: u8 = 2;
-/// Its driver has been told of its end and has left it to its queue thread (see [`queue::deliver`]).
-const MARK_DELIVERED: u8 = 4;
+/// It ends where its last completion comes (see [`Ending::Anywhere`]).
+const MARK_ANYWHERE: u8 = 4;
 
 impl Bio {
     /// What it asks for.
@@ -165,20 +174,50 @@ impl Bio {
         SpanIter::with_len(self.runs(), own.skip, own.len)
     }
 
-    /// Ends it with `status`; an error that was recorded before stays.
-    pub fn complete(self, status: Status) {
+    /// Ends it with `status`, on any thread: for back ends whose own threads do the work. Its owner hears of it on its own
+    /// queue, so what that frees and decrypts on the way up stays with the thread that took it on the way down. In a driver
+    /// call, [`Dispatch::complete`](crate::Dispatch::complete) does it.
+    pub fn complete_elsewhere(self, status: Status) {
         self.record(status);
-        submit::ended(self);
+        let mut ended = self.arrive();
+        // A bio that ends anywhere may be the last piece of another: a loop, so that no stack grows.
+        while let Some(bio) = ended {
+            ended = bio.go_home();
+        }
     }
 
-    /// The queue thread that it belongs to, if any.
-    pub fn home(&self) -> Option<Home> {
-        self.own().home
+    /// Has a bio of which every completion has come end: where it is, when it may, or else at its queue. What ends with it.
+    pub(crate) fn go_home(self) -> Option<Self> {
+        if self.own().marks & MARK_ANYWHERE != 0 {
+            return self.end_anywhere();
+        }
+        let Some(home) = self.home().cloned() else { return None };
+        if let Err(bio) = home.mail_ended(self) {
+            // The queue has ended, and its channels with it: nobody is left to be told.
+            bio.free();
+        }
+        None
     }
 
-    /// Gives it to a queue thread, which wakes it up and hears of its end.
-    pub fn set_home(&mut self, home: Home) {
-        self.own_mut().home = Some(home);
+    /// The channel that allocated it.
+    #[inline]
+    pub(crate) fn owner(&self) -> ChannelId {
+        self.own().owner
+    }
+
+    /// The channel that it was submitted to last.
+    #[inline]
+    pub(crate) fn at(&self) -> ChannelId {
+        self.own().at
+    }
+
+    #[inline]
+    pub(crate) fn set_at(&mut self, at: ChannelId) {
+        self.own_mut().at = at;
+    }
+
+    fn mark_anywhere(&mut self) {
+        self.own_mut().marks |= MARK_ANYWHERE;
     }
 
     /// Its place among those who wait for the pool that it is parked on.
@@ -190,29 +229,23 @@ impl Bio {
         self.own_mut().ticket = ticket;
     }
 
-    /// A pool wakes it, and has an element for it.
+    /// A pool wakes it, and has an element for it: it goes on at its queue.
     pub(crate) fn wake(mut self, promise: Promise) {
         let own = self.own_mut();
         own.promise = Some(promise);
-        if own.marks & MARK_ENDS == 0 {
-            return submit::resubmit(self);
-        }
+        let ends = own.marks & MARK_ENDS != 0;
         own.marks &= !MARK_ENDS;
-        queue::complete_at_home(self, Status::Ok);
+        let home = self.home().cloned().expect("a bio that is parked has a queue");
+        let mailed = if ends { home.mail_ended(self) } else { home.mail_to_submit(self) };
+        if let Err(mut bio) = mailed {
+            drop(bio.take_promise());
+            if ends { bio.free() } else { bio.complete_elsewhere(Status::Offline) }
+        }
     }
 
     #[inline]
     pub(crate) fn take_promise(&mut self) -> Option<Promise> {
         self.own_mut().promise.take()
-    }
-
-    /// From now on it waits for its owner to claim it, and has nobody left to be told of its end.
-    pub(crate) fn mark_delivered(&mut self) {
-        self.own_mut().marks |= MARK_DELIVERED;
-    }
-
-    fn mark_claimed(&mut self) {
-        self.own_mut().marks &= !MARK_DELIVERED;
     }
 
     /// Moves its beginning by `len` bytes: they are somebody else's now.
@@ -224,29 +257,12 @@ impl Bio {
             own.skip += len;
         }
     }
-
-    /// A completion came: when it was the last one, its set is told, and this right to it ends.
-    pub(crate) fn tell(self) {
-        if let Some(mut bio) = self.arrive() {
-            let own = bio.own_mut();
-            (own.sector, own.len, own.skip) = own.handed_on;
-            match own.promise.take() {
-                None => bio.call_end_io(),
-                Some(promise) => submit::with(promise, || bio.call_end_io()),
-            }
-        }
-    }
 }
 
 impl<P: Pad> PadBio<P> {
     /// Sends it to another place.
     pub fn set_sector(&mut self, sector: Sector) {
         self.bio_mut().set_sector(sector);
-    }
-
-    /// Gives it to a queue thread: see [`Bio::set_home`].
-    pub fn set_home(&mut self, home: Home) {
-        self.bio_mut().set_home(home);
     }
 
     /// Says what it asks for. It has no data yet.
@@ -291,14 +307,12 @@ impl<P: Pad> PadBio<P> {
     /// The parent waits inside until [`PadBio::take_parent`].
     pub fn clone_of(&mut self, parent: Bio) {
         self.bio_mut().borrow_front(&parent, parent.own().len);
-        self.bio_mut().own_mut().home = parent.own().home;
         self.bio_mut().own_mut().memory = Memory::Parent(parent);
     }
 
     /// Keeps `parent` inside without borrowing its memory. It has no data then.
     pub fn set_parent(&mut self, parent: Bio) {
         let own = self.bio_mut().own_mut();
-        own.home = parent.own().home;
         (own.spans, own.skip, own.len) = (NO_SPANS, 0, 0);
         own.memory = Memory::Parent(parent);
     }
@@ -337,11 +351,11 @@ impl<P: Pad> PadBio<P> {
         self.own().marks & MARK_SINGLE_UNIT != 0
     }
 
-    /// Leaves it to `pool`, where its driver found no buffer for it: it ends, on its queue thread and with the status
-    /// that it has, when the reserve has a buffer for it, and its `end_io` finds that buffer there.
-    pub fn wait(mut self, pool: &PagePool) {
+    /// Leaves it to `buffers`, where its driver found none for it: it ends, on its queue and with the status that it has,
+    /// when the reserve has a buffer for it, and its `end_io` finds that buffer there.
+    pub fn wait(mut self, buffers: &Buffers) {
         self.bio_mut().own_mut().marks |= MARK_ENDS;
-        pool.wait(self.into_bio());
+        buffers.wait(self.into_bio());
     }
 
     /// Makes a bio that ended ready to be handed on again.
@@ -356,27 +370,24 @@ impl<P: Pad> PadBio<P> {
         own.handed_on = (own.sector, own.len, own.skip);
         self.hand_on()
     }
-
-    /// Submits it to `dev`.
-    pub fn submit(self, dev: &DeviceRef) {
-        submit::submit(dev, self.into_bio());
-    }
 }
 
-/// A bio was dropped without being completed, or was delivered and not claimed: its driver or its owner has a bug. The
-/// client hears of an error, and a test of a panic.
+/// A bio was dropped without being completed: its driver has a bug. The client hears of an error, and a test of a panic.
 #[cold]
 fn lost(bio: Bio) {
     let loud = cfg!(debug_assertions) && !std::thread::panicking();
-    if bio.own().marks & MARK_DELIVERED != 0 {
-        tracing::error!(op = ?bio.op(), sector = %bio.sector(), "a queue thread left a bio that had ended");
-        bio.free();
-        assert!(!loud, "a queue thread left a bio that had ended");
-        return;
-    }
     tracing::error!(op = ?bio.op(), sector = %bio.sector(), "a driver lost a bio");
-    bio.complete(Status::IoErr);
+    bio.complete_elsewhere(Status::IoErr);
     assert!(!loud, "a driver lost a bio");
+}
+
+/// A bio that had ended was dropped and not claimed: its owner has a bug.
+#[cold]
+fn unclaimed(bio: Bio) {
+    let loud = cfg!(debug_assertions) && !std::thread::panicking();
+    tracing::error!(op = ?bio.op(), sector = %bio.sector(), "a bio that had ended was not claimed");
+    bio.free();
+    assert!(!loud, "a bio that had ended was not claimed");
 }
 
 impl std::fmt::Debug for Bio {

@@ -10,14 +10,15 @@ use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit, offset_of};
 use std::ptr::NonNull;
-use std::sync::Arc;
 
 use super::pending::Pending;
 use super::table::Table;
-use super::{Memory, Op, Own, Pad, Status};
-use crate::device::DeviceRef;
+use super::{Ending, Memory, Op, Own, Pad, Status};
+use crate::channel::ChannelId;
+use crate::lent::Lent;
+use crate::mailbox::Home;
 use crate::memory::Chunk;
-use crate::mempool::{Element, Lent};
+use crate::mempool::Element;
 use crate::pages::Pages;
 use crate::span::Span;
 use crate::sync::{AtomicU8, Ordering};
@@ -29,7 +30,7 @@ pub const INLINE_SPANS: usize = 8;
 /// What all layers see of a bio.
 pub(super) struct Head {
     /// What its set does with it.
-    finish: unsafe fn(NonNull<Head>, Finish),
+    finish: unsafe fn(NonNull<Head>, Finish) -> Option<Bio>,
     /// Its set: see [`Bio::set_id`].
     set: usize,
     status: AtomicU8,
@@ -38,21 +39,21 @@ pub(super) struct Head {
     spans: UnsafeCell<[MaybeUninit<Span<'static>>; INLINE_SPANS]>,
     /// What the holder alone touches.
     own: UnsafeCell<Own>,
-    /// Where the bio was submitted to last: the holder's too. It stays when the bio is free, so that going there again
-    /// counts no reference.
-    dev: UnsafeCell<Option<DeviceRef>>,
+    /// The queue that it belongs to: the holder's too. It stays while the bio is free in a stock of this queue, so that
+    /// making a bio counts no reference.
+    home: UnsafeCell<Option<Home>>,
 }
 
 /// What a set is asked to do with a bio of its own, by who does not know its pad.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Finish {
-    /// Tell its driver that it has ended.
-    Tell,
-    /// Free it: its driver has been told.
+    /// End it where its last completion came, as its pad says ([`Ending::Anywhere`]): what ends with it.
+    Anywhere,
+    /// Free it: nobody is told.
     Free,
 }
 
-/// The memory of one bio of a set whose pad is `P`. While the bio is free, `chunk` and the head's `dev` are all that it
+/// The memory of one bio of a set whose pad is `P`. While the bio is free, `chunk` and the head's `home` are all that it
 /// holds.
 #[repr(C)]
 struct Block<P: Pad> {
@@ -66,20 +67,23 @@ struct Block<P: Pad> {
 /// A free bio: its block.
 pub(super) struct BioMemory<P: Pad>(NonNull<Block<P>>);
 
-// SAFETY: it is the only right to a block of which only memory and a device are left, and these are Send.
+// SAFETY: it is the only right to a block of which only memory and a home are left, and these are Send.
 unsafe impl<P: Pad> Send for BioMemory<P> {}
 
 impl<P: Pad> Element for BioMemory<P> {
-    type Context = P::Context;
-
     fn from_chunk(chunk: Chunk) -> Self {
         let block: NonNull<Block<P>> = chunk.addr().cast();
         // SAFETY: the chunk has the layout of a `Block<P>` and is ours.
         unsafe {
-            (&raw mut (*block.as_ptr()).head.dev).write(UnsafeCell::new(None));
+            (&raw mut (*block.as_ptr()).head.home).write(UnsafeCell::new(None));
             (&raw mut (*block.as_ptr()).chunk).write(ManuallyDrop::new(chunk));
         }
         Self(block)
+    }
+
+    fn leave_queue(&mut self) {
+        // SAFETY: the home was written by `from_chunk` or by `init`, and this is the only right to it.
+        unsafe { *(*self.0.as_ptr()).head.home.get() = None }
     }
 }
 
@@ -89,7 +93,7 @@ impl<P: Pad> Drop for BioMemory<P> {
         // SAFETY: the two were written by `from_chunk`, and this is the only right to them; the chunk is read out of the
         // memory that goes with it.
         unsafe {
-            std::ptr::drop_in_place(&raw mut (*block).head.dev);
+            std::ptr::drop_in_place(&raw mut (*block).head.home);
             drop(ManuallyDrop::into_inner((&raw const (*block).chunk).read()));
         }
     }
@@ -123,15 +127,20 @@ pub(super) struct ChainRef(NonNull<Head>);
 // SAFETY: it touches the atomic part of the head alone.
 unsafe impl Send for ChainRef {}
 
-/// Tells the driver of its bio's end, or frees the bio.
+/// A bio that has ended, on the queue that it belongs to: [`crate::Bios::claim`] says which of a driver's bios it is.
+/// Dropping it frees it, and is loud.
+#[must_use = "its owner has to claim it"]
+pub struct OwnBio(ManuallyDrop<Bio>);
+
+/// Ends the bio where it is, or frees it.
 ///
 /// # Safety
 /// The head is of a set with pad `P`, and the only right to it is given up.
-unsafe fn finish<P: Pad>(head: NonNull<Head>, how: Finish) {
+unsafe fn finish<P: Pad>(head: NonNull<Head>, how: Finish) -> Option<Bio> {
     let bio = PadBio::<P>(head, PhantomData);
-    match how {
-        Finish::Tell => P::end_io(bio),
-        Finish::Free => drop(bio),
+    match (how, P::ENDING) {
+        (Finish::Anywhere, Ending::Anywhere(end)) => end(bio),
+        _ => None,
     }
 }
 
@@ -142,26 +151,25 @@ fn block<P: Pad>(head: NonNull<Head>) -> NonNull<Block<P>> {
     unsafe { head.byte_sub(offset_of!(Block<P>, head)).cast() }
 }
 
-/// Drops what the bio holds and brings its block home.
+/// Drops what the bio holds: its block, which is free.
 ///
 /// # Safety
 /// As for `finish`.
-unsafe fn free<P: Pad>(head: NonNull<Head>) {
+unsafe fn free<P: Pad>(head: NonNull<Head>) -> Lent<BioMemory<P>> {
     let block = block::<P>(head);
     // SAFETY: the caller gives up the only right to the bio; pad, own part and way home are live until here and are
-    // not touched again before they are made anew. The way home is read out before it is followed, since another
-    // thread may have the block as soon as it is home.
+    // not touched again before they are made anew.
     unsafe {
         ManuallyDrop::drop(&mut *block.as_ref().pad.get());
         std::ptr::drop_in_place(block.as_ref().head.own.get());
-        drop(ManuallyDrop::take(&mut *block.as_ref().lent.get()));
+        ManuallyDrop::take(&mut *block.as_ref().lent.get())
     }
 }
 
 impl<P: Pad> PadBio<P> {
     /// Makes the bio in the memory that its pool has lent.
     #[inline]
-    pub(super) fn init(lent: Lent<BioMemory<P>>, pad: P) -> Self {
+    pub(super) fn init(lent: Lent<BioMemory<P>>, pad: P, owner: ChannelId, home: &Home) -> Self {
         let block = lent.0.as_ptr();
         // SAFETY: the block is valid for writes, and nobody else's while it is lent. All that `free` leaves is made anew,
         // in place.
@@ -171,7 +179,11 @@ impl<P: Pad> PadBio<P> {
             (&raw mut (*head).set).write(lent.pool_id());
             (&raw mut (*head).status).write(AtomicU8::new(Status::Ok as u8));
             (&raw mut (*head).pending).write(Pending::one());
-            (&raw mut (*head).own).write(UnsafeCell::new(Own::new()));
+            (&raw mut (*head).own).write(UnsafeCell::new(Own::new(owner)));
+            let last = (*head).home.get();
+            if (*last).as_ref() != Some(home) {
+                *last = Some(home.clone());
+            }
             (&raw mut (*block).pad).write(UnsafeCell::new(ManuallyDrop::new(pad)));
             (&raw mut (*block).lent).write(UnsafeCell::new(ManuallyDrop::new(lent)));
             Self(NonNull::new_unchecked(head), PhantomData)
@@ -188,12 +200,6 @@ impl<P: Pad> PadBio<P> {
     pub fn pad_mut(&mut self) -> &mut P {
         // SAFETY: as in `pad`.
         unsafe { &mut *block::<P>(self.0).as_ref().pad.get() }
-    }
-
-    /// What all bios of its set share.
-    pub fn context(&self) -> &P::Context {
-        // SAFETY: as in `pad`; the way home is read only, until the bio is freed.
-        unsafe { (*block::<P>(self.0).as_ref().lent.get()).context() }
     }
 
     /// The bio without its pad. For this module alone: whoever else had it could put another bio in its place.
@@ -222,16 +228,21 @@ impl<P: Pad> PadBio<P> {
         Bio(ManuallyDrop::new(self).0)
     }
 
-    /// The bio of `set` that `bio` is; handed back when it is of another set.
-    pub(super) fn claim(bio: Bio, pool: &crate::mempool::Mempool<BioMemory<P>>) -> Result<Self, Bio> {
+    /// The bio of the pool `pool` that `bio` is; handed back when it is of another one.
+    pub(super) fn claim(bio: OwnBio, pool: usize) -> Result<Self, OwnBio> {
         // A pool lives as long as a bio of it is out, so no two have one number, and the bios of this one have its pad.
         // (Addresses of functions would not do: one function may have several.)
-        if bio.set_id() == pool.id() {
-            let mut bio = Self(ManuallyDrop::new(bio).0, PhantomData);
-            bio.bio_mut().mark_claimed();
-            return Ok(bio);
+        if bio.set_id() != pool {
+            return Err(bio);
         }
-        Err(bio)
+        Ok(Self(ManuallyDrop::into_inner(bio.into_bio()).0, PhantomData))
+    }
+
+    /// Frees it: its memory, for the stock of its queue.
+    pub(super) fn into_free(self) -> Lent<BioMemory<P>> {
+        let head = ManuallyDrop::new(self).0;
+        // SAFETY: this was the only right to the bio.
+        unsafe { free::<P>(head) }
     }
 }
 
@@ -253,6 +264,14 @@ impl<P: Pad> PadBio<P> {
     /// Gives it the place for more runs than fit inside.
     pub(super) fn set_table(&mut self, table: Table) {
         self.bio_mut().own_mut().table = Some(table);
+    }
+
+    /// Takes the place for its runs back. It has no data then.
+    pub(super) fn take_table(&mut self) -> Option<Table> {
+        let own = self.bio_mut().own_mut();
+        let table = own.table.take()?;
+        (own.spans, own.skip, own.len) = (super::NO_SPANS, 0, 0);
+        Some(table)
     }
 
     /// Gives it memory that somebody else keeps, such as a guest's. A parent that waits inside stays there.
@@ -279,7 +298,32 @@ impl<P: Pad> std::ops::Deref for PadBio<P> {
 impl<P: Pad> Drop for PadBio<P> {
     fn drop(&mut self) {
         // SAFETY: this was the only right to the bio.
-        unsafe { free::<P>(self.0) }
+        drop(unsafe { free::<P>(self.0) });
+    }
+}
+
+impl OwnBio {
+    /// A bio of which every completion has come.
+    pub(crate) fn new(bio: Bio) -> Self {
+        Self(ManuallyDrop::new(bio))
+    }
+
+    fn into_bio(self) -> ManuallyDrop<Bio> {
+        // The one right to the bio goes on: the handle is not dropped.
+        ManuallyDrop::new(Bio(ManuallyDrop::new(self).0.0))
+    }
+}
+
+impl std::ops::Deref for OwnBio {
+    type Target = Bio;
+    fn deref(&self) -> &Bio {
+        &self.0
+    }
+}
+
+impl Drop for OwnBio {
+    fn drop(&mut self) {
+        super::unclaimed(Bio(self.0.0));
     }
 }
 
@@ -299,27 +343,11 @@ impl Bio {
         unsafe { &mut *self.head().own.get() }
     }
 
-    /// The device that it was submitted to last.
-    pub(crate) fn device(&self) -> Option<&DeviceRef> {
+    /// The queue that it belongs to.
+    #[inline]
+    pub(crate) fn home(&self) -> Option<&Home> {
         // SAFETY: the holder alone touches it.
-        unsafe { (*self.head().dev.get()).as_ref() }
-    }
-
-    /// Takes the reference to the device that it was submitted to last.
-    #[inline]
-    pub(crate) fn take_device(&mut self) -> Option<DeviceRef> {
-        // SAFETY: as in `device`, and this borrow is exclusive.
-        unsafe { (*self.head().dev.get()).take() }
-    }
-
-    /// Remembers where it is submitted to. Going to the same device as before counts no reference.
-    #[inline]
-    pub(crate) fn set_device(&mut self, dev: &DeviceRef) {
-        // SAFETY: as in `device`, and this borrow is exclusive.
-        let last = unsafe { &mut *self.head().dev.get() };
-        if !last.as_ref().is_some_and(|last| std::ptr::addr_eq(Arc::as_ptr(last), Arc::as_ptr(dev))) {
-            *last = Some(DeviceRef::clone(dev));
-        }
+        unsafe { (*self.head().home.get()).as_ref() }
     }
 
     /// Takes `spans` for its runs.
@@ -382,23 +410,27 @@ impl Bio {
         ChainRef(self.0)
     }
 
-    /// One completion came: the bio itself when it was the last one.
-    pub(super) fn arrive(self) -> Option<Self> {
+    /// One completion came: the bio itself when it was the last one, as its owner handed it on.
+    #[inline]
+    pub(crate) fn arrive(self) -> Option<Self> {
         let head = ManuallyDrop::new(self).0;
         ChainRef(head).arrive()
     }
 
-    pub(super) fn call_end_io(self) {
-        let head = ManuallyDrop::new(self).0;
-        // SAFETY: the head is live, and the right to it goes to the function, which was made for its block.
-        unsafe { (head.as_ref().finish)(head, Finish::Tell) }
+    /// Ends it where it is, as its pad says: what ends with it.
+    pub(super) fn end_anywhere(self) -> Option<Self> {
+        self.finish(Finish::Anywhere)
     }
 
-    /// Frees a bio whose driver has been told of its end.
-    pub(super) fn free(self) {
+    /// Frees a bio of which nobody is told any more.
+    pub(crate) fn free(self) {
+        drop(self.finish(Finish::Free));
+    }
+
+    fn finish(self, how: Finish) -> Option<Self> {
         let head = ManuallyDrop::new(self).0;
-        // SAFETY: as in `call_end_io`.
-        unsafe { (head.as_ref().finish)(head, Finish::Free) }
+        // SAFETY: the head is live, and the right to it goes to the function, which was made for its block.
+        unsafe { (head.as_ref().finish)(head, how) }
     }
 
     /// Whether it is the same bio.
@@ -415,7 +447,7 @@ impl Drop for Bio {
 }
 
 impl ChainRef {
-    /// This piece ended with `status`: the parent, when it was the last one.
+    /// This piece ended with `status`: the parent, when that was its last completion.
     pub(super) fn end(self, status: Status) -> Option<Bio> {
         let parent = ManuallyDrop::new(Bio(self.0));
         parent.record(status);
@@ -425,7 +457,13 @@ impl ChainRef {
     fn arrive(self) -> Option<Bio> {
         // SAFETY: the count that this reference stands for keeps the block.
         let pending = unsafe { &self.0.as_ref().pending };
-        if pending.arrive() { Some(Bio(self.0)) } else { None }
+        if !pending.arrive() {
+            return None;
+        }
+        let mut bio = Bio(self.0);
+        let own = bio.own_mut();
+        (own.sector, own.len, own.skip) = own.handed_on;
+        Some(bio)
     }
 }
 

@@ -5,7 +5,8 @@ use std::mem::align_of;
 use super::INLINE_SPANS;
 use crate::classes::{ClassOptions, Classes};
 use crate::memory::{Chunk, Source};
-use crate::mempool::{Lent, NoReserve};
+use crate::lent::Lent;
+use crate::mempool::NoReserve;
 use crate::span::Span;
 
 /// The most runs of memory that a bio can have (the kernel's `BIO_MAX_VECS`).
@@ -24,7 +25,7 @@ pub(super) type Table = Lent<Chunk>;
 pub(super) fn tables(
     name: &'static str,
     longest: usize,
-    (reserve, limit, magazine): (usize, usize, usize),
+    (reserve, limit, stock): (usize, usize, usize),
     source: &Source,
 ) -> Result<Option<Classes>, NoReserve> {
     assert!(longest <= MAX_SPANS, "bios of {longest} runs, where the most is {MAX_SPANS}");
@@ -39,7 +40,7 @@ pub(super) fn tables(
         align: align_of::<Span<'_>>(),
         reserve,
         limit: limit * largest,
-        magazine: magazine * largest,
+        stock: stock * largest,
     };
     Classes::new(options, source).map(Some)
 }

@@ -1,0 +1,94 @@
+//! The channels of one queue.
+
+use crate::channel::{Channel, ChannelId};
+use crate::device::{DeviceRef, Geometry};
+use crate::dispatch::Dispatch;
+
+/// The channels of a queue, by their numbers.
+#[derive(Default)]
+pub(crate) struct Channels {
+    slots: Vec<Slot>,
+}
+
+/// The place of a channel.
+pub(crate) struct Slot {
+    generation: u32,
+    /// How many opened it. Nobody: the slot is free.
+    users: u32,
+    /// The device that it is of; a part of one has none. It is kept, so that no other device has its address.
+    device: Option<DeviceRef>,
+    pub(crate) geometry: Geometry,
+    /// Not there while it is being opened, or told a message.
+    pub(crate) channel: Option<Box<dyn Channel>>,
+    /// The channels and engines that it opened, which go with it.
+    pub(crate) lower: Vec<ChannelId>,
+    pub(crate) engines: Vec<usize>,
+}
+
+impl Channels {
+    /// The channel of a device, which has one user more.
+    pub(crate) fn find(&mut self, device: &DeviceRef) -> Option<ChannelId> {
+        let is_it = |slot: &Slot| slot.users > 0 && slot.device.as_ref().is_some_and(|of| DeviceRef::ptr_eq(of, device));
+        let index = self.slots.iter().position(is_it)?;
+        self.slots[index].users += 1;
+        Some(ChannelId { index: index as u32, generation: self.slots[index].generation })
+    }
+
+    /// A place for a channel, which has one user.
+    pub(crate) fn add(&mut self, device: Option<DeviceRef>, geometry: Geometry) -> ChannelId {
+        let free = self.slots.iter().position(|slot| slot.users == 0);
+        let generation = free.map_or(0, |index| self.slots[index].generation.wrapping_add(1));
+        let (lower, engines) = (Vec::new(), Vec::new());
+        let slot = Slot { generation, users: 1, device, geometry, channel: None, lower, engines };
+        let index = free.unwrap_or(self.slots.len());
+        if index == self.slots.len() {
+            self.slots.push(slot);
+        } else {
+            self.slots[index] = slot;
+        }
+        ChannelId { index: index as u32, generation }
+    }
+
+    /// The place of a channel that is open.
+    #[inline]
+    pub(crate) fn get(&mut self, id: ChannelId) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(id.index as usize)?;
+        if slot.generation == id.generation && slot.users > 0 { Some(slot) } else { None }
+    }
+
+    /// What a channel is about.
+    pub(crate) fn geometry(&self, id: ChannelId) -> Option<Geometry> {
+        let slot = self.slots.get(id.index as usize)?;
+        (slot.generation == id.generation && slot.users > 0).then_some(slot.geometry)
+    }
+
+    /// One user of a channel less. With the last one the channel goes, and then what it has open.
+    pub(crate) fn close(&mut self, cx: &mut Dispatch, id: ChannelId) {
+        let mut to_close = vec![id];
+        while let Some(id) = to_close.pop() {
+            let Some(slot) = self.get(id) else { continue };
+            slot.users -= 1;
+            if slot.users > 0 {
+                continue;
+            }
+            let (channel, device) = (slot.channel.take(), slot.device.take());
+            let (lower, engines) = (std::mem::take(&mut slot.lower), std::mem::take(&mut slot.engines));
+            drop(channel);
+            for engine in engines {
+                drop(cx.engines.release(engine));
+            }
+            drop(device);
+            to_close.extend(lower);
+        }
+    }
+
+    /// The channels that are open, for a queue that ends: each with all of its users.
+    pub(crate) fn close_all(&mut self, cx: &mut Dispatch) {
+        for index in 0..self.slots.len() {
+            while self.slots[index].users > 0 {
+                let generation = self.slots[index].generation;
+                self.close(cx, ChannelId { index: index as u32, generation });
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! How other threads reach a queue: bios that ended or were woken elsewhere, and messages to its channels. One wakeup
+//! serves many of them.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, OnceLock, PoisonError};
+
+use crate::bio::{Bio, BioList};
+use crate::channel::ChannelId;
+use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
+use crate::wakeup::Wakeup;
+
+/// A queue, as other threads know it.
+#[derive(Clone)]
+pub struct Home(Arc<Mailbox>);
+
+/// A channel of a queue, as other threads know it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Address {
+    home: Home,
+    channel: ChannelId,
+}
+
+struct Mailbox {
+    /// Whether there are messages. The queue looks here first, without the lock.
+    has_mail: AtomicBool,
+    messages: Mutex<Messages>,
+    /// Whether the queue sleeps, or is about to, and wants to be woken.
+    sleeps: AtomicBool,
+    wakeup: Wakeup,
+    /// Who drives the queue while nobody has it in hand.
+    driver: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+/// What other threads have sent.
+#[derive(Default)]
+pub(crate) struct Messages {
+    /// Nobody reads them any more.
+    is_closed: bool,
+    /// Bios of which every completion has come.
+    pub(crate) ended: BioList,
+    /// Bios to be dispatched again.
+    pub(crate) to_submit: BioList,
+    pub(crate) to_channels: VecDeque<(ChannelId, Box<dyn Any + Send>)>,
+}
+
+impl Home {
+    // not on the I/O path: once a queue
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self(Arc::new(Mailbox {
+            has_mail: AtomicBool::new(false),
+            messages: Mutex::new(Messages::default()),
+            sleeps: AtomicBool::new(false),
+            wakeup: Wakeup::new()?,
+            driver: OnceLock::new(),
+        })))
+    }
+
+    /// Wakes the queue from its wait.
+    pub fn wake(&self) {
+        self.0.wakeup.wake();
+    }
+
+    pub(crate) fn wakeup(&self) -> &Wakeup {
+        &self.0.wakeup
+    }
+
+    /// Brings a bio that has ended to its queue; hands it back where that has ended.
+    pub(crate) fn mail_ended(&self, bio: Bio) -> Result<(), Bio> {
+        self.mail(bio, |messages, bio| messages.ended.push(bio))
+    }
+
+    /// Brings a bio to its queue to be dispatched there.
+    pub(crate) fn mail_to_submit(&self, bio: Bio) -> Result<(), Bio> {
+        self.mail(bio, |messages, bio| messages.to_submit.push(bio))
+    }
+
+    fn mail<M>(&self, message: M, put: impl FnOnce(&mut Messages, M)) -> Result<(), M> {
+        let mut messages = self.lock();
+        if messages.is_closed {
+            return Err(message);
+        }
+        put(&mut messages, message);
+        self.0.has_mail.store(true, Ordering::SeqCst);
+        drop(messages);
+        if self.0.sleeps.swap(false, Ordering::SeqCst) {
+            self.wake();
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Messages> {
+        self.0.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there may be messages. What was sent before the queue was last woken is seen.
+    #[inline]
+    pub(crate) fn has_mail(&self) -> bool {
+        self.0.has_mail.load(Ordering::Relaxed)
+    }
+
+    /// Takes all messages.
+    pub(crate) fn take(&self) -> Messages {
+        let mut messages = self.lock();
+        self.0.has_mail.store(false, Ordering::Relaxed);
+        Messages {
+            is_closed: false,
+            ended: std::mem::take(&mut messages.ended),
+            to_submit: std::mem::take(&mut messages.to_submit),
+            to_channels: std::mem::take(&mut messages.to_channels),
+        }
+    }
+
+    /// From now on nothing is taken any more: what there is.
+    pub(crate) fn close(&self) -> Messages {
+        self.lock().is_closed = true;
+        self.take()
+    }
+
+    /// Says that the queue is about to sleep: whether messages came before. From now on a message wakes it.
+    pub(crate) fn begin_sleep(&self) -> bool {
+        // Whoever sends says so first and looks here then: one of the two sees the other.
+        self.0.sleeps.store(true, Ordering::SeqCst);
+        self.0.has_mail.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn end_sleep(&self) {
+        self.0.sleeps.store(false, Ordering::SeqCst);
+    }
+
+    /// Has `drive` called whenever a message to a channel has been sent: it drives the queue if nobody else does.
+    pub(crate) fn set_driver(&self, drive: Box<dyn Fn() + Send + Sync>) {
+        let _ = self.0.driver.set(drive);
+    }
+}
+
+/// Whether it is the same queue.
+impl PartialEq for Home {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Home {}
+
+impl std::fmt::Debug for Home {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Home({:p})", Arc::as_ptr(&self.0))
+    }
+}
+
+impl Address {
+    pub(crate) fn new(home: Home, channel: ChannelId) -> Self {
+        Self { home, channel }
+    }
+
+    /// The queue.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Sends `message` to the channel. Where the channel is closed when it arrives, it is dropped.
+    ///
+    /// # Errors
+    /// Hands the message back where the queue has ended.
+    pub fn send(&self, message: Box<dyn Any + Send>) -> Result<(), Box<dyn Any + Send>> {
+        let channel = self.channel;
+        self.home.mail(message, |messages, message| messages.to_channels.push_back((channel, message)))?;
+        if let Some(drive) = self.home.0.driver.get() {
+            drive();
+        }
+        Ok(())
+    }
+}
