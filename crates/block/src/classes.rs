@@ -73,10 +73,9 @@ impl Classes {
         let largest = options.largest;
         // The reserve is a part of what is counted: its pieces and others take each other's places.
         let reserved = options.reserve.saturating_mul(largest);
-        let limit = options.limit.saturating_add(reserved);
-        let normal = Limited::new(Arc::clone(source), limit);
+        let normal = Limited::new(Arc::clone(source), options.limit.saturating_add(reserved));
         let counted = Arc::clone(&normal) as Source;
-        let share = Share::half_of(limit);
+        let share = Share::half_of(options.limit);
         let pools = sizes(options.smallest, largest).map(|size| {
             let pool = PoolOptions {
                 name: options.name,
