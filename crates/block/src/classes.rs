@@ -124,7 +124,10 @@ impl Classes {
 impl ClassStocks {
     // not on the I/O path: once a channel
     pub(crate) fn of(classes: &Classes) -> Self {
-        Self { stocks: classes.pools.iter().map(Stock::of).collect(), normal: Arc::clone(&classes.normal) }
+        Self {
+            stocks: classes.pools.iter().map(Stock::of).collect(),
+            normal: Arc::clone(&classes.normal),
+        }
     }
 
     /// A piece of at least `len` bytes, which are not more than [`Classes::largest`]; `None` only where `how` allows it.
@@ -142,10 +145,13 @@ impl ClassStocks {
     /// From normal memory; for what is kept in larger pieces; else from the reserve; else for what is kept in smaller ones;
     /// else it waits.
     #[cold]
-    fn alloc_dear(&mut self, fits: usize, promise: &mut Option<Promise>, how: Alloc) -> Option<Lent<Chunk>> {
-        if let Some(piece) =
-            self.stocks[fits].alloc(promise, Alloc::NoRetry).or_else(|| self.evict(fits, true))
-        {
+    fn alloc_dear(
+        &mut self,
+        fits: usize,
+        promise: &mut Option<Promise>,
+        how: Alloc,
+    ) -> Option<Lent<Chunk>> {
+        if let Some(piece) = self.stocks[fits].alloc(promise, Alloc::NoRetry).or_else(|| self.evict(fits, true)) {
             return Some(piece);
         }
         // The source has no memory: a larger piece that nobody uses costs nothing.

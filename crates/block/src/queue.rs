@@ -331,10 +331,7 @@ impl Drop for Queue {
             }
             if std::thread::panicking() && begin.elapsed() > PATIENCE {
                 // Whoever has them was to end them on the way of this very panic.
-                tracing::error!(
-                    count = self.under_way,
-                    "a queue was dropped by a panic while bios of it were under way"
-                );
+                tracing::error!(count = self.under_way, "a queue was dropped by a panic while bios of it were under way");
                 break;
             }
             let timeout = std::thread::panicking().then_some(PATIENCE);
