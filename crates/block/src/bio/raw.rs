@@ -235,7 +235,7 @@ impl<P: Pad> PadBio<P> {
         if bio.set_id() != pool {
             return Err(bio);
         }
-        Ok(Self(ManuallyDrop::into_inner(bio.into_bio()).0, PhantomData))
+        Ok(Self(bio.into_bio().0, PhantomData))
     }
 
     /// Frees it: its memory, for the stock of its queue.
