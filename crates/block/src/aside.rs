@@ -1,11 +1,10 @@
 //! A queue that nobody has in hand, and that hears of messages all the same.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, TryLockError, Weak};
 use std::{fmt, ops};
 
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
-
 use crate::queue::Queue;
+use crate::sync::{Mutex, MutexGuard, Ordering, fence};
 
 /// What has a queue.
 pub trait HasQueue: Send + 'static {
@@ -40,6 +39,8 @@ impl<T: HasQueue> Aside<T> {
                 drive(&aside);
             }
         }));
+        // Who has sent something before has found no driver.
+        drive(&aside);
         Self(aside)
     }
 
@@ -60,7 +61,9 @@ fn drive<T: HasQueue>(aside: &Mutex<T>) {
         let home = thing.queue().home().clone();
         thing.queue().run();
         drop(thing);
-        // What came since, its sender has left to this thread.
+        // Between putting a message and looking at this lock its sender has a fence too (that of the handshake): either it
+        // found the lock free, or its message is seen here, and was left to this thread.
+        fence(Ordering::SeqCst);
         if !home.has_mail() {
             return;
         }

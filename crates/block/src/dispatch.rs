@@ -115,6 +115,11 @@ impl Dispatch {
         self.ended.pop()
     }
 
+    /// Whether a driver is to be called with something.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.older.is_empty() || !self.ended.is_empty()
+    }
+
     /// The bio that is dispatched next.
     pub(crate) fn next(&mut self) -> Option<Bio> {
         self.older.pop()

@@ -19,6 +19,7 @@ mod classes;
 pub mod device;
 mod dispatch;
 mod engine;
+mod handshake;
 mod lent;
 mod mailbox;
 pub mod memory;

@@ -8,7 +8,8 @@ use std::sync::{Arc, OnceLock, PoisonError};
 
 use crate::bio::{Bio, BioList};
 use crate::channel::ChannelId;
-use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
+use crate::handshake::Handshake;
+use crate::sync::{Mutex, MutexGuard};
 use crate::wakeup::Wakeup;
 
 /// A queue, as other threads know it.
@@ -23,11 +24,8 @@ pub struct Address {
 }
 
 struct Mailbox {
-    /// Whether there are messages. The queue looks here first, without the lock.
-    has_mail: AtomicBool,
     messages: Mutex<Messages>,
-    /// Whether the queue sleeps, or is about to, and wants to be woken.
-    sleeps: AtomicBool,
+    handshake: Handshake,
     wakeup: Wakeup,
     /// Who drives the queue while nobody has it in hand.
     driver: OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -57,9 +55,8 @@ impl Home {
     // not on the I/O path: once a queue
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self(Arc::new(Mailbox {
-            has_mail: AtomicBool::new(false),
             messages: Mutex::new(Messages::default()),
-            sleeps: AtomicBool::new(false),
+            handshake: Handshake::new(),
             wakeup: Wakeup::new()?,
             driver: OnceLock::new(),
         })))
@@ -90,9 +87,9 @@ impl Home {
             return Err(message);
         }
         put(&mut messages, message);
-        self.0.has_mail.store(true, Ordering::SeqCst);
+        self.0.handshake.put();
         drop(messages);
-        if self.0.sleeps.swap(false, Ordering::SeqCst) {
+        if self.0.handshake.must_wake() {
             self.wake();
         }
         Ok(())
@@ -133,13 +130,13 @@ impl Home {
     /// Whether there may be messages. What was sent before the queue was last woken is seen.
     #[inline]
     pub(crate) fn has_mail(&self) -> bool {
-        self.0.has_mail.load(Ordering::Relaxed)
+        self.0.handshake.has_mail()
     }
 
     /// Takes all messages.
     pub(crate) fn take(&self) -> Messages {
         let mut messages = self.lock();
-        self.0.has_mail.store(false, Ordering::Relaxed);
+        self.0.handshake.taken();
         Messages {
             is_closed: false,
             notices: Vec::new(),
@@ -158,13 +155,11 @@ impl Home {
 
     /// Says that the queue is about to sleep: whether messages came before. From now on a message wakes it.
     pub(crate) fn begin_sleep(&self) -> bool {
-        // Whoever sends says so first and looks here then: one of the two sees the other.
-        self.0.sleeps.store(true, Ordering::SeqCst);
-        self.0.has_mail.load(Ordering::SeqCst)
+        self.0.handshake.begin_sleep()
     }
 
     pub(crate) fn end_sleep(&self) {
-        self.0.sleeps.store(false, Ordering::SeqCst);
+        self.0.handshake.end_sleep();
     }
 
     /// Has `drive` called whenever a message to a channel has been sent: it drives the queue if nobody else does.

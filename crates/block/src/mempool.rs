@@ -186,7 +186,7 @@ impl<E: Element> Mempool<E> {
         }
         shared.reserve.promise();
         drop(shared);
-        self.0.wake(bio);
+        drop(bio.wake(self.0.promise()));
     }
 
     /// Drops an element that some queue has left here, so that its memory can serve something else: whether there was one.
@@ -275,6 +275,24 @@ impl<E: Element> Inner<E> {
 
     /// Serves who waits, in the order of their tickets, with what the reserve has.
     fn serve(self: &Arc<Self>, mut shared: MutexGuard<'_, Shared<E>>) {
+        loop {
+            let mut woken = self.serve_waiting(&mut shared);
+            drop(shared);
+            let mut unused = 0;
+            while let Some(bio) = woken.pop() {
+                // Counted, and not dropped: that would serve those behind it from here, and so on with each.
+                unused += bio.wake(self.promise()).is_err_and(|promise| promise.map(Promise::redeem).is_some()) as usize;
+            }
+            if unused == 0 {
+                return;
+            }
+            shared = self.lock();
+            (0..unused).for_each(|_| shared.reserve.take_promise_back());
+        }
+    }
+
+    /// Takes the bios out whose turn it is, and wakes the thread that it may be then.
+    fn serve_waiting(&self, shared: &mut Shared<E>) -> BioList {
         let mut woken = BioList::new();
         loop {
             match shared.reserve.serve_next() {
@@ -284,15 +302,12 @@ impl<E: Element> Inner<E> {
                 None => break,
             }
         }
-        drop(shared);
-        while let Some(bio) = woken.pop() {
-            self.wake(bio);
-        }
+        woken
     }
 
-    /// Wakes a bio for which an element of the reserve is promised.
-    fn wake(self: &Arc<Self>, bio: Bio) {
-        bio.wake(Promise::new(Arc::clone(self) as Arc<dyn Promises>));
+    /// A promise of an element of the reserve, which has been counted.
+    fn promise(self: &Arc<Self>) -> Promise {
+        Promise::new(Arc::clone(self) as Arc<dyn Promises>)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::channel::ChannelId;
 use crate::channels::Channels;
 use crate::device::{DeviceRef, Geometry, LONGEST_DEVICE};
 use crate::dispatch::Dispatch;
+use crate::engine::Engine;
 use crate::mailbox::{Messages, Notice};
 use crate::op::Op;
 use crate::opening::{OpenError, Opening};
@@ -124,7 +125,7 @@ impl Queue {
     pub fn take_ended(&mut self) -> Option<OwnBio> {
         let mut bio = self.cx.for_user.pop()?;
         self.under_way -= 1;
-        // The user's next allocation may be for this one.
+        // What the user allocates for this one, before it goes on with the queue.
         if let Some(promise) = bio.take_promise() {
             self.cx.promise = Some(promise);
         }
@@ -138,6 +139,8 @@ impl Queue {
 
     /// Does all that can be done now.
     pub fn run(&mut self) {
+        // What a pool had promised to a bio that the user has taken was for what the user has allocated since.
+        self.break_promise();
         loop {
             if let Some(bio) = self.cx.next_ended() {
                 self.end(bio);
@@ -193,7 +196,7 @@ impl Queue {
         self.break_promise();
     }
 
-    /// What a driver did not make use of goes back to the pool.
+    /// What a driver, or the user, did not make use of goes back to the pool.
     #[inline]
     fn break_promise(&mut self) {
         if self.cx.promise.is_some() {
@@ -248,12 +251,7 @@ impl Queue {
     /// What `poll` says.
     pub fn wait(&mut self, fds: &mut [Interest<'_>], timeout: Option<Duration>) -> io::Result<()> {
         self.run();
-        self.kick();
-        if self.reap() > 0 {
-            self.run();
-            // What ended may have put more to any of them.
-            self.kick();
-        }
+        self.drive_engines();
         let busy = self.home().begin_sleep() | !self.cx.for_user.is_empty();
         let timeout = if busy { Some(Duration::ZERO) } else { timeout };
         let ready = wait::wait(self.cx.home().wakeup(), &self.cx.engines, fds, timeout);
@@ -264,33 +262,36 @@ impl Queue {
         Ok(())
     }
 
-    /// Has each engine send what it holds.
-    fn kick(&mut self) {
-        self.with_engines(|engine, cx| {
-            engine.kick(cx);
-            0
-        });
-        self.run();
+    /// Has the engines send what they hold, until nothing has come of it that the queue goes on with: that may have put more
+    /// to any of them, and what an engine holds when the queue sleeps is not sent.
+    fn drive_engines(&mut self) {
+        loop {
+            self.with_engines(Engine::kick);
+            if !self.cx.for_user.is_empty() {
+                // The queue will not sleep: its user goes first.
+                return;
+            }
+            self.reap();
+            if !self.cx.has_work() && !self.home().has_mail() {
+                return;
+            }
+            self.run();
+        }
     }
 
-    /// Has each engine complete what has ended: how many.
-    fn reap(&mut self) -> usize {
-        self.with_engines(|engine, cx| engine.reap(cx))
+    /// Has each engine complete what has ended.
+    fn reap(&mut self) {
+        self.with_engines(|engine, cx| _ = engine.reap(cx));
     }
 
-    fn with_engines(
-        &mut self,
-        work: impl Fn(&mut dyn crate::engine::Engine, &mut Dispatch) -> usize,
-    ) -> usize {
-        let mut sum = 0;
+    fn with_engines(&mut self, work: impl Fn(&mut dyn Engine, &mut Dispatch)) {
         for index in 0..self.cx.engines.len() {
             if let Some(mut engine) = self.cx.engines.take_out(index) {
-                sum += work(&mut *engine, &mut self.cx);
+                work(&mut *engine, &mut self.cx);
                 self.cx.engines.put_back(index, engine);
             }
         }
         self.cx.settle();
-        sum
     }
 }
 
@@ -368,9 +369,9 @@ impl Queue {
             self.cx.complete(bio, Status::Offline);
         }
         while let Some(bio) = self.cx.next_ended() {
-            if bio.home() == Some(self.cx.home()) {
-                bio.free();
-            } else if let Some(next) = bio.go_home() {
+            let is_own = bio.home() == Some(self.cx.home());
+            let next = if is_own { bio.abandon() } else { bio.go_home() };
+            if let Some(next) = next {
                 self.cx.end(next);
             }
         }

@@ -16,7 +16,7 @@ mod kind {
 #[cfg(not(shuttle))]
 mod counted {
     use std::sync::atomic::{AtomicU64, Ordering};
-    use std::sync::{LockResult, MutexGuard};
+    use std::sync::{LockResult, MutexGuard, TryLockError, TryLockResult};
 
     static TAKEN: AtomicU64 = AtomicU64::new(0);
 
@@ -39,6 +39,15 @@ mod counted {
                 TAKEN.fetch_add(1, Ordering::Relaxed);
             }
             self.0.lock()
+        }
+
+        #[inline]
+        pub(crate) fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
+            let locked = self.0.try_lock();
+            if cfg!(debug_assertions) && !matches!(locked, Err(TryLockError::WouldBlock)) {
+                TAKEN.fetch_add(1, Ordering::Relaxed);
+            }
+            locked
         }
     }
 }

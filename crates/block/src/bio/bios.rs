@@ -104,6 +104,7 @@ impl<P: Pad> Bios<P> {
     /// that is at once.
     pub fn park(&self, cx: &Dispatch, mut bio: Bio) {
         bio.set_at(cx.called());
+        bio.set_parked_on(cx.home().clone());
         self.set.park(bio);
     }
 

@@ -25,6 +25,7 @@ pub use table::MAX_SPANS;
 use std::ptr::NonNull;
 
 use crate::channel::ChannelId;
+use crate::mailbox::Home;
 use crate::op::{Flags, Op};
 use crate::pages::{Buffers, Pages};
 use crate::promise::Promise;
@@ -73,6 +74,8 @@ struct Own {
     at: ChannelId,
     /// Its place among those who wait for a pool, while it is parked there.
     ticket: u64,
+    /// The queue on which it was parked, where it goes on: a rescuer's may be another than its own.
+    parked_on: Option<Home>,
     /// What the pool that it was parked on has promised it.
     promise: Option<Promise>,
 }
@@ -107,6 +110,7 @@ impl Own {
             owner,
             at: owner,
             ticket: 0,
+            parked_on: None,
             promise: None,
         }
     }
@@ -179,8 +183,11 @@ impl Bio {
     /// call, [`Dispatch::complete`](crate::Dispatch::complete) does it.
     pub fn complete_elsewhere(self, status: Status) {
         self.record(status);
-        let mut ended = self.arrive();
-        // A bio that ends anywhere may be the last piece of another: a loop, so that no stack grows.
+        Self::all_go_home(self.arrive());
+    }
+
+    /// A bio that ends anywhere may be the last piece of another: a loop, so that no stack grows.
+    fn all_go_home(mut ended: Option<Self>) {
         while let Some(bio) = ended {
             ended = bio.go_home();
         }
@@ -193,10 +200,18 @@ impl Bio {
         }
         let Some(home) = self.home().cloned() else { return None };
         if let Err(bio) = home.mail_ended(self) {
-            // The queue has ended, and its channels with it: nobody is left to be told.
-            bio.free();
+            return bio.abandon();
         }
         None
+    }
+
+    /// Ends a bio whose queue has ended, and its channels with it: nobody is left to be told. What it is a piece or a clone
+    /// of may be another queue's, or wait for more pieces: it goes on, with an error where nobody knows how this one ended.
+    pub(crate) fn abandon(mut self) -> Option<Self> {
+        if let Some(parent) = self.take_parent() {
+            parent.complete_elsewhere(Status::Offline);
+        }
+        self.end_anywhere()
     }
 
     /// The channel that allocated it.
@@ -229,17 +244,40 @@ impl Bio {
         self.own_mut().ticket = ticket;
     }
 
-    /// A pool wakes it, and has an element for it: it goes on at its queue.
-    pub(crate) fn wake(mut self, promise: Promise) {
+    /// It waits for a pool, to be dispatched again on the queue `home`.
+    pub(crate) fn set_parked_on(&mut self, home: Home) {
+        self.own_mut().parked_on = Some(home);
+    }
+
+    /// A pool wakes it, and has an element for it: it goes on where it was parked. Where that queue has ended, it ends too,
+    /// and the promise comes back.
+    pub(crate) fn wake(mut self, promise: Promise) -> Result<(), Option<Promise>> {
         let own = self.own_mut();
         own.promise = Some(promise);
         let ends = own.marks & MARK_ENDS != 0;
         own.marks &= !MARK_ENDS;
-        let home = self.home().cloned().expect("a bio that is parked has a queue");
+        let parked_on = own.parked_on.take();
+        let home = parked_on.or_else(|| self.home().cloned()).expect("a bio that is parked has a queue");
         let mailed = if ends { home.mail_ended(self) } else { home.mail_to_submit(self) };
-        if let Err(mut bio) = mailed {
-            drop(bio.take_promise());
-            if ends { bio.free() } else { bio.complete_elsewhere(Status::Offline) }
+        mailed.map_err(|mut bio| {
+            let promise = bio.take_promise();
+            if ends { Self::all_go_home(bio.abandon()) } else { bio.complete_elsewhere(Status::Offline) }
+            promise
+        })
+    }
+
+    /// Takes the bio out that waits inside; it has no data then.
+    fn take_parent(&mut self) -> Option<Self> {
+        let own = self.own_mut();
+        match std::mem::replace(&mut own.memory, Memory::Elsewhere) {
+            Memory::Parent(parent) => {
+                (own.spans, own.skip, own.len) = (NO_SPANS, 0, 0);
+                Some(parent)
+            }
+            other => {
+                own.memory = other;
+                None
+            }
         }
     }
 
@@ -327,17 +365,7 @@ impl<P: Pad> PadBio<P> {
 
     /// Takes the bio out that waits inside; the clone has no data then.
     pub fn take_parent(&mut self) -> Option<Bio> {
-        let own = self.bio_mut().own_mut();
-        match std::mem::replace(&mut own.memory, Memory::Elsewhere) {
-            Memory::Parent(parent) => {
-                (own.spans, own.skip, own.len) = (NO_SPANS, 0, 0);
-                Some(parent)
-            }
-            other => {
-                own.memory = other;
-                None
-            }
-        }
+        self.bio_mut().take_parent()
     }
 
     /// Marks it for good: optional memory was refused once, so it goes on with what its pad holds and never asks
