@@ -100,6 +100,7 @@ impl<'a> Opening<'a> {
             self.cx.keys.resize(index + 1, 0);
         }
         self.cx.keys[index] = key;
+        self.cx.home().make_room(index + 1);
         match open(&mut Opening::new(self.channels, self.cx, id, self.is_sealed)) {
             Ok(channel) => {
                 self.channels.get(id).expect("being opened").channel = Some(channel);

@@ -15,7 +15,7 @@ use crate::channel::ChannelId;
 use crate::channels::Channels;
 use crate::device::{DeviceRef, Geometry, LONGEST_DEVICE};
 use crate::dispatch::Dispatch;
-use crate::mailbox::Messages;
+use crate::mailbox::{Messages, Notice};
 use crate::op::Op;
 use crate::opening::{OpenError, Opening};
 use crate::stack;
@@ -221,7 +221,7 @@ impl Queue {
     }
 
     fn take_in(&mut self, messages: Messages) {
-        let Messages { mut ended, mut to_submit, to_channels, .. } = messages;
+        let Messages { mut ended, mut to_submit, to_channels, has_notices, .. } = messages;
         while let Some(bio) = ended.pop() {
             self.cx.end(bio);
         }
@@ -230,6 +230,9 @@ impl Queue {
         }
         for (id, message) in to_channels {
             self.tell(id, message);
+        }
+        while has_notices && let Some(id) = self.home().next_notice() {
+            self.tell(id, Box::new(Notice));
         }
     }
 
