@@ -85,12 +85,24 @@ impl Queue {
     /// # Errors
     /// What the device says.
     pub fn open(&mut self, device: &DeviceRef) -> Result<ChannelId, OpenError> {
-        self.opening().open(device)
+        let opened = self.opening().open(device);
+        // What a device that could not be opened has left.
+        self.drop_after_wipe();
+        opened
     }
 
     /// Closes what [`Queue::open`] has opened. None of the user's bios is under way there.
     pub fn close(&mut self, id: ChannelId) {
         self.channels.close(&mut self.cx, id);
+        self.drop_after_wipe();
+    }
+
+    /// Wipes the stack where somebody waits for that, and tells them.
+    fn drop_after_wipe(&mut self) {
+        if !self.cx.after_wipe.is_empty() {
+            stack::wipe();
+            self.cx.after_wipe.clear();
+        }
     }
 
     fn opening(&mut self) -> Opening<'_> {
@@ -235,10 +247,7 @@ impl Queue {
             None => drop(channel),
         }
         self.cx.settle();
-        if !self.cx.after_wipe.is_empty() {
-            stack::wipe();
-            self.cx.after_wipe.clear();
-        }
+        self.drop_after_wipe();
     }
 
     /// Sends what the engines hold, waits until something ends, one of `fds` is ready, or `timeout` is over, and does what
@@ -327,9 +336,11 @@ impl Drop for Queue {
         self.drain();
         self.channels.close_all(&mut self.cx);
         drop(self.cx.engines.take_all());
+        // Before the last messages are dropped: whoever waits for that knows then that nothing is left here.
+        stack::wipe();
+        self.cx.after_wipe.clear();
         let last = self.home().close();
         self.take_in(last);
-        stack::wipe();
         self.end_all();
     }
 }
