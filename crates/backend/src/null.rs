@@ -1,8 +1,8 @@
 //! A device that keeps nothing (the kernel's `dm-zero`): for measuring what lies above it.
 
-use udm_block::{Bio, Device, Geometry, Op, Sectors, Status};
+use udm_block::{Bio, Channel, Device, Dispatch, Geometry, Op, OpenError, Opening, Sectors, Status};
 
-/// Reads as zeros, and forgets what is written. It ends each bio at once, on the thread that submits it.
+/// Reads as zeros, and forgets what is written. It ends each bio at once.
 ///
 /// A read is filled, although leaving the buffer as it is would be faster: the buffer may hold what another client
 /// wrote or read before, and an export would send it out.
@@ -34,11 +34,19 @@ impl Device for Null {
         self.geometry
     }
 
-    fn submit(&self, bio: Bio) {
+    fn open(&self, _: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        Ok(Box::new(NullChannel))
+    }
+}
+
+struct NullChannel;
+
+impl Channel for NullChannel {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
         if bio.op() == Op::Read {
             bio.data().for_each(|run| run.fill(0));
         }
-        bio.complete(Status::Ok);
+        cx.complete(bio, Status::Ok);
     }
 }
 

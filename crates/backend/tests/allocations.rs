@@ -34,7 +34,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// More bios than a ring has slots, of every operation, each to its end.
-fn round(client: &Client, buffers: &mut [Buffer]) {
+fn round(client: &mut Client, buffers: &mut [Buffer]) {
     for (index, buffer) in buffers.iter_mut().enumerate() {
         let at = index * 4096;
         match index % 8 {
@@ -66,11 +66,11 @@ fn an_io_allocates_nothing() {
                     continue;
                 }
             };
-            let client = Client::new(dev, true);
+            let mut client = Client::new(dev, true);
             let mut buffers: Vec<Buffer> = (0..400).map(|_| Buffer::plain(4096)).collect();
-            (0..3).for_each(|_| round(&client, &mut buffers));
+            (0..3).for_each(|_| round(&mut client, &mut buffers));
             let before = ALLOCATIONS.load(Ordering::Relaxed);
-            (0..5).for_each(|_| round(&client, &mut buffers));
+            (0..5).for_each(|_| round(&mut client, &mut buffers));
             let made = ALLOCATIONS.load(Ordering::Relaxed) - before;
             assert_eq!(made, 0, "{engine:?} {cache:?}: allocations in 2000 I/Os");
         }

@@ -12,7 +12,7 @@ use udm_backend::file::{Cache, FileDevice};
 use udm_block::{Flags, Status};
 
 #[test]
-fn a_dropped_device_is_closed_at_once_while_the_threads_that_served_it_go_on() {
+fn a_dropped_device_is_closed_at_once_while_the_queues_that_served_it_go_on() {
     for engine in engines() {
         for (cache, elsewhere) in [(Cache::Auto, false), (Cache::Auto, true), (Cache::Writeback, true)] {
             let dir = folder();
@@ -21,7 +21,7 @@ fn a_dropped_device_is_closed_at_once_while_the_threads_that_served_it_go_on() {
             let what = format!("{engine:?} {cache:?} elsewhere: {elsewhere}");
             for _ in 0..10 {
                 let dev = open(&path, engine, cache);
-                let client = Client::new(dev.clone(), engine.1);
+                let mut client = Client::new(dev.clone(), engine.1);
                 assert_eq!(client.write(Flags::NONE, 0, &[1; 4096]), Status::Ok);
                 let queue = client.retire();
                 assert!(support::has_writer(&reader), "{what}: the device is open");
@@ -38,7 +38,7 @@ fn a_dropped_device_is_closed_at_once_while_the_threads_that_served_it_go_on() {
 }
 
 #[test]
-fn a_dropped_device_is_closed_at_once_after_the_threads_that_served_it() {
+fn a_dropped_device_is_closed_at_once_after_the_queues_that_served_it() {
     for engine in engines() {
         let dir = folder();
         let path = image(&dir, SIZE);
@@ -49,7 +49,7 @@ fn a_dropped_device_is_closed_at_once_after_the_threads_that_served_it() {
                 .map(|_| {
                     let dev = dev.clone();
                     std::thread::spawn(move || {
-                        let client = Client::new(dev, engine.1);
+                        let mut client = Client::new(dev, engine.1);
                         assert_eq!(client.write(Flags::NONE, 0, &[1; 4096]), Status::Ok);
                     })
                 })

@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::path::Path;
 use std::sync::Arc;
 
-use support::engines::{Engine, SIZE, URING, engines, folder, image, open};
+use support::engines::{Engine, INLINE, SIZE, URING, engines, folder, image, open};
 use support::{Buffer, Client, Dice};
 use tempfile::TempDir;
 use udm_backend::file::{self, Cache, FileDevice, FileOptions};
@@ -68,7 +68,7 @@ fn random_bios(engine: Engine, cache: Cache, seed: u64) {
     let dev = open(&path, engine, cache);
     let what = format!("{engine:?} {cache:?} seed {seed:#x}");
     println!("{what}: {}", dev.describe());
-    let client = Client::new(dev.clone(), engine.1);
+    let mut client = Client::new(dev.clone(), engine.1);
     let wishes = [
         Flags::NONE,
         Flags::NONE,
@@ -112,7 +112,7 @@ fn more_bios_than_slots_wait_their_turn() {
             let dir = folder();
             let path = image(&dir, SIZE);
             let dev = open(&path, engine, cache);
-            let client = Client::new(dev, engine.1);
+            let mut client = Client::new(dev, engine.1);
             let count = 1500;
             let mut buffers: Vec<Buffer> = (0..count).map(|_| Buffer::plain(512)).collect();
             for (index, buffer) in buffers.iter_mut().enumerate() {
@@ -136,14 +136,34 @@ fn one_ring_serves_many_files() {
         let dirs: Vec<TempDir> = (0..5).map(|_| folder()).collect();
         let dev = |dir| open(&image(dir, SIZE), engine, Cache::Auto);
         let devices: Vec<Arc<FileDevice>> = dirs.iter().map(dev).collect();
-        // One client at a time: a thread is a queue thread once.
+        let mut client = Client::new(devices[0].clone(), engine.1);
         for (index, dev) in devices.iter().enumerate() {
-            let client = Client::new(dev.clone(), engine.1);
+            client.turn_to(dev.clone());
             assert_eq!(client.write(Flags::FUA, 4096, &[index as u8 + 1; 4096]), Status::Ok);
         }
         for (index, dev) in devices.iter().enumerate() {
-            let client = Client::new(dev.clone(), engine.1);
+            client.turn_to(dev.clone());
             assert_eq!(client.read(4096, 4096).unwrap(), [index as u8 + 1; 4096]);
+        }
+    }
+}
+
+/// The twin with a ring: nothing ends before the queue waits.
+#[test]
+fn a_queue_that_may_sleep_waits_for_its_calls() {
+    for engine in engines().into_iter().filter(|engine| [URING, INLINE].contains(engine)) {
+        let ends = engine == INLINE;
+        let dir = folder();
+        let mut client = Client::new(open(&image(&dir, SIZE), engine, Cache::Auto), engine.1);
+        for (op, len) in [(Op::Write, 4096), (Op::Read, 4096), (Op::Discard, 4096), (Op::Flush, 0)] {
+            let mut buffer = Buffer::plain(4096);
+            let data = op.has_data().then_some(&mut buffer);
+            client.submit(7, op, Flags::NONE, 0, len, data);
+            let ended = client.take();
+            assert_eq!(ended, ends.then_some((7, Status::Ok)), "{engine:?} {op:?}");
+            if !ends {
+                assert_eq!(client.wait(), (7, Status::Ok));
+            }
         }
     }
 }
@@ -155,7 +175,7 @@ fn a_queue_that_leaves_waits_for_what_is_in_flight() {
         let path = image(&dir, SIZE);
         let dev = open(&path, engine, Cache::Auto);
         let mut buffers: Vec<Buffer> = (0..400).map(|_| Buffer::plain(1024)).collect();
-        let client = Client::new(dev, true);
+        let mut client = Client::new(dev, true);
         for (index, buffer) in buffers.iter_mut().enumerate() {
             buffer.fill(&[index as u8; 1024]);
             client.submit(index, Op::Write, Flags::NONE, index * 1024, 1024, Some(buffer));
@@ -174,7 +194,7 @@ fn a_file_that_became_shorter_is_never_data_and_never_grows_again() {
             let path = image(&dir, SIZE);
             fs::write(&path, vec![7; SIZE]).unwrap();
             let dev = open(&path, engine, cache);
-            let client = Client::new(dev.clone(), engine.1);
+            let mut client = Client::new(dev.clone(), engine.1);
             let handle = OpenOptions::new().write(true).open(&path).unwrap();
             let what = format!("{engine:?} {cache:?}");
             assert_eq!(client.read(SIZE / 2, 4096), Ok(vec![7; 4096]), "{what}");
@@ -195,7 +215,7 @@ fn a_file_that_became_shorter_is_never_data_and_never_grows_again() {
                 drop(dev.clone());
                 let options = FileOptions { engine: engine.0, cache, lock: false, ..FileOptions::default() };
                 handle.set_len(SIZE as u64).unwrap();
-                let client = Client::new(Arc::new(file::open(&path, &options).unwrap()), engine.1);
+                let mut client = Client::new(Arc::new(file::open(&path, &options).unwrap()), engine.1);
                 assert_eq!(client.write(Flags::NONE, 0, &[9; 512]), Status::Ok);
                 handle.set_len(4096).unwrap();
                 let mut buffer = Buffer::plain(512);
@@ -216,7 +236,7 @@ fn neighbouring_sectors_do_not_lose_each_other() {
         let path = image(&dir, SIZE);
         fs::write(&path, vec![0; SIZE]).unwrap();
         let dev = open(&path, engine, Cache::Auto);
-        let client = Client::new(dev.clone(), engine.1);
+        let mut client = Client::new(dev.clone(), engine.1);
         let mut dice = Dice(11);
         for round in 1..=40u8 {
             let mut buffers: Vec<Buffer> =
@@ -253,7 +273,7 @@ fn one_writer_or_many_readers() {
     for engine in engines() {
         for _ in 0..50 {
             let dev = open(&path, engine, Cache::Auto);
-            let client = Client::new(dev, engine.1);
+            let mut client = Client::new(dev, engine.1);
             assert_eq!(client.write(Flags::NONE, 0, &[1; 4096]), Status::Ok);
         }
     }
@@ -265,7 +285,7 @@ fn a_read_only_device_writes_nothing() {
         let dir = folder();
         let path = image(&dir, SIZE);
         let options = FileOptions { read_only: true, engine: engine.0, ..FileOptions::default() };
-        let client = Client::new(Arc::new(file::open(&path, &options).unwrap()), engine.1);
+        let mut client = Client::new(Arc::new(file::open(&path, &options).unwrap()), engine.1);
         assert_eq!(client.write(Flags::NONE, 0, &[1; 512]), Status::Protection);
         assert_eq!(client.one(Op::Discard, Flags::NONE, 0, 512, None), Status::Protection);
         assert_eq!(client.one(Op::Flush, Flags::NONE, 0, 0, None), Status::Ok);
@@ -287,7 +307,7 @@ fn a_block_that_is_stored_in_part_keeps_its_bytes() {
             let (size, stored) = (dev.geometry().size.bytes().0 as usize, dev.geometry().stored().0 as usize);
             assert_eq!((size, stored), (len.next_multiple_of(512), len));
             assert_eq!(dev.geometry().stored_blocks().bytes().0 as usize, len / 512 * 512);
-            let client = Client::new(dev, engine.1);
+            let mut client = Client::new(dev, engine.1);
             for round in 0..20 {
                 let what = format!("{engine:?} {cache:?} {len} bytes, round {round}");
                 let at = dice.roll(size / 512) * 512;
@@ -335,7 +355,7 @@ fn a_file_that_ends_within_a_block_is_not_written_past_the_page_cache() {
         assert!(dev.is_direct());
         let size = dev.geometry().size.bytes().0 as usize;
         bytes.resize(size, 0);
-        let client = Client::new(Arc::new(dev), engine.1);
+        let mut client = Client::new(Arc::new(dev), engine.1);
         assert!(client.read(0, size) == Ok(bytes.clone()));
         assert!(client.read(0, 65536) == Ok(bytes[..65536].to_vec()));
         // A writer may have it through the page cache.
@@ -355,7 +375,7 @@ fn a_discard_gives_blocks_back() {
         if !dev.geometry().discard {
             return udm_testkit::skip("discard", "the file system of the target folder cannot punch holes");
         }
-        let client = Client::new(dev, engine.1);
+        let mut client = Client::new(dev, engine.1);
         let blocks = || fs::metadata(&path).unwrap().blocks();
         assert_eq!(client.one(Op::Flush, Flags::NONE, 0, 0, None), Status::Ok);
         let full = blocks();
@@ -419,7 +439,7 @@ fn a_full_disk_is_no_space() {
             support::limit_file_size(SIZE as u64);
             File::options().write(true).open(&path).unwrap().set_len(SIZE as u64).unwrap();
             support::limit_file_size(SIZE as u64 / 2);
-            let client = Client::new(open(&path, engine, cache), engine.1);
+            let mut client = Client::new(open(&path, engine, cache), engine.1);
             let what = format!("{engine:?} {cache:?}");
             assert_eq!(client.write(Flags::NONE, 0, &[1; 4096]), Status::Ok, "{what}");
             assert_eq!(client.write(Flags::NONE, SIZE / 2, &[1; 4096]), Status::NoSpace, "{what}");

@@ -13,7 +13,7 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 use support::engines::{SIZE, folder, image};
 use support::{Buffer, Client};
 use udm_backend::file::{self, Cache, EngineChoice, FileOptions};
-use udm_block::{Device, Flags, Op, Status};
+use udm_block::{Flags, Op, Queue, Status};
 
 /// In the environment of a process that is a case: the call that is refused, the error, and when.
 const CASE: &str = "UDM_TEST_REFUSED";
@@ -65,13 +65,13 @@ fn has_uring() -> bool {
     }
 }
 
-/// Writes and reads back through a queue thread, and says what was chosen.
+/// Writes and reads back through a queue, and says what was chosen.
 fn use_it(engine: EngineChoice) -> Result<String, String> {
     let dir = folder();
     let path = image(&dir, SIZE);
     let options = FileOptions { engine, ..FileOptions::default() };
     let dev = Arc::new(file::open(&path, &options).map_err(|error| error.to_string())?);
-    let client = Client::new(dev.clone(), true);
+    let mut client = Client::new(dev.clone(), true);
     assert_eq!(client.write(Flags::FUA, 4096, &[5; 8192]), Status::Ok);
     assert_eq!(client.read(4096, 8192), Ok(vec![5; 8192]));
     drop(client);
@@ -134,17 +134,18 @@ fn a_ring_that_is_refused_later_hands_its_work_to_threads() {
     let path = image(&dir, SIZE);
     let options = FileOptions { engine: EngineChoice::Uring, cache: Cache::Auto, ..FileOptions::default() };
     let dev = Arc::new(file::open(&path, &options).unwrap());
-    let client = Client::new(dev.clone(), true);
+    let mut client = Client::new(dev.clone(), true);
     assert_eq!(client.write(Flags::NONE, 0, &[1; 512]), Status::Ok);
     let refuse_now = || refuse(libc::SYS_io_uring_enter, libc::EPERM);
     if case == when[0] {
         refuse_now();
     }
     if case == when[3] {
+        // The queue takes all at once that its I/O will want.
         refuse_now();
-        dev.prepare_thread();
+        client = Client::on(Queue::sealed().unwrap(), dev.clone());
     }
-    // More than a ring has slots. A long write is sent at once, the others when the thread waits.
+    // More than a ring has slots. A long write is sent at once, the others when the queue waits.
     let len = if case == when[2] { 64 << 10 } else { 2048 };
     let count = SIZE / len;
     let mut buffers: Vec<Buffer> = (0..count).map(|_| Buffer::plain(len)).collect();
@@ -158,10 +159,10 @@ fn a_ring_that_is_refused_later_hands_its_work_to_threads() {
     for _ in 0..count {
         assert_eq!(client.wait().1, Status::Ok, "{case}");
     }
-    // The thread goes on, also when it becomes a queue thread anew.
+    // The queue goes on, and so does the next one.
     assert_eq!(client.write(Flags::FUA, 0, &[0; 512]), Status::Ok);
     drop(client);
-    let client = Client::new(dev.clone(), true);
+    let mut client = Client::new(dev.clone(), true);
     assert_eq!(client.read(0, 512), Ok(vec![0; 512]));
     drop(client);
     let bytes = std::fs::read(&path).unwrap();

@@ -52,19 +52,19 @@ fn after_a_failed_sync_every_clients_flush_fails_until_the_image_is_opened_again
             on_a_full_disk(|path| {
                 let what = format!("{engine:?} {flags:?}");
                 let dev = open(path, engine);
-                let client = Client::new(dev.clone(), engine.1);
-                assert_eq!(flush_by(&client), Status::Ok, "{what}: before anything was written");
+                let mut client = Client::new(dev.clone(), engine.1);
+                assert_eq!(flush_by(&mut client), Status::Ok, "{what}: before anything was written");
                 assert_eq!(client.write(flags, 0, &vec![7; MUCH]) != Status::Ok, fails, "{what}");
                 if !fails {
-                    assert_ne!(flush_by(&client), Status::Ok, "{what}: the disk is full");
+                    assert_ne!(flush_by(&mut client), Status::Ok, "{what}: the disk is full");
                 }
-                assert_eq!(flush_by(&client), Status::IoErr, "{what}: the same client's next flush");
+                assert_eq!(flush_by(&mut client), Status::IoErr, "{what}: the same client's next flush");
                 drop(client);
                 // Another client on another thread, each kind of bio that promises something durable.
                 let other = dev.clone();
                 std::thread::spawn(move || {
                     assert_eq!(flush(&other, engine), Status::IoErr, "{what}: another client's flush");
-                    let client = Client::new(other, engine.1);
+                    let mut client = Client::new(other, engine.1);
                     assert_eq!(client.write(Flags::FUA, 0, &[1; 512]), Status::IoErr, "{what}: FUA");
                     assert_eq!(
                         client.write(Flags::PREFLUSH, 0, &[1; 512]),
@@ -85,7 +85,7 @@ fn after_a_failed_sync_every_clients_flush_fails_until_the_image_is_opened_again
     }
 }
 
-fn flush_by(client: &Client) -> Status {
+fn flush_by(client: &mut Client) -> Status {
     client.one(Op::Flush, Flags::NONE, 0, 0, None)
 }
 
@@ -113,13 +113,13 @@ fn no_flush_of_many_at_once_ends_well_beside_one_that_fails() {
     for engine in engines() {
         on_a_full_disk(|path| {
             let dev = open(path, engine);
-            let client = Client::new(dev.clone(), engine.1);
+            let mut client = Client::new(dev.clone(), engine.1);
             assert_eq!(client.write(Flags::NONE, 0, &vec![7; MUCH]), Status::Ok);
             let clients: Vec<_> = (0..4)
                 .map(|_| {
                     let dev = dev.clone();
                     std::thread::spawn(move || {
-                        let client = Client::new(dev, engine.1);
+                        let mut client = Client::new(dev, engine.1);
                         (0..4).for_each(|tag| client.submit(tag, Op::Flush, Flags::NONE, 0, 0, None));
                         (0..4).map(|_| client.wait().1).collect::<Vec<Status>>()
                     })

@@ -32,7 +32,9 @@ pub(crate) struct Slot {
 impl Channels {
     /// The channel of a device, which has one user more.
     pub(crate) fn find(&mut self, device: &DeviceRef) -> Option<ChannelId> {
-        let is_it = |slot: &Slot| slot.users > 0 && slot.device.as_ref().is_some_and(|of| DeviceRef::ptr_eq(of, device));
+        let is_it = |slot: &Slot| {
+            slot.users > 0 && slot.device.as_ref().is_some_and(|of| DeviceRef::ptr_eq(of, device))
+        };
         let index = self.slots.iter().position(is_it)?;
         self.slots[index].users += 1;
         Some(ChannelId { index: index as u32, generation: self.slots[index].generation })

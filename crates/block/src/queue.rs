@@ -329,26 +329,11 @@ fn check(geometry: &Geometry, bio: &Bio) -> Result<(), Status> {
     }
 }
 
-/// A queue ends when its user's bios have ended: it waits for them. What comes later goes on where it ends; nothing of it
-/// reaches another queue.
+/// A queue ends when its user's bios have ended: it waits for them, and frees them. What comes later goes on where it ends;
+/// nothing of it reaches another queue.
 impl Drop for Queue {
     fn drop(&mut self) {
-        let begin = Instant::now();
-        while self.under_way > 0 {
-            while let Some(bio) = self.take_ended() {
-                drop(bio);
-            }
-            if std::thread::panicking() && begin.elapsed() > PATIENCE {
-                // Whoever has them was to end them on the way of this very panic.
-                tracing::error!(count = self.under_way, "a queue was dropped by a panic while bios of it were under way");
-                break;
-            }
-            let timeout = std::thread::panicking().then_some(PATIENCE);
-            if self.under_way > 0 && self.wait(&mut [], timeout).is_err() {
-                crate::sync::thread::yield_now();
-            }
-        }
-        self.run();
+        self.drain();
         self.channels.close_all(&mut self.cx);
         drop(self.cx.engines.take_all());
         // Before the last messages are dropped: whoever waits for that knows then that nothing is left here.
@@ -356,14 +341,48 @@ impl Drop for Queue {
         self.cx.after_wipe.clear();
         let last = self.home().close();
         self.take_in(last);
+        self.end_all();
+    }
+}
+
+impl Queue {
+    /// Waits until no bio of the user's is under way.
+    fn drain(&mut self) {
+        let begin = Instant::now();
+        loop {
+            self.run();
+            while let Some(bio) = self.cx.for_user.pop() {
+                self.under_way -= 1;
+                bio.free();
+            }
+            if self.under_way == 0 {
+                return;
+            }
+            let is_panicking = std::thread::panicking();
+            if is_panicking && begin.elapsed() > PATIENCE {
+                // Whoever has them was to end them on the way of this very panic.
+                return tracing::error!(
+                    count = self.under_way,
+                    "a panic has dropped a queue with bios under way"
+                );
+            }
+            if self.wait(&mut [], is_panicking.then_some(PATIENCE)).is_err() {
+                crate::sync::thread::yield_now();
+            }
+        }
+    }
+
+    /// Ends what is on the lists still, of channels that are gone.
+    fn end_all(&mut self) {
         let mut left = self.cx.take_all();
         while let Some(bio) = left.pop() {
-            bio.complete_elsewhere(Status::Offline);
+            self.cx.complete(bio, Status::Offline);
         }
         while let Some(bio) = self.cx.next_ended() {
-            match bio.home() == Some(self.cx.home()) {
-                true => bio.free(),
-                false => drop(bio.go_home()),
+            if bio.home() == Some(self.cx.home()) {
+                bio.free();
+            } else if let Some(next) = bio.go_home() {
+                self.cx.end(next);
             }
         }
     }

@@ -39,7 +39,7 @@ impl Backlog {
         Self { entries: Vec::new(), turn: 0, waiting: 0 }
     }
 
-    /// The same with room for as many files as a thread mostly has, so that its first bios make none.
+    /// The same with room for as many files as a queue mostly has, so that its first bios make none.
     pub(super) fn with_room() -> Self {
         let mut backlog = Self::new();
         backlog.make_room();
@@ -133,20 +133,12 @@ impl Backlog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::file::held::Client;
     use crate::file::syncs::Syncs;
     use crate::file::uring::Registrations;
     use std::fs::File;
     use std::sync::atomic::AtomicBool;
-    use udm_block::memory::{Heap, Source};
-    use udm_block::{Alloc, BioSet, BioSetOptions, Flags, Op, Pad, PadBio, Sector, Status};
-
-    struct Nothing;
-    impl Pad for Nothing {
-        type Context = ();
-        fn end_io(bio: PadBio<Self>) {
-            drop(bio);
-        }
-    }
+    use udm_block::{Op, Sector, Status};
 
     fn image() -> Arc<Image> {
         Arc::new(Image {
@@ -164,24 +156,22 @@ mod tests {
 
     #[test]
     fn files_have_turns_and_their_bios_stay_in_order() {
-        let heap: Source = Arc::new(Heap);
-        let set = BioSet::<Nothing>::new(&BioSetOptions::named("test"), &heap, ()).unwrap();
+        let mut client = Client::new();
         let mut backlog = Backlog::new();
         let (one, two) = (image(), image());
         for (image, sector) in [(&one, 1), (&one, 2), (&one, 3), (&two, 4)] {
-            let mut bio = set.alloc(Nothing, Alloc::NoWait).ok().unwrap();
-            bio.prepare(Op::Read, Flags::NONE, Sector(sector));
-            backlog.put(image, bio.into_bio());
+            backlog.put(image, client.submit(Op::Flush, sector));
         }
         let mut tickets = Vec::new();
         for sector in [1, 4, 2, 3] {
             let (ticket, bio) = backlog.take().unwrap();
             assert_eq!(bio.sector(), Sector(sector));
             assert!(Arc::ptr_eq(backlog.image(ticket), if sector == 4 { &two } else { &one }));
-            bio.complete(Status::Ok);
+            bio.complete_elsewhere(Status::Ok);
             tickets.push(ticket);
         }
         assert!(backlog.take().is_none() && backlog.waiting() == 0);
+        assert_eq!(client.ended(), [1, 4, 2, 3]);
         // The file is kept until its last bio leaves, and by nobody then.
         assert!(backlog.leave(tickets[1]).is_some_and(|image| Arc::ptr_eq(&image, &two)));
         assert!(backlog.leave(tickets[0]).is_none());

@@ -1,4 +1,4 @@
-//! The engine that waits: each call is a system call of the calling thread.
+//! The engine of queues that may sleep: each call is a system call of the thread that drives the queue.
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
@@ -6,17 +6,35 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use rustix::fs::{FallocateFlags, fallocate, fdatasync};
 use udm_block::bio::INLINE_SPANS;
-use udm_block::{Bio, SpanIter, Status, queue};
+use udm_block::{Bio, SpanIter, Status};
 
-use super::image::{Image, must_be_durable};
+use super::image::Image;
 use super::transfer::{Call, Next, Way};
 
 /// Runs of memory as the system takes them.
-pub(super) type Vectors = [libc::iovec; INLINE_SPANS];
-pub(super) const NO_VECTORS: Vectors =
-    [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; INLINE_SPANS];
+pub(super) struct Vectors([libc::iovec; INLINE_SPANS]);
 
-/// Does all that `bio` asks for: how it ends.
+// SAFETY: these are addresses of the memory of a bio, which any thread may have.
+unsafe impl Send for Vectors {}
+
+impl Vectors {
+    /// No runs.
+    pub(super) const fn new() -> Self {
+        Self([libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; INLINE_SPANS])
+    }
+
+    /// The runs of `data`, as many as there is room for.
+    pub(super) fn fill(&mut self, data: SpanIter<'_>) -> &[libc::iovec] {
+        let mut count = 0;
+        for (vector, run) in self.0.iter_mut().zip(data) {
+            *vector = libc::iovec { iov_base: run.as_ptr().cast(), iov_len: run.len() };
+            count += 1;
+        }
+        &self.0[..count]
+    }
+}
+
+/// Makes all calls that `bio` asks for: how it would end, if no sync were under way (see [`Image::end`]).
 pub(super) fn run(image: &Image, bio: &Bio) -> Status {
     if bio.op().is_write() && !image.is_whole() {
         return Status::Offline;
@@ -33,34 +51,18 @@ pub(super) fn run(image: &Image, bio: &Bio) -> Status {
                 next = transfer.answer(make(image, bio, call));
                 let (mut released, status) = image.answered(sync, next);
                 while let Some(bio) = released.pop() {
-                    queue::complete_at_home(bio, status);
+                    bio.complete_elsewhere(status);
                 }
             }
             Next::Shrank => return image.shrank(),
             Next::Unsynced(status) => return image.unsynced(status),
-            Next::End(status) => {
-                // A queue thread comes here only where it is leaving, or gets no threads: it may not wait for itself.
-                if status.is_ok() && must_be_durable(bio) && !queue::is_queue_thread() {
-                    image.syncs.wait();
-                }
-                return image.checked(bio, status);
-            }
+            Next::End(status) => return status,
         }
     }
 }
 
-/// Fills `vectors` with the runs of `data`: how many there are.
-pub(super) fn fill(vectors: &mut Vectors, data: SpanIter<'_>) -> usize {
-    let mut count = 0;
-    for (vector, run) in vectors.iter_mut().zip(data) {
-        *vector = libc::iovec { iov_base: run.as_ptr().cast(), iov_len: run.len() };
-        count += 1;
-    }
-    count
-}
-
 fn make(image: &Image, bio: &Bio, call: Call) -> Result<usize, i32> {
-    let mut vectors = NO_VECTORS;
+    let mut vectors = Vectors::new();
     let done = |result: rustix::io::Result<()>| result.map(|()| 0).map_err(rustix::io::Errno::raw_os_error);
     let keep = FallocateFlags::KEEP_SIZE;
     match call {
@@ -73,15 +75,13 @@ fn make(image: &Image, bio: &Bio, call: Call) -> Result<usize, i32> {
             done(fallocate(&image.buffered, keep | FallocateFlags::ZERO_RANGE, at, len))
         }
         Call::Read { way, at, skip, len } => {
-            let count = fill(&mut vectors, bio.data().after(skip).first(len));
-            read(image.fd(way), &vectors[..count], at)
+            read(image.fd(way), vectors.fill(bio.data().after(skip).first(len)), at)
         }
         Call::Write { way: Way::Bounce, at, skip, len, durable } => {
             write_bounced(image.fd(Way::Bounce), bio.data().after(skip).first(len), at, durable)
         }
         Call::Write { way, at, skip, len, durable } => {
-            let count = fill(&mut vectors, bio.data().after(skip).first(len));
-            write(image.fd(way), &vectors[..count], at, durable)
+            write(image.fd(way), vectors.fill(bio.data().after(skip).first(len)), at, durable)
         }
     }
 }

@@ -90,9 +90,29 @@ impl Image {
         }
     }
 
+    /// All calls for `bio` have been made, and it would end with `status`: the bio, and how it ends. One that promises
+    /// something durable is kept while syncs are under way, whose answers end it.
+    pub(super) fn end(&self, bio: Bio, status: Status) -> Option<(Bio, Status)> {
+        let status = self.checked(&bio, status);
+        if !status.is_ok() || !must_be_durable(&bio) {
+            return Some((bio, status));
+        }
+        let bio = self.syncs.hold(bio)?;
+        let status = self.checked(&bio, status);
+        Some((bio, status))
+    }
+
+    /// The same for a thread that may wait for these syncs: how the bio ends.
+    pub(super) fn end_waiting(&self, bio: &Bio, status: Status) -> Status {
+        if status.is_ok() && must_be_durable(bio) {
+            self.syncs.wait();
+        }
+        self.checked(bio, status)
+    }
+
     /// How `bio` ends, for which every call succeeded or one failed. A flush is not acknowledged for a file that became
     /// shorter; and nothing is acknowledged as durable when a sync has failed meanwhile, here or for another client.
-    pub(super) fn checked(&self, bio: &Bio, status: Status) -> Status {
+    fn checked(&self, bio: &Bio, status: Status) -> Status {
         if status.is_ok() && must_be_durable(bio) && self.syncs.have_failed() {
             Status::IoErr
         } else if status.is_ok() && bio.op() == Op::Flush && !self.is_whole() {

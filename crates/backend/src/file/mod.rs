@@ -7,14 +7,18 @@
 //! * `image`: an open file, shared by all engines.
 //! * `syncs`: what may be acknowledged while syncs of an image are under way.
 //! * `transfer`: what calls a bio takes, and what their answers mean. All engines share it.
-//! * `uring`: the engine of queue threads, a ring for each.
-//! * `threads`: the engine of queue threads where there is no ring.
-//! * `calls`: the engine of all other threads, which may wait: plain system calls.
+//! * `channel`: one queue's way to a file.
+//! * `uring`: the engine of queues, a ring for each.
+//! * `threads`: the engine of queues where there is no ring.
+//! * `calls`: the engine of queues that may sleep: plain system calls.
 //! * `backlog`: the files that an engine has bios of.
 
 mod backlog;
 mod calls;
+mod channel;
 mod direct;
+#[cfg(test)]
+mod held;
 mod image;
 mod limits;
 mod lock;
@@ -29,9 +33,10 @@ pub use open::open;
 
 use std::sync::Arc;
 
-use udm_block::{Bio, Device, Geometry, queue};
+use udm_block::{Channel, Device, Geometry, Opening};
 
 use crate::OpenError;
+use channel::FileChannel;
 use image::Image;
 
 /// The longest block that a device can have, in bytes.
@@ -44,7 +49,7 @@ pub struct FileOptions {
     pub read_only: bool,
     /// What the system's page cache is used for.
     pub cache: Cache,
-    /// What drives the I/O of queue threads.
+    /// What drives the I/O of queues.
     pub engine: EngineChoice,
     /// The smallest unit that the user of the device will transfer, in bytes: 512, 1024, 2048 or 4096. A device whose
     /// own blocks are larger offers those, up to 4096 bytes. One of even larger blocks goes through the page cache.
@@ -85,7 +90,7 @@ pub enum Cache {
     Writeback,
 }
 
-/// What drives the I/O of queue threads. Other threads always wait for their calls.
+/// What drives the I/O of queues. One that may sleep ([`udm_block::Queue::sleeping`]) always waits for its calls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum EngineChoice {
     /// `io_uring` where the kernel permits it and the environment does not say `UDM_IO_URING=0`, else threads.
@@ -103,7 +108,7 @@ pub enum EngineChoice {
 pub struct FileDevice {
     image: Arc<Image>,
     geometry: Geometry,
-    /// Whether queue threads use a ring.
+    /// Whether queues use a ring.
     uring: bool,
     /// Why, and how the way past the page cache was chosen, for people.
     words: [String; 2],
@@ -126,24 +131,7 @@ impl Device for FileDevice {
         self.geometry
     }
 
-    fn submit(&self, bio: Bio) {
-        if queue::is_queue_thread() && !uring::is_leaving() {
-            match self.uring.then(uring::here).flatten() {
-                Some(ring) => ring.put(&self.image, bio),
-                None => threads::put(&self.image, bio),
-            }
-        } else {
-            // A thread that is no queue thread may wait; and one that is about to be none has nobody who would come
-            // back for the answer.
-            let status = calls::run(&self.image, &bio);
-            bio.complete(status);
-        }
-    }
-
-    fn prepare_thread(&self) {
-        match self.uring.then(uring::here).flatten() {
-            Some(ring) => ring.prepare(&self.image),
-            None => threads::start_all(),
-        }
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, udm_block::OpenError> {
+        Ok(Box::new(FileChannel::open(&self.image, self.uring, opening)))
     }
 }

@@ -98,7 +98,7 @@ fn fail(path: &Path, what: &'static str, error: Errno) -> OpenError {
     OpenError::System { path: path.to_owned(), what, source: error.into() }
 }
 
-/// What drives the I/O of queue threads: whether it is a ring, and in words why.
+/// What drives the I/O of queues: whether it is a ring, and in words why.
 fn choose_engine(choice: EngineChoice) -> Result<(bool, String), OpenError> {
     match (choice, uring::available()) {
         (EngineChoice::Threads, _) => Ok((false, "threads".to_owned())),

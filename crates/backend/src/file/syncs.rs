@@ -114,37 +114,23 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
-    use udm_block::memory::{Heap, Source};
-    use udm_block::{Alloc, BioSet, BioSetOptions, Flags, Op, Pad, PadBio, Sector, Status};
-
-    struct Nothing;
-    impl Pad for Nothing {
-        type Context = ();
-        fn end_io(bio: PadBio<Self>) {
-            drop(bio);
-        }
-    }
+    use crate::file::held::Client;
+    use udm_block::{Op, Status};
 
     #[test]
     fn a_flush_is_held_for_the_syncs_that_began_before_it_ended_and_for_no_others() {
-        let heap: Source = Arc::new(Heap);
-        let set = BioSet::<Nothing>::new(&BioSetOptions::named("test"), &heap, ()).unwrap();
-        let flush = |sector| {
-            let mut bio = set.alloc(Nothing, Alloc::NoWait).ok().unwrap();
-            bio.prepare(Op::Flush, Flags::NONE, Sector(sector));
-            bio.into_bio()
-        };
+        let mut client = Client::new();
+        let mut flush = |sector| client.submit(Op::Flush, sector);
         let places = |mut bios: BioList| {
             let mut places = Vec::new();
             while let Some(bio) = bios.pop() {
                 places.push(bio.sector().0);
-                bio.complete(Status::Ok);
+                bio.complete_elsewhere(Status::Ok);
             }
             places
         };
         let syncs = Syncs::default();
-        let holds = |bio| syncs.hold(bio).map(|back| back.complete(Status::Ok)).is_none();
+        let holds = |bio| syncs.hold(bio).map(|back| back.complete_elsewhere(Status::Ok)).is_none();
         let alone = syncs.begin();
         assert!(syncs.end(alone).pop().is_none());
         assert!(!holds(flush(0)), "nothing is under way");
@@ -161,5 +147,6 @@ mod tests {
         assert_eq!(places(syncs.end(four)), [2]);
         assert!(syncs.have_failed());
         syncs.wait();
+        assert_eq!(client.ended(), [0, 1, 2]);
     }
 }

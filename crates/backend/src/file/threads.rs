@@ -1,7 +1,7 @@
 //! The engine of threads: for where the kernel has no `io_uring` or does not permit it.
 //!
-//! One small pool serves all files of the process. Its threads begin when they are first needed, and stay. A bio is
-//! completed on the thread of the pool; its pad's `end_io` brings it home.
+//! One small pool serves all files of the process. Its threads begin when they are first needed, and stay. A bio that
+//! ends on a thread of the pool is mailed home to its queue.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -16,7 +16,7 @@ use super::image::Image;
 const THREADS_MAX: usize = 8;
 /// What they are called.
 const THREAD_NAME: &str = "udm-file";
-/// The stack of one in bytes: it runs system calls, and ends bios that are not at home here.
+/// The stack of one in bytes: it runs system calls, and ends bios of other queues.
 const STACK: usize = 512 << 10;
 
 static POOL: Pool =
@@ -46,7 +46,7 @@ pub(super) fn put(image: &Arc<Image>, bio: Bio) {
     let mut state = POOL.start(state);
     if state.threads == 0 {
         // The system gives no thread at all: this one does the work, late but surely.
-        while POOL.serve_one(state) {
+        while POOL.serve_one(state, false) {
             state = POOL.lock();
         }
     }
@@ -86,22 +86,31 @@ impl Pool {
                 state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             state.idle -= 1;
-            self.serve_one(state);
+            self.serve_one(state, true);
         }
     }
 
-    /// Does one bio that waits: whether there was one.
-    fn serve_one(&self, mut state: MutexGuard<'_, State>) -> bool {
+    /// Does one bio that waits: whether there was one. A thread that drives queues may not wait for the syncs of others: one
+    /// of them may be its own.
+    fn serve_one(&self, mut state: MutexGuard<'_, State>, may_wait: bool) -> bool {
         let Some((ticket, bio)) = state.backlog.take() else { return false };
         let image = Arc::clone(state.backlog.image(ticket));
         drop(state);
         let status = calls::run(&image, &bio);
+        let ended = if may_wait {
+            let status = image.end_waiting(&bio, status);
+            Some((bio, status))
+        } else {
+            image.end(bio, status)
+        };
         drop(image);
         // The file is let go of before the bio ends, so that whoever hears of the end can close it and open it again;
         // and outside the lock, since it may close.
         let last = self.lock().backlog.leave(ticket);
         drop(last);
-        udm_block::queue::complete_at_home(bio, status);
+        if let Some((bio, status)) = ended {
+            bio.complete_elsewhere(status);
+        }
         true
     }
 }

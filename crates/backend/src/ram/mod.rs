@@ -2,19 +2,23 @@
 
 mod mapping;
 
+use std::sync::Arc;
+
 use mapping::Mapping;
-use udm_block::{Bio, Device, Geometry, LONGEST_DEVICE, Op, SECTOR_SIZE, Sectors, Status};
+use udm_block::{
+    Bio, Channel, Device, Dispatch, Geometry, LONGEST_DEVICE, Op, Opening, SECTOR_SIZE, Sectors, Status,
+};
 
 use crate::OpenError;
 
 /// A device in memory: it reads as zeros at first, and takes memory for the pages that are written alone. What is
-/// discarded or zeroed goes back to the system. It ends each bio at once, on the thread that submits it.
+/// discarded or zeroed goes back to the system. It ends each bio at once.
 ///
-/// Bios that overlap and are under way on several threads at once may interleave byte by byte, as on a disk sector by
+/// Bios that overlap and are under way on several queues at once may interleave byte by byte, as on a disk sector by
 /// sector: who writes to one place twice waits in between.
 pub struct Ram {
     geometry: Geometry,
-    mapping: Mapping,
+    mapping: Arc<Mapping>,
 }
 
 impl Ram {
@@ -30,7 +34,7 @@ impl Ram {
             .filter(|_| size <= LONGEST_DEVICE)
             .and_then(|bytes| usize::try_from(bytes).ok())
             .ok_or_else(|| no_memory(std::io::ErrorKind::InvalidInput.into()))?;
-        let mapping = Mapping::new(bytes).map_err(no_memory)?;
+        let mapping = Arc::new(Mapping::new(bytes).map_err(no_memory)?);
         let geometry =
             Geometry { discard: true, write_zeroes: true, write_cache: false, ..Geometry::plain(size) };
         Ok(Self { geometry, mapping })
@@ -49,7 +53,17 @@ impl Device for Ram {
         self.geometry
     }
 
-    fn submit(&self, bio: Bio) {
+    fn open(&self, _: &mut Opening<'_>) -> Result<Box<dyn Channel>, udm_block::OpenError> {
+        Ok(Box::new(RamChannel { mapping: Arc::clone(&self.mapping) }))
+    }
+}
+
+struct RamChannel {
+    mapping: Arc<Mapping>,
+}
+
+impl Channel for RamChannel {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
         let mut at = bio.sector().0 as usize * SECTOR_SIZE;
         match bio.op() {
             Op::Read => {
@@ -67,14 +81,13 @@ impl Device for Ram {
             Op::Discard | Op::WriteZeroes => self.mapping.zero(at, bio.len().0 as usize),
             Op::Flush => {}
         }
-        bio.complete(Status::Ok);
+        cx.complete(bio, Status::Ok);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use udm_block::Bytes;
     use udm_block::blocking::Blocking;
     use udm_block::memory::splitmix64;

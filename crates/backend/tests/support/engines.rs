@@ -10,7 +10,7 @@ use udm_backend::file::{self, Cache, EngineChoice, FileDevice, FileOptions};
 /// How long a file mostly is, in bytes.
 pub const SIZE: usize = 1 << 20;
 
-/// An engine: the choice, and whether the thread is a queue thread.
+/// An engine: the choice, and whether the queue never sleeps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Engine(pub EngineChoice, pub bool);
 

@@ -1,4 +1,4 @@
-//! Bios with memory of any cut, on a thread of either kind.
+//! Bios with memory of any cut, on a queue of any kind.
 #![allow(unsafe_code, dead_code)]
 #![allow(clippy::needless_pass_by_value, reason = "a buffer that is lent is lent whole")]
 
@@ -6,12 +6,11 @@ pub mod engines;
 
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
 
 use udm_block::memory::{Heap, splitmix64};
-use udm_block::queue::{self, Queue};
 use udm_block::{
-    Alloc, BioSet, BioSetOptions, Bytes, DeviceRef, Flags, Op, Pad, PadBio, Sector, Span, Status,
+    Alloc, BioSet, BioSetOptions, Bios, Bytes, ChannelId, DeviceRef, Flags, Op, Pad, Queue, Sector, Span,
+    Status,
 };
 
 /// A seeded source of chance.
@@ -72,44 +71,42 @@ impl Buffer {
     }
 }
 
-/// The pad: which bio it is, and who is told on a thread that is no queue thread.
-pub struct Tag(usize, Option<Sender<Ended>>);
+/// The pad: which bio it is.
+pub struct Tag(usize);
 
-impl Pad for Tag {
-    type Context = ();
-
-    fn end_io(bio: PadBio<Self>) {
-        match bio.pad().1.clone() {
-            Some(to) => to.send((bio.pad().0, bio.status())).unwrap(),
-            None => queue::deliver(bio),
-        }
-    }
-}
+impl Pad for Tag {}
 
 /// A bio that ended, by its tag.
 type Ended = (usize, Status);
 
-/// A thread that submits bios to a device and waits for them.
+/// A queue that submits bios to a device and waits for them.
 pub struct Client {
-    dev: DeviceRef,
-    set: BioSet<Tag>,
-    queue: Option<Queue>,
-    channel: (Sender<Ended>, Receiver<Ended>),
+    pub queue: Queue,
+    /// The device, as long as it is open.
+    channel: Option<ChannelId>,
+    bios: Bios<Tag>,
 }
 
 impl Client {
-    /// A client on this thread, which becomes a queue thread if so wanted.
-    pub fn new(dev: DeviceRef, as_queue: bool) -> Self {
+    /// A client whose queue never sleeps, or may.
+    pub fn new(dev: DeviceRef, never_sleeps: bool) -> Self {
+        Self::on(if never_sleeps { Queue::new() } else { Queue::sleeping() }.unwrap(), dev)
+    }
+
+    /// A client on `queue`.
+    pub fn on(queue: Queue, dev: DeviceRef) -> Self {
         let options =
-            BioSetOptions { reserve: 1, limit: 4096, magazine: 1024, ..BioSetOptions::named("client") };
+            BioSetOptions { reserve: 1, limit: 4096, stock: 1024, ..BioSetOptions::named("client") };
         let heap: udm_block::memory::Source = Arc::new(Heap);
-        let queue = as_queue.then(|| Queue::enter().unwrap());
-        Self { dev, set: BioSet::new(&options, &heap, ()).unwrap(), queue, channel: channel() }
+        let bios = queue.bios(&BioSet::new(&options, &heap).unwrap());
+        let mut client = Self { queue, channel: None, bios };
+        client.turn_to(dev);
+        client
     }
 
     /// Submits a bio for whole sectors; `buffer` must stay until it has ended.
     pub fn submit(
-        &self,
+        &mut self,
         tag: usize,
         op: Op,
         flags: Flags,
@@ -117,8 +114,8 @@ impl Client {
         len: usize,
         buffer: Option<&mut Buffer>,
     ) {
-        let to = self.queue.is_none().then(|| self.channel.0.clone());
-        let mut bio = self.set.alloc(Tag(tag, to), Alloc::NoWait).ok().expect("the set is large");
+        let bio = self.bios.alloc(self.queue.cx(), Tag(tag), Alloc::NoWait);
+        let mut bio = bio.ok().expect("the set is large");
         bio.prepare(op, flags, Sector(at as u64 / 512));
         match buffer {
             Some(Buffer { memory, runs }) => {
@@ -133,33 +130,41 @@ impl Client {
             }
             None => bio.set_range(Bytes(len as u64)),
         }
-        if let Some(queue) = &self.queue {
-            bio.set_home(queue.home());
-        }
-        bio.submit(&self.dev);
+        self.queue.submit(self.channel.expect("the device is open"), bio);
+    }
+
+    /// The next bio that has ended, without waiting.
+    pub fn take(&mut self) -> Option<Ended> {
+        let bio = self.bios.claim(self.queue.take_ended()?).ok().expect("a bio of its set");
+        let ended = (bio.pad().0, bio.status());
+        self.bios.free(bio);
+        Some(ended)
     }
 
     /// The next bio that has ended.
-    pub fn wait(&self) -> Ended {
-        let Some(queue) = &self.queue else {
-            return self.channel.1.try_recv().expect("a thread that is no queue thread has waited already");
-        };
+    pub fn wait(&mut self) -> Ended {
         loop {
-            if let Some(bio) = queue.take_ended() {
-                let bio = self.set.claim(bio).unwrap();
-                return (bio.pad().0, bio.status());
+            if let Some(ended) = self.take() {
+                return ended;
             }
-            queue.wait(&mut [], None).unwrap();
+            self.queue.wait(&mut [], None).unwrap();
         }
     }
 
     /// One operation on whole sectors, to its end.
-    pub fn one(&self, op: Op, flags: Flags, at: usize, len: usize, buffer: Option<&mut Buffer>) -> Status {
+    pub fn one(
+        &mut self,
+        op: Op,
+        flags: Flags,
+        at: usize,
+        len: usize,
+        buffer: Option<&mut Buffer>,
+    ) -> Status {
         self.submit(0, op, flags, at, len, buffer);
         self.wait().1
     }
 
-    pub fn read(&self, at: usize, len: usize) -> Result<Vec<u8>, Status> {
+    pub fn read(&mut self, at: usize, len: usize) -> Result<Vec<u8>, Status> {
         let mut buffer = Buffer::plain(len);
         match self.one(Op::Read, Flags::NONE, at, len, Some(&mut buffer)) {
             Status::Ok => Ok(buffer.bytes()),
@@ -167,7 +172,7 @@ impl Client {
         }
     }
 
-    pub fn write(&self, flags: Flags, at: usize, bytes: &[u8]) -> Status {
+    pub fn write(&mut self, flags: Flags, at: usize, bytes: &[u8]) -> Status {
         let mut buffer = Buffer::plain(bytes.len());
         buffer.fill(bytes);
         self.one(Op::Write, flags, at, bytes.len(), Some(&mut buffer))
@@ -177,18 +182,28 @@ impl Client {
 impl Client {
     /// Turns to another device, on the same ring.
     pub fn turn_to(&mut self, dev: DeviceRef) {
-        self.dev = dev;
+        // Opened before the last one is closed: the queue keeps its ring.
+        let next = self.queue.open(&dev).unwrap();
+        self.close();
+        self.channel = Some(next);
     }
 
-    /// Lets go of the device and of all bios: the thread goes on being what it is.
-    pub fn retire(self) -> Option<Queue> {
+    /// Closes the device, and its ring if no other has it.
+    pub fn close(&mut self) {
+        if let Some(channel) = self.channel.take() {
+            self.queue.close(channel);
+        }
+    }
+
+    /// Lets go of the device and of all bios: the queue goes on.
+    pub fn retire(mut self) -> Queue {
+        self.close();
         self.queue
     }
 
-    /// Stops being a queue thread with bios in flight, as no owner of bios may: in a debug build that is a panic.
-    pub fn leave(mut self) {
-        let queue = self.queue.take();
-        let left = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(queue)));
+    /// Drops the queue with bios in flight, as no owner of bios may: in a debug build that is a panic.
+    pub fn leave(self) {
+        let left = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(self.queue)));
         assert_eq!(left.is_err(), cfg!(debug_assertions), "bios that are lost are loud");
     }
 }

@@ -235,7 +235,7 @@ impl<P: Pad> PadBio<P> {
         if bio.set_id() != pool {
             return Err(bio);
         }
-        Ok(Self(ManuallyDrop::into_inner(bio.into_bio()).0, PhantomData))
+        Ok(Self(bio.into_bio().0, PhantomData))
     }
 
     /// Frees it: its memory, for the stock of its queue.
@@ -308,8 +308,8 @@ impl OwnBio {
         Self(ManuallyDrop::new(bio))
     }
 
+    /// Gives up the right to the bio for a pointer to it.
     fn into_bio(self) -> ManuallyDrop<Bio> {
-        // The one right to the bio goes on: the handle is not dropped.
         ManuallyDrop::new(Bio(ManuallyDrop::new(self).0.0))
     }
 }

@@ -89,11 +89,11 @@ fn refused(call: &str, error: &io::Error) -> String {
 /// A ring with room for `entries`, as modern as the kernel has it.
 pub(super) fn make(entries: u32) -> io::Result<IoUring> {
     // The thread need not be interrupted while it runs for what has ended: it comes by often (5.19). Two more flags are
-    // not set. That one thread alone uses the ring (`IORING_SETUP_SINGLE_ISSUER`) brought nothing, and then another
-    // thread that drops an image could not have the ring forget its files (`registered`). To defer what has ended until
-    // the thread asks (`IORING_SETUP_DEFER_TASKRUN`) saves a little more; but it wakes a thread that waits in
-    // `io_uring_enter`, and not always one that waits for the ring in `poll`, as a queue thread does (seen on Linux 6.18:
-    // the thread slept for ever).
+    // not set. That one thread alone uses the ring (`IORING_SETUP_SINGLE_ISSUER`) brought nothing; then a queue could not
+    // go to another thread, and another thread that drops an image could not have the ring forget its files
+    // (`registered`). To defer what has ended until the thread asks (`IORING_SETUP_DEFER_TASKRUN`) saves a little more; but
+    // it wakes a thread that waits in `io_uring_enter`, and not always one that waits for the ring in `poll`, as that of a
+    // queue does (seen on Linux 6.18: the thread slept for ever).
     let newest = IoUring::builder()
         .setup_submit_all()
         .setup_coop_taskrun()

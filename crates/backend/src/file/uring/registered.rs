@@ -1,5 +1,5 @@
 //! The files that a ring knows by number (`IORING_REGISTER_FILES`), so that a call need not look its descriptor up and
-//! count a reference to it: that is shared by all threads that serve the file.
+//! count a reference to it: that count is shared by all queues that serve the file.
 //!
 //! The price is that the ring keeps them open, and with them what goes with an open file: its lock, the claim on a
 //! block device, the file system that it is on. So an image says goodbye to every ring when it is dropped, on whichever
@@ -30,7 +30,7 @@ const FREE: usize = 0;
 /// In place of an image's address: the kernel refused to change these numbers. So it is asked a few times at most.
 const UNUSABLE: usize = 1;
 
-/// The ring's table of files. Its thread alone gives out numbers; whoever drops an image takes them back.
+/// The ring's table of files. Its queue alone gives out numbers; whoever drops an image takes them back.
 pub(super) struct Table {
     /// A second descriptor of the ring.
     ring: OwnedFd,
@@ -69,7 +69,7 @@ impl Table {
         Some(Arc::new(Self { ring: second, holders, changing: Mutex::new(()) }))
     }
 
-    /// The numbers of `image`: those that it has, else free ones. For the ring's thread alone.
+    /// The numbers of `image`: those that it has, else free ones. For the ring's queue alone.
     pub(super) fn numbers(self: &Arc<Self>, image: &Arc<Image>) -> Option<Numbers> {
         let mut free = None;
         for (index, holder) in self.holders.iter().enumerate() {
@@ -104,7 +104,7 @@ impl Table {
             // With the whole table, the files have gone too.
             Ok(()) | Err(Errno::NXIO) => {}
             Err(error) => {
-                tracing::warn!(%error, "the system keeps a closed image open for as long as a thread that served it");
+                tracing::warn!(%error, "the system keeps a closed image open for as long as a queue that served it");
             }
         }
     }
@@ -147,7 +147,7 @@ pub(in crate::file) struct Registrations(Mutex<Vec<(Weak<Table>, usize)>>);
 impl Registrations {
     fn add(&self, table: &Arc<Table>, index: usize) {
         let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Threads come and go, while the image stays.
+        // Queues come and go, while the image stays.
         list.retain(|(table, _)| table.strong_count() > 0);
         list.push((Arc::downgrade(table), index));
     }

@@ -1,8 +1,6 @@
-//! The ring of one queue thread: slots for what is in flight, and what waits for a slot.
+//! The ring of one queue: slots for what is in flight, and what waits for a slot.
 #![allow(unsafe_code)]
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -10,14 +8,13 @@ use std::time::Duration;
 
 use io_uring::IoUring;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use udm_block::queue::{self, Engine};
-use udm_block::{Bio, BioList, Op, Status};
+use udm_block::{Bio, BioList, Dispatch, Engine, Op, Status};
 
 use super::registered::{Numbers, Table};
-use super::{LEAVING, probe, sqe};
+use super::{probe, sqe};
 use crate::file::backlog::{Backlog, Ticket};
-use crate::file::calls::{NO_VECTORS, Vectors};
-use crate::file::image::{Image, must_be_durable};
+use crate::file::calls::Vectors;
+use crate::file::image::Image;
 use crate::file::syncs::OpenSync;
 use crate::file::threads;
 use crate::file::transfer::{Call, Next, Transfer, Way};
@@ -35,22 +32,19 @@ const TRIES_MAX: u32 = 10_000;
 /// How long a ring that goes waits for an answer before it looks again.
 const LOOK_AGAIN: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
-/// The ring of this thread.
+/// The ring of a queue.
 pub(in crate::file) struct Ring {
-    state: RefCell<State>,
+    /// Goes before the slots, which the kernel refers to; `Ring::drop` has seen to it that none is in flight.
+    uring: IoUring,
     /// A second descriptor of the ring, to be waited for.
     wakes: OwnedFd,
-}
-
-struct State {
-    /// Goes before the slots, which the kernel refers to; `Ring::drop` has seen to it that none is in flight.
-    ring: IoUring,
     slots: Box<[Slot]>,
     /// The slots that have no bio.
     free: Vec<u16>,
     backlog: Backlog,
-    /// Bios that waited for an answer to somebody's sync, with their ends.
-    released: VecDeque<(Bio, Status)>,
+    /// Bios that have ended, with the statuses that they have recorded: of this queue, and of others that waited for the
+    /// answer to a sync.
+    ended: BioList,
     /// The files that the ring knows by number, if the kernel has it so.
     table: Option<Arc<Table>>,
     /// The slots whose entries the kernel has not been told of, in order.
@@ -74,147 +68,99 @@ struct Flight {
     sync: Option<OpenSync>,
 }
 
-/// What a step came to. What it names is done without the state being borrowed: it may come back here.
-enum Step {
-    /// There is nothing to do.
-    Idle,
-    /// A call is on its way.
-    Sent,
-    Ended(Bio, Status),
-    /// The same of a bio that may be of another thread.
-    Released(Bio, Status),
-    /// A thread that may wait does it: a write that must be copied to aligned memory, or what a ring cannot do.
-    Elsewhere(Arc<Image>, Bio),
-}
-
 impl Ring {
+    // not on the I/O path: once a queue
     pub(super) fn new() -> io::Result<Self> {
-        let ring = probe::make(SLOTS as u32)?;
-        let wakes = rustix::io::fcntl_dupfd_cloexec(fd_of(&ring), 0)?;
-        let state = State {
-            table: Table::new(&ring),
-            ring,
-            slots: (0..SLOTS).map(|_| Slot { flight: None, vectors: NO_VECTORS }).collect(),
+        let uring = probe::make(SLOTS as u32)?;
+        let wakes = rustix::io::fcntl_dupfd_cloexec(fd_of(&uring), 0)?;
+        Ok(Self {
+            table: Table::new(&uring),
+            uring,
+            wakes,
+            slots: (0..SLOTS).map(|_| Slot { flight: None, vectors: Vectors::new() }).collect(),
             free: (0..SLOTS as u16).rev().collect(),
             backlog: Backlog::with_room(),
-            released: VecDeque::with_capacity(SLOTS),
+            ended: BioList::new(),
             unsent: Vec::with_capacity(SLOTS),
             given_up: false,
-        };
-        Ok(Self { state: RefCell::new(state), wakes })
+        })
     }
 
     /// Has the ring know the files of `image` now, and the kernel make its request for each slot: with as many no-ops,
     /// all of them under way at once. It keeps what a ring has used, so that later not even the kernel needs memory for
     /// a request.
-    pub(in crate::file) fn prepare(&self, image: &Arc<Image>) {
-        let mut state = self.state.borrow_mut();
-        let _ = state.table.as_ref().and_then(|table| table.numbers(image));
-        if state.given_up || state.free.len() < SLOTS || state.backlog.waiting() > 0 {
+    pub(in crate::file) fn prepare(&mut self, image: &Arc<Image>) {
+        let _ = self.table.as_ref().and_then(|table| table.numbers(image));
+        if self.given_up || self.free.len() < SLOTS || self.backlog.waiting() > 0 {
             return;
         }
-        let sent = (0..SLOTS).take_while(|_| sqe::push_nop(&mut state.ring)).count();
+        let sent = (0..SLOTS).take_while(|_| sqe::push_nop(&mut self.uring)).count();
         let mut left = sent;
         while left > 0 {
-            match state.ring.submit_and_wait(left) {
+            match self.uring.submit_and_wait(left) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                    state.give_up(&error);
-                    drop(state);
+                    self.give_up(&error);
                     return threads::start_all();
                 }
-                _ => left -= state.ring.completion().count().min(left),
+                _ => left -= self.uring.completion().count().min(left),
             }
         }
     }
 
-    /// Takes a bio for `image`.
-    pub(in crate::file) fn put(&self, image: &Arc<Image>, bio: Bio) {
-        let is_long = bio.op() == Op::Write && bio.len().0 >= LONG;
-        let mut state = self.state.borrow_mut();
-        if state.given_up {
-            drop(state);
+    /// Takes a bio for `image`. It ends when the ring is kicked next, or later.
+    pub(in crate::file) fn put(&mut self, image: &Arc<Image>, bio: Bio) {
+        if self.given_up {
             return threads::put(image, bio);
         }
-        let step = if state.free.is_empty() || state.backlog.waiting() > 0 {
-            state.backlog.put(image, bio);
-            Step::Sent
+        let is_long = bio.op() == Op::Write && bio.len().0 >= LONG;
+        if self.free.is_empty() || self.backlog.waiting() > 0 {
+            self.backlog.put(image, bio);
         } else {
-            let ticket = state.backlog.enter(image);
-            state.start(ticket, bio)
-        };
-        if is_long && matches!(step, Step::Sent) {
-            state.send();
+            let ticket = self.backlog.enter(image);
+            self.start(ticket, bio);
         }
-        drop(state);
-        settle(step);
+        if is_long {
+            self.send();
+        }
     }
 
-    /// Has threads do what a ring that was given up has not begun.
-    fn hand_over(&self) {
-        if !self.state.borrow().given_up {
-            return;
-        }
-        // The state is not borrowed meanwhile: without threads, the bio ends here, and what hears of it may submit.
-        let next = || self.state.borrow_mut().next_orphan();
-        while settle(next()) {}
-    }
-}
-
-/// Does what a step came to: whether a bio went.
-fn settle(step: Step) -> bool {
-    match step {
-        Step::Idle | Step::Sent => return false,
-        Step::Ended(bio, status) => bio.complete(status),
-        Step::Released(bio, status) => queue::complete_at_home(bio, status),
-        Step::Elsewhere(image, bio) => threads::put(&image, bio),
-    }
-    true
-}
-
-fn fd_of(ring: &IoUring) -> BorrowedFd<'_> {
-    // SAFETY: the ring keeps the descriptor open for as long as it is borrowed.
-    unsafe { BorrowedFd::borrow_raw(ring.as_raw_fd()) }
-}
-
-impl State {
-    /// The next thing to do: a bio that waits for a slot, else an answer.
-    fn step(&mut self) -> Step {
-        if let Some((bio, status)) = self.released.pop_front() {
-            return Step::Released(bio, status);
-        }
+    /// Does the next thing: starts a bio that waits for a slot, else takes an answer. Whether there was one.
+    fn step(&mut self) -> bool {
         if !self.free.is_empty()
             && !self.given_up
             && let Some((ticket, bio)) = self.backlog.take()
         {
-            return self.start(ticket, bio);
+            self.start(ticket, bio);
+            return true;
         }
         loop {
-            let Some(answer) = self.ring.completion().next() else { return Step::Idle };
+            let Some(answer) = self.uring.completion().next() else { return false };
             if answer.user_data() != sqe::NOP {
-                return self.answered(answer.user_data() as u16, answer.result());
+                self.answered(answer.user_data() as u16, answer.result());
+                return true;
             }
         }
     }
 
     /// Puts a bio into a slot and its first call into the queue. There is a free slot.
-    fn start(&mut self, ticket: Ticket, bio: Bio) -> Step {
+    fn start(&mut self, ticket: Ticket, bio: Bio) {
         let must_measure = bio.op().is_write() && self.backlog.is_unmeasured(ticket);
         let image = self.backlog.image(ticket);
         let shrank = must_measure && !image.is_whole();
         if let Some(refusal) = shrank.then_some(Status::Offline).or_else(|| image.refusal(&bio)) {
             self.backlog.leave(ticket);
-            return Step::Ended(bio, refusal);
+            return self.ends(bio, refusal);
         }
         let transfer = image.transfer(&bio);
         let numbers = self.table.as_ref().and_then(|table| table.numbers(image));
         let next = transfer.begin();
         let slot = self.free.pop().expect("the caller has seen a free slot");
         self.slots[usize::from(slot)].flight = Some(Flight { bio, transfer, ticket, numbers, sync: None });
-        self.go_on(slot, next)
+        self.go_on(slot, next);
     }
 
     /// The kernel's answer to the call of a slot.
-    fn answered(&mut self, slot: u16, result: i32) -> Step {
+    fn answered(&mut self, slot: u16, result: i32) {
         let flight = self.slots[usize::from(slot)].flight.as_mut().expect("an answer is of a bio in flight");
         let next = flight.transfer.answer(usize::try_from(result).map_err(|_| -result));
         if flight.sync.is_some() {
@@ -222,23 +168,17 @@ impl State {
             let (released, status) = self.backlog.image(flight.ticket).answered(sync, next);
             self.release(released, status);
         }
-        self.go_on(slot, next)
+        self.go_on(slot, next);
     }
 
     /// Does what is next for the bio of a slot.
-    fn go_on(&mut self, slot: u16, next: Next) -> Step {
+    fn go_on(&mut self, slot: u16, next: Next) {
         match next {
-            Next::Call(call) if self.given_up || is_for_threads(call) => {
-                let (image, bio) = self.withdraw(slot);
-                Step::Elsewhere(image, bio)
-            }
-            Next::Call(call) => {
-                self.push(slot, call);
-                Step::Sent
-            }
-            Next::Shrank => self.end(slot, |image, _| image.shrank()),
-            Next::Unsynced(status) => self.end(slot, |image, _| image.unsynced(status)),
-            Next::End(status) => self.end(slot, |image, bio| image.checked(bio, status)),
+            Next::Call(call) if self.given_up || is_for_threads(call) => self.withdraw(slot),
+            Next::Call(call) => self.push(slot, call),
+            Next::Shrank => self.end(slot, Image::shrank),
+            Next::Unsynced(status) => self.end(slot, |image| image.unsynced(status)),
+            Next::End(status) => self.end(slot, |_| status),
         }
     }
 
@@ -250,56 +190,60 @@ impl State {
         let entry = sqe::entry(image, flight.numbers, &flight.bio, call, vectors).user_data(u64::from(slot));
         // SAFETY: the bio and its memory, the vectors and the file stay in the slot and in the backlog until the answer
         // of this entry is taken; slots do not move, and `Ring::drop` waits for all answers.
-        unsafe { sqe::push(&mut self.ring, &entry) };
+        unsafe { sqe::push(&mut self.uring, &entry) };
         self.unsent.push(slot);
+    }
+
+    /// A bio has ended; it is told of with the next ones.
+    fn ends(&mut self, bio: Bio, status: Status) {
+        bio.record(status);
+        self.ended.push(bio);
     }
 
     fn release(&mut self, mut bios: BioList, status: Status) {
         while let Some(bio) = bios.pop() {
-            self.released.push_back((bio, status));
+            self.ends(bio, status);
         }
     }
 
-    /// Takes a bio that the kernel does not have out of its slot.
-    fn withdraw(&mut self, slot: u16) -> (Arc<Image>, Bio) {
-        let flight = self.take(slot);
-        let image = Arc::clone(self.backlog.image(flight.ticket));
-        let (released, status) = image.answered(flight.sync, Next::End(Status::Ok));
+    /// Leaves a bio of a slot that the kernel does not have to threads: a write that must be copied to aligned memory, what a
+    /// ring cannot do, or what a ring that was given up has not begun.
+    fn withdraw(&mut self, slot: u16) {
+        let Flight { bio, ticket, sync, .. } = self.take(slot);
+        let (released, status) = self.backlog.image(ticket).answered(sync, Next::End(Status::Ok));
         self.release(released, status);
-        self.backlog.leave(flight.ticket);
-        (image, flight.bio)
+        self.leave_to_threads(ticket, bio);
     }
 
-    /// The next bio that a ring which was given up has not begun.
-    fn next_orphan(&mut self) -> Step {
-        if let Some((bio, status)) = self.released.pop_front() {
-            return Step::Released(bio, status);
-        }
-        if let Some(slot) = self.unsent.pop() {
-            let (image, bio) = self.withdraw(slot);
-            return Step::Elsewhere(image, bio);
-        }
-        let Some((ticket, bio)) = self.backlog.take() else { return Step::Idle };
-        let image = Arc::clone(self.backlog.image(ticket));
+    fn leave_to_threads(&mut self, ticket: Ticket, bio: Bio) {
+        threads::put(self.backlog.image(ticket), bio);
         self.backlog.leave(ticket);
-        Step::Elsewhere(image, bio)
     }
 
-    /// The bio of a slot has ended. Its file is let go of first, so that whoever hears of it can close the file and
-    /// open it again.
-    fn end(&mut self, slot: u16, status: impl FnOnce(&Image, &Bio) -> Status) -> Step {
+    /// Has threads do what a ring that was given up has not begun.
+    fn hand_over(&mut self) {
+        if !self.given_up {
+            return;
+        }
+        while let Some(slot) = self.unsent.pop() {
+            self.withdraw(slot);
+        }
+        while let Some((ticket, bio)) = self.backlog.take() {
+            self.leave_to_threads(ticket, bio);
+        }
+    }
+
+    /// All calls for the bio of a slot have been made. Its file is let go of before it ends, so that whoever hears of it can
+    /// close the file and open it again.
+    fn end(&mut self, slot: u16, status: impl FnOnce(&Image) -> Status) {
         let Flight { bio, ticket, .. } = self.take(slot);
         let image = self.backlog.image(ticket);
-        let status = status(image, &bio);
-        let waits = status.is_ok() && must_be_durable(&bio);
-        let kept = if waits { image.syncs.hold(bio) } else { Some(bio) };
-        let step = match kept {
-            Some(bio) if waits && image.syncs.have_failed() => Step::Ended(bio, Status::IoErr),
-            Some(bio) => Step::Ended(bio, status),
-            None => Step::Sent,
-        };
+        let status = status(image);
+        let ended = image.end(bio, status);
         self.backlog.leave(ticket);
-        step
+        if let Some((bio, status)) = ended {
+            self.ends(bio, status);
+        }
     }
 
     fn take(&mut self, slot: u16) -> Flight {
@@ -341,7 +285,7 @@ impl State {
 
     /// Tells the kernel of entries, once: how many it took.
     fn submit(&mut self) -> io::Result<usize> {
-        let sent = self.ring.submit()?;
+        let sent = self.uring.submit()?;
         self.unsent.drain(..sent.min(self.unsent.len()));
         Ok(sent)
     }
@@ -356,13 +300,32 @@ impl State {
         }
     }
 
-    /// Lets the kernel finish what it has put off until this thread comes by.
+    /// Takes what the kernel has answered, and sends what follows of that.
+    fn take_answers(&mut self) {
+        self.come_by();
+        while self.step() {}
+        // The thread may sleep before the ring is kicked again.
+        self.send();
+        self.hand_over();
+    }
+
+    /// Lets the kernel finish what it has put off until the queue comes by.
     fn come_by(&mut self) {
         // Any call does that; this one sends entries on the way.
-        if !self.given_up && self.ring.submission().taskrun() {
+        if !self.given_up && self.uring.submission().taskrun() {
             self.backlog.sent();
             let _ = self.submit();
         }
+    }
+
+    /// Ends the bios that have ended: how many. A status that a bio has recorded stays.
+    fn tell(&mut self, cx: &mut Dispatch) -> usize {
+        let mut count = 0;
+        while let Some(bio) = self.ended.pop() {
+            cx.complete(bio, Status::Ok);
+            count += 1;
+        }
+        count
     }
 }
 
@@ -376,54 +339,44 @@ fn is_passing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ENOMEM))
 }
 
+fn fd_of(ring: &IoUring) -> BorrowedFd<'_> {
+    // SAFETY: the ring keeps the descriptor open for as long as it is borrowed.
+    unsafe { BorrowedFd::borrow_raw(ring.as_raw_fd()) }
+}
+
 impl Engine for Ring {
     fn wakes(&self) -> BorrowedFd<'_> {
         self.wakes.as_fd()
     }
 
-    fn kick(&self) {
-        self.state.borrow_mut().send();
+    fn kick(&mut self, cx: &mut Dispatch) {
+        self.send();
         self.hand_over();
+        self.tell(cx);
     }
 
-    fn reap(&self) -> usize {
-        self.state.borrow_mut().come_by();
-        let mut ended = 0;
-        loop {
-            // The state is not borrowed while a bio is completed: what hears of it may submit the next one here.
-            let step = self.state.borrow_mut().step();
-            if matches!(step, Step::Idle) {
-                break;
-            }
-            ended += usize::from(settle(step));
-        }
-        // What was submitted meanwhile goes now: the thread may sleep before it kicks again.
-        self.kick();
-        ended
+    fn reap(&mut self, cx: &mut Dispatch) -> usize {
+        self.take_answers();
+        self.tell(cx)
     }
 }
 
 /// Waits for all that is in flight: the kernel has the addresses of the bios' memory.
 impl Drop for Ring {
     fn drop(&mut self) {
-        LEAVING.set(true);
-        loop {
-            let mut state = self.state.borrow_mut();
-            if state.free.len() == SLOTS && state.backlog.waiting() == 0 && state.released.is_empty() {
-                break;
-            }
-            state.send();
-            let must_wait = state.is_flying();
-            drop(state);
-            if must_wait {
+        while self.free.len() < SLOTS || self.backlog.waiting() > 0 {
+            self.send();
+            if self.is_flying() {
                 // Not by the ring's own call, which may be refused. An error is an interruption.
                 let _ = poll(&mut [PollFd::new(&self.wakes, PollFlags::IN)], Some(&LOOK_AGAIN));
             }
-            self.reap();
+            self.take_answers();
         }
-        if let Some(table) = &self.state.borrow().table {
+        if let Some(table) = &self.table {
             table.close();
         }
-        LEAVING.set(false);
+        while let Some(bio) = self.ended.pop() {
+            bio.complete_elsewhere(Status::Ok);
+        }
     }
 }

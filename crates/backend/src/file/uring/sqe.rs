@@ -8,7 +8,7 @@ use io_uring::{IoUring, opcode, squeue, types};
 use udm_block::Bio;
 
 use super::registered::Numbers;
-use crate::file::calls::{self, Vectors};
+use crate::file::calls::Vectors;
 use crate::file::image::Image;
 use crate::file::transfer::{Call, Way};
 
@@ -40,24 +40,23 @@ pub(super) fn entry(
         }
         Call::Read { way, at, skip, len } => {
             let fd = fd_of(way);
-            match calls::fill(vectors, bio.data().after(skip).first(len)) {
-                1 => opcode::Read::new(fd, vectors[0].iov_base.cast(), vectors[0].iov_len as u32)
-                    .offset(at)
-                    .build(),
-                count => opcode::Readv::new(fd, vectors.as_ptr(), count as u32).offset(at).build(),
+            match vectors.fill(bio.data().after(skip).first(len)) {
+                [one] => opcode::Read::new(fd, one.iov_base.cast(), one.iov_len as u32).offset(at).build(),
+                many => opcode::Readv::new(fd, many.as_ptr(), many.len() as u32).offset(at).build(),
             }
         }
         Call::Write { way, at, skip, len, durable } => {
             let fd = fd_of(way);
             let flags = if durable { libc::RWF_DSYNC } else { 0 };
-            match calls::fill(vectors, bio.data().after(skip).first(len)) {
-                1 => opcode::Write::new(fd, vectors[0].iov_base.cast(), vectors[0].iov_len as u32)
+            match vectors.fill(bio.data().after(skip).first(len)) {
+                [one] => opcode::Write::new(fd, one.iov_base.cast(), one.iov_len as u32)
                     .offset(at)
                     .rw_flags(flags)
                     .build(),
-                count => {
-                    opcode::Writev::new(fd, vectors.as_ptr(), count as u32).offset(at).rw_flags(flags).build()
-                }
+                many => opcode::Writev::new(fd, many.as_ptr(), many.len() as u32)
+                    .offset(at)
+                    .rw_flags(flags)
+                    .build(),
             }
         }
     };
