@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 pub use crate::mailbox::{Address, Home};
 pub use crate::wait::{Interest, PollFlags};
 
-use crate::bio::{Bio, BioSet, Bios, OwnBio, Pad, PadBio};
+use crate::bio::{Bio, BioSet, Bios, OwnBio, Pad, PadBio, Piece};
 use crate::channel::ChannelId;
 use crate::channels::Channels;
 use crate::device::{DeviceRef, Geometry, LONGEST_DEVICE};
@@ -123,12 +123,30 @@ impl Queue {
     }
 
     /// Submits a bio of the user's to a channel, and does what it asks for as far as that goes now.
+    #[inline]
     pub fn submit<P: Pad>(&mut self, to: ChannelId, bio: PadBio<P>) {
-        let mut bio = bio.into_bio();
-        debug_assert_eq!(bio.owner(), ChannelId::USER, "a bio of the queue's user");
+        self.submit_part(to, bio.into_bio());
+    }
+
+    /// The same for a part of such a bio: what was split off, or the rest.
+    pub fn submit_part(&mut self, to: ChannelId, mut part: Bio) {
+        debug_assert_eq!(part.owner(), ChannelId::USER, "a bio of the queue's user");
         self.under_way += 1;
-        bio.set_at(to);
-        self.cx.put_last(bio);
+        part.set_at(to);
+        self.cx.put_last(part);
+        self.run();
+    }
+
+    /// Ends a part of a bio of the user's that is submitted nowhere.
+    pub fn complete_part(&mut self, part: Bio, status: Status) {
+        self.under_way += 1;
+        self.cx.complete(part, status);
+        self.run();
+    }
+
+    /// Takes a piece of a bio of the user's that has ended.
+    pub fn end_piece(&mut self, pieces: &mut Bios<Piece>, piece: PadBio<Piece>) {
+        pieces.end_piece(&mut self.cx, piece);
         self.run();
     }
 
