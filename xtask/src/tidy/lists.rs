@@ -104,6 +104,7 @@ pub const IO_PATH: &[&str] = &[
     "crates/crypto/src/walk.rs",
     "crates/dm/src/targets/linear.rs",
     "crates/dm/src/targets/crypt/by_key.rs",
+    "crates/dm/src/targets/crypt/channel.rs",
     "crates/dm/src/targets/crypt/crypt_io.rs",
     "crates/dm/src/targets/zero.rs",
     "crates/dm/src/targets/crypt/iv/benbi.rs",

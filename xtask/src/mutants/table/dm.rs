@@ -134,6 +134,15 @@ pub const ALL: &[Mutant] = &[
         says: "by threads",
     },
     Mutant {
+        name: "a channel does not hear that a busy driver takes requests again",
+        file: "crates/dm/src/targets/crypt/offload.rs",
+        find: "self.0.notify_owner();",
+        replace: "let _ = &self.0;",
+        build: Build::Tests { package: "udm-dm", target: "--test=busy" },
+        test: "queues_that_a_busy_driver_told_to_wait_go_on",
+        says: "never ended",
+    },
+    Mutant {
         name: "an option that keeps writes from other threads is not heard",
         file: "crates/dm/src/targets/crypt/params/options.rs",
         find: "Direction::Encrypt => !self.no_write_workqueue,",
