@@ -20,8 +20,8 @@ use udm_block::bio::Piece;
 use udm_block::memory::{Heap, Refuse, Source, Starving, splitmix64};
 use udm_block::mempool::Waits;
 use udm_block::{
-    Alloc, Bio, BioList, BioSet, BioSetOptions, Bios, Channel, ChannelId, Device, DeviceRef, Dispatch, Flags, Geometry,
-    Op, OpenError, Opening, OwnBio, Pad, Queue, Sector, Sectors, Span, Status,
+    Alloc, Bio, BioList, BioSet, BioSetOptions, Bios, Channel, ChannelId, Device, DeviceRef, Dispatch, Flags,
+    Geometry, Op, OpenError, Opening, OwnBio, Pad, Queue, Sector, Sectors, Span, Status,
 };
 use udm_crypto::{offload, threads};
 use udm_dm::load::load_with;

@@ -169,7 +169,7 @@ fn with_no_memory_at_all_and_a_reserve_of_one_every_io_finishes() {
 fn with_memory_now_and_then_every_io_finishes() {
     for per_mille in [100, 500, 900] {
         let chance = Refuse::Chance { seed: per_mille, per_mille };
-        let (asked, refused) = starve(ONE, 0x5eed_0003 + per_mille, 400, chance);
+        let (asked, refused) = starve(ONE, 0x5eed_0003 + per_mille, 1600, chance);
         assert!(refused > 20 && refused < asked, "{refused} of {asked} refused");
     }
 }
