@@ -1,19 +1,21 @@
 //! A stacking driver to read and to copy from: it splits bios at borders of its own, as bcache does, and takes all the
 //! pieces of a bio from one set before it returns. It is written in the plain style, that sleeps when there is no memory.
 //!
-//! That would deadlock without a rescuer: the pieces that were submitted wait on this thread's list until the driver
+//! That would deadlock without a rescuer: the pieces that were submitted wait on the queue's list until the driver
 //! returns, and the driver waits for one of them to come home. So the set asks for one.
 //!
 //! Run it with `cargo run -p udm-block --example splitter`.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
 use udm_block::bio::Piece;
 use udm_block::memory::{Heap, Source};
 use udm_block::{
-    Alloc, Bio, BioSet, BioSetOptions, Bytes, Device, DeviceRef, Flags, Geometry, Op, Pad, PadBio, PagePool,
-    PagePoolOptions, Sector, Sectors, Status, submit,
+    Alloc, Bio, BioSet, BioSetOptions, Bios, Buffers, Bytes, Channel, ChannelId, Device, DeviceRef, Dispatch,
+    Flags, Geometry, Op, OpenError, Opening, OwnBio, Pad, PagePool, PagePoolOptions, Queue, Sector, Sectors,
+    Status,
 };
 
 /// Splits bios at every `border` sectors.
@@ -28,9 +30,13 @@ impl Splitter {
     /// A splitter over `lower`, with `reserve` pieces and no normal memory.
     pub fn new(lower: DeviceRef, border: Sectors, reserve: usize, rescuer: bool) -> Self {
         let source: Source = Arc::new(Heap);
-        let options = BioSetOptions { reserve, limit: 0, magazine: 0, ..BioSetOptions::named("splitter") };
-        let pieces = BioSet::new(&options, &source, ()).expect("memory for the reserve");
-        let pieces = if rescuer { pieces.rescued("splitter").expect("a thread") } else { pieces };
+        let options = BioSetOptions { reserve, limit: 0, stock: 0, ..BioSetOptions::named("splitter") };
+        let pieces = if rescuer {
+            let lower = std::slice::from_ref(&lower);
+            BioSet::rescued(&options, &source, lower).expect("memory for the reserve, and a thread")
+        } else {
+            BioSet::new(&options, &source).expect("memory for the reserve")
+        };
         Self { lower, border, pieces }
     }
 
@@ -45,20 +51,40 @@ impl Device for Splitter {
         self.lower.geometry()
     }
 
-    fn submit(&self, mut bio: Bio) {
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        let (lower, pieces) = (opening.open(&self.lower)?, opening.bios(&self.pieces));
+        Ok(Box::new(SplitterChannel { lower, border: self.border, pieces }))
+    }
+}
+
+/// One queue's way into a splitter.
+struct SplitterChannel {
+    lower: ChannelId,
+    border: Sectors,
+    pieces: Bios<Piece>,
+}
+
+impl Channel for SplitterChannel {
+    fn submit(&mut self, cx: &mut Dispatch, mut bio: Bio) {
         loop {
             let room = Sectors(self.border.0 - bio.sector().0 % self.border.0);
             if bio.sectors() <= room {
-                return submit(&self.lower, bio);
+                return cx.submit(self.lower, bio);
             }
             // May sleep; never fails. Each piece is submitted before the next one is taken.
-            match bio.split(room.bytes(), &self.pieces, Alloc::Wait) {
+            match bio.split(cx, room.bytes(), &mut self.pieces, Alloc::Wait) {
                 Ok(split) => {
-                    submit(&self.lower, split.front);
+                    cx.submit(self.lower, split.front);
                     bio = split.rest;
                 }
-                Err(bio) => return bio.complete(Status::DevResource),
+                Err(bio) => return cx.complete(bio, Status::DevResource),
             }
+        }
+    }
+
+    fn end_io(&mut self, cx: &mut Dispatch, bio: OwnBio) {
+        if let Ok(piece) = self.pieces.claim(bio) {
+            self.pieces.end_piece(cx, piece);
         }
     }
 }
@@ -81,73 +107,85 @@ impl Device for Bottom {
         self.geometry
     }
 
-    fn submit(&self, bio: Bio) {
+    fn open(&self, _: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        Ok(Box::new(BottomChannel(self.seen.clone())))
+    }
+}
+
+/// One queue's way into the bottom.
+struct BottomChannel(Sender<u64>);
+
+impl Channel for BottomChannel {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
         // Nobody may be listening any more.
-        let _ = self.seen.send(bio.sector().0);
-        bio.complete(Status::Ok);
+        let _ = self.0.send(bio.sector().0);
+        cx.complete(bio, Status::Ok);
     }
 }
 
-/// The pad of a client's bio: who is told of its end.
-pub struct Tell(pub Sender<Status>);
+/// The pad of a client's bio: it has nothing to remember.
+struct Nothing;
 
-impl Pad for Tell {
-    type Context = ();
+impl Pad for Nothing {}
 
-    fn end_io(bio: PadBio<Self>) {
-        let _ = bio.pad().0.send(bio.status());
-    }
-}
-
-/// A client: bios with memory.
+/// A client: a queue that may sleep, with a device open.
 pub struct Client {
-    bios: BioSet<Tell>,
-    pages: PagePool,
+    queue: Queue,
+    channel: ChannelId,
+    bios: Bios<Nothing>,
+    buffers: Buffers,
 }
 
 impl Client {
-    /// A client with memory for some bios.
-    pub fn new() -> Self {
+    /// A client of `dev`.
+    ///
+    /// # Errors
+    /// When the system has no memory or descriptor for it, or the device cannot be opened.
+    pub fn of(dev: &DeviceRef) -> io::Result<Self> {
         let source: Source = Arc::new(Heap);
         let pages =
-            PagePoolOptions { name: "client", largest: 1 << 16, reserve: 1, limit: 1 << 24, magazine: 0 };
-        Self {
-            bios: BioSet::new(&BioSetOptions::named("client"), &source, ()).expect("memory"),
-            pages: PagePool::new(pages, &source).expect("memory"),
-        }
+            PagePoolOptions { name: "client", largest: 1 << 16, reserve: 1, limit: 1 << 20, stock: 1 << 16 };
+        let mut queue = Queue::sleeping()?;
+        let channel = queue.open(dev).map_err(io::Error::other)?;
+        let set = BioSet::new(&BioSetOptions::named("client"), &source).map_err(io::Error::other)?;
+        let buffers = PagePool::new(pages, &source).map_err(io::Error::other)?.buffers();
+        Ok(Self { bios: queue.bios(&set), queue, channel, buffers })
     }
 
-    /// Writes `sectors` sectors of zeros at `sector` of `dev`, and tells `end` of the end.
-    pub fn write(&self, dev: &DeviceRef, sector: u64, sectors: u64, end: Sender<Status>) {
-        self.write_bytes(dev, sector, &vec![0; sectors as usize * 512], end);
-    }
-
-    /// Writes `bytes`, which are whole sectors, at `sector` of `dev`, and tells `end` of the end.
-    pub fn write_bytes(&self, dev: &DeviceRef, sector: u64, bytes: &[u8], end: Sender<Status>) {
+    /// Writes `bytes`, which are whole sectors, at `sector`, and waits for the end.
+    pub fn write(&mut self, sector: u64, bytes: &[u8]) -> Status {
         let len = Bytes(bytes.len() as u64);
-        let pages = self.pages.alloc(len, Alloc::Wait).expect("an allocation that may sleep");
+        let pages =
+            self.buffers.alloc(self.queue.cx(), len, Alloc::Wait).expect("an allocation that may sleep");
         pages.span(len).write(bytes);
-        let Ok(mut bio) = self.bios.alloc(Tell(end), Alloc::Wait) else { return };
+        let Ok(mut bio) = self.bios.alloc(self.queue.cx(), Nothing, Alloc::Wait) else {
+            unreachable!("it waits")
+        };
         bio.prepare(Op::Write, Flags::NONE, Sector(sector));
         bio.set_pages(pages, len);
-        bio.submit(dev);
-    }
-}
-
-impl Default for Client {
-    fn default() -> Self {
-        Self::new()
+        self.queue.submit(self.channel, bio);
+        loop {
+            if let Some(bio) = self.queue.take_ended() {
+                let Ok(bio) = self.bios.claim(bio) else { unreachable!("it is the only one") };
+                let status = bio.status();
+                self.bios.free(bio);
+                return status;
+            }
+            if self.queue.wait(&mut [], None).is_err() {
+                return Status::IoErr;
+            }
+        }
     }
 }
 
 #[allow(dead_code, reason = "tests include this file for its driver")]
-fn main() {
-    let ((seen, order), (end, ended)) = (channel(), channel());
+fn main() -> io::Result<()> {
+    let (seen, order) = channel();
     let fine = Arc::new(Splitter::new(Arc::new(Bottom::new(seen)), Sectors(2), 1, true));
     let coarse = Arc::new(Splitter::new(fine.clone(), Sectors(8), 1, true));
     let dev: DeviceRef = coarse.clone();
-    Client::new().write(&dev, 4, 32, end);
-    println!("a write of 32 sectors ended: {}", ended.recv().expect("an end"));
+    println!("a write of 32 sectors ended: {}", Client::of(&dev)?.write(4, &[0; 32 * 512]));
     println!("the bottom saw sectors {:?}", order.try_iter().collect::<Vec<_>>());
     println!("the rescuers were needed {} and {} times", coarse.punts(), fine.punts());
+    Ok(())
 }

@@ -1,11 +1,11 @@
 //! A queue that nobody has in hand, and that hears of messages all the same.
 
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::{fmt, ops};
 
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
-
 use crate::queue::Queue;
+use crate::stack;
 
 /// What has a queue.
 pub trait HasQueue: Send + 'static {
@@ -52,6 +52,9 @@ impl<T: HasQueue> Aside<T> {
 /// Takes in the messages of a queue that is aside. Whoever has it in hand does it otherwise, when it is put back.
 fn drive<T: HasQueue>(aside: &Mutex<T>) {
     loop {
+        // Who has it in hand sees what was sent before, or this thread sees that nobody has it any more: so they look in this
+        // order, and below in the other one.
+        fence(Ordering::SeqCst);
         let mut thing = match aside.try_lock() {
             Ok(thing) => thing,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -59,7 +62,9 @@ fn drive<T: HasQueue>(aside: &Mutex<T>) {
         };
         let home = thing.queue().home().clone();
         thing.queue().run();
+        stack::wipe();
         drop(thing);
+        fence(Ordering::SeqCst);
         // What came since, its sender has left to this thread.
         if !home.has_mail() {
             return;
@@ -82,6 +87,8 @@ impl<T: HasQueue> ops::DerefMut for InHand<'_, T> {
 
 impl<T: HasQueue> Drop for InHand<'_, T> {
     fn drop(&mut self) {
+        // A cipher may have left pieces of a key here, and messages reach other threads from now on.
+        stack::wipe();
         drop(self.guard.take());
         drive(self.aside);
     }

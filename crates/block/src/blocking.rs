@@ -89,8 +89,12 @@ impl Blocking {
     /// When there is no memory, the system has no descriptor left, or the device cannot be opened.
     pub fn new(dev: DeviceRef) -> Result<Self, BlockingError> {
         let source: Source = Arc::new(Heap);
-        let bios =
-            BioSetOptions { reserve: DEPTH, limit: DEPTH, stock: DEPTH, ..BioSetOptions::named("front door") };
+        let bios = BioSetOptions {
+            reserve: DEPTH,
+            limit: DEPTH,
+            stock: DEPTH,
+            ..BioSetOptions::named("front door")
+        };
         let pages = PagePoolOptions {
             name: "front door",
             largest: CHUNK,
@@ -291,7 +295,9 @@ impl UnderWay<'_> {
         let mut waited = Ok(());
         loop {
             if let Some(bio) = self.0.queue.take_ended() {
-                let Ok(bio) = self.0.bios.claim(bio) else { unreachable!("the queue has bios of this set alone") };
+                let Ok(bio) = self.0.bios.claim(bio) else {
+                    unreachable!("the queue has bios of this set alone")
+                };
                 return (bio, waited);
             }
             if self.0.queue.wait(&mut [], None).is_err() {

@@ -1,5 +1,7 @@
 //! The channels of one queue.
 
+use std::any::Any;
+
 use crate::channel::{Channel, ChannelId};
 use crate::device::{DeviceRef, Geometry};
 use crate::dispatch::Dispatch;
@@ -23,12 +25,16 @@ pub(crate) struct Slot {
     /// The channels and engines that it opened, which go with it.
     pub(crate) lower: Vec<ChannelId>,
     pub(crate) engines: Vec<usize>,
+    /// What is dropped when these are closed too, and the stack is wiped.
+    pub(crate) kept: Vec<Box<dyn Any + Send>>,
 }
 
 impl Channels {
     /// The channel of a device, which has one user more.
     pub(crate) fn find(&mut self, device: &DeviceRef) -> Option<ChannelId> {
-        let is_it = |slot: &Slot| slot.users > 0 && slot.device.as_ref().is_some_and(|of| DeviceRef::ptr_eq(of, device));
+        let is_it = |slot: &Slot| {
+            slot.users > 0 && slot.device.as_ref().is_some_and(|of| DeviceRef::ptr_eq(of, device))
+        };
         let index = self.slots.iter().position(is_it)?;
         self.slots[index].users += 1;
         Some(ChannelId { index: index as u32, generation: self.slots[index].generation })
@@ -38,8 +44,8 @@ impl Channels {
     pub(crate) fn add(&mut self, device: Option<DeviceRef>, geometry: Geometry) -> ChannelId {
         let free = self.slots.iter().position(|slot| slot.users == 0);
         let generation = free.map_or(0, |index| self.slots[index].generation.wrapping_add(1));
-        let (lower, engines) = (Vec::new(), Vec::new());
-        let slot = Slot { generation, users: 1, device, geometry, channel: None, lower, engines };
+        let (lower, engines, kept) = (Vec::new(), Vec::new(), Vec::new());
+        let slot = Slot { generation, users: 1, device, geometry, channel: None, lower, engines, kept };
         let index = free.unwrap_or(self.slots.len());
         if index == self.slots.len() {
             self.slots.push(slot);
@@ -73,6 +79,7 @@ impl Channels {
             }
             let (channel, device) = (slot.channel.take(), slot.device.take());
             let (lower, engines) = (std::mem::take(&mut slot.lower), std::mem::take(&mut slot.engines));
+            cx.after_wipe.append(&mut slot.kept);
             drop(channel);
             for engine in engines {
                 drop(cx.engines.release(engine));

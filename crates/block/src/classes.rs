@@ -73,10 +73,9 @@ impl Classes {
         let largest = options.largest;
         // The reserve is a part of what is counted: its pieces and others take each other's places.
         let reserved = options.reserve.saturating_mul(largest);
-        let limit = options.limit.saturating_add(reserved);
-        let normal = Limited::new(Arc::clone(source), limit);
+        let normal = Limited::new(Arc::clone(source), options.limit.saturating_add(reserved));
         let counted = Arc::clone(&normal) as Source;
-        let share = Share::half_of(limit);
+        let share = Share::half_of(options.limit);
         let pools = sizes(options.smallest, largest).map(|size| {
             let pool = PoolOptions {
                 name: options.name,
@@ -124,10 +123,7 @@ impl Classes {
 impl ClassStocks {
     // not on the I/O path: once a channel
     pub(crate) fn of(classes: &Classes) -> Self {
-        Self {
-            stocks: classes.pools.iter().map(Stock::of).collect(),
-            normal: Arc::clone(&classes.normal),
-        }
+        Self { stocks: classes.pools.iter().map(Stock::of).collect(), normal: Arc::clone(&classes.normal) }
     }
 
     /// A piece of at least `len` bytes, which are not more than [`Classes::largest`]; `None` only where `how` allows it.
@@ -145,13 +141,10 @@ impl ClassStocks {
     /// From normal memory; for what is kept in larger pieces; else from the reserve; else for what is kept in smaller ones;
     /// else it waits.
     #[cold]
-    fn alloc_dear(
-        &mut self,
-        fits: usize,
-        promise: &mut Option<Promise>,
-        how: Alloc,
-    ) -> Option<Lent<Chunk>> {
-        if let Some(piece) = self.stocks[fits].alloc(promise, Alloc::NoRetry).or_else(|| self.evict(fits, true)) {
+    fn alloc_dear(&mut self, fits: usize, promise: &mut Option<Promise>, how: Alloc) -> Option<Lent<Chunk>> {
+        if let Some(piece) =
+            self.stocks[fits].alloc(promise, Alloc::NoRetry).or_else(|| self.evict(fits, true))
+        {
             return Some(piece);
         }
         // The source has no memory: a larger piece that nobody uses costs nothing.

@@ -60,7 +60,8 @@ impl Engines {
 
     /// The engine of type `E`, which has one user more.
     pub(crate) fn find<E: Engine>(&mut self) -> Option<EngineId<E>> {
-        let is_it = |place: &Place| place.engine.as_deref().is_some_and(|engine| (engine as &dyn Any).is::<E>());
+        let is_it =
+            |place: &Place| place.engine.as_deref().is_some_and(|engine| (engine as &dyn Any).is::<E>());
         let index = self.places.iter().position(is_it)?;
         self.places[index].users += 1;
         Some(EngineId { index, kind: PhantomData })

@@ -48,7 +48,7 @@ pub use channel::{Channel, ChannelId};
 pub use device::{Device, DeviceRef, Geometry, LEAST_TRANSFER, LONGEST_DEVICE};
 pub use dispatch::Dispatch;
 pub use engine::{Engine, EngineId};
-pub use mailbox::{Address, Home};
+pub use mailbox::{Address, Home, Notice};
 pub use mempool::Alloc;
 pub use op::{Flags, Op};
 pub use opening::{OpenError, Opening};

@@ -33,11 +33,19 @@ struct Mailbox {
     driver: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
+/// The message of [`PadBio::notify_owner`](crate::PadBio::notify_owner).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Notice;
+
 /// What other threads have sent.
 #[derive(Default)]
 pub(crate) struct Messages {
     /// Nobody reads them any more.
     is_closed: bool,
+    /// The channels that a [`Notice`] is for, each once. There is room for all that are open.
+    notices: Vec<ChannelId>,
+    /// Whether there are notices: [`Home::next_notice`] takes them.
+    pub(crate) has_notices: bool,
     /// Bios of which every completion has come.
     pub(crate) ended: BioList,
     /// Bios to be dispatched again.
@@ -90,6 +98,34 @@ impl Home {
         Ok(())
     }
 
+    /// Sends a channel a [`Notice`]; several may come as one. It takes no memory.
+    pub(crate) fn notify(&self, channel: ChannelId) {
+        // A queue that has ended has no channels.
+        let _ = self.mail(channel, |messages, channel| {
+            messages.has_notices = true;
+            match messages.notices.iter_mut().find(|other| other.index == channel.index) {
+                Some(other) => *other = channel,
+                None => messages.notices.push(channel),
+            }
+        });
+    }
+
+    /// Takes the next channel that a notice is for.
+    pub(crate) fn next_notice(&self) -> Option<ChannelId> {
+        let mut messages = self.lock();
+        let next = messages.notices.pop();
+        messages.has_notices = !messages.notices.is_empty();
+        next
+    }
+
+    /// Makes room for a notice to each of so many channels.
+    // not on the I/O path: once a channel
+    pub(crate) fn make_room(&self, channels: usize) {
+        let mut messages = self.lock();
+        let more = channels.saturating_sub(messages.notices.len());
+        messages.notices.reserve(more);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Messages> {
         self.0.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -106,6 +142,8 @@ impl Home {
         self.0.has_mail.store(false, Ordering::Relaxed);
         Messages {
             is_closed: false,
+            notices: Vec::new(),
+            has_notices: messages.has_notices,
             ended: std::mem::take(&mut messages.ended),
             to_submit: std::mem::take(&mut messages.to_submit),
             to_channels: std::mem::take(&mut messages.to_channels),

@@ -100,6 +100,7 @@ impl<'a> Opening<'a> {
             self.cx.keys.resize(index + 1, 0);
         }
         self.cx.keys[index] = key;
+        self.cx.home().make_room(index + 1);
         match open(&mut Opening::new(self.channels, self.cx, id, self.is_sealed)) {
             Ok(channel) => {
                 self.channels.get(id).expect("being opened").channel = Some(channel);
@@ -184,5 +185,13 @@ impl<'a> Opening<'a> {
     /// is left there of a key that the channel has dropped.
     pub fn drop_when_wiped(&mut self, thing: Box<dyn Any + Send>) {
         self.cx.after_wipe.push(thing);
+    }
+
+    /// Drops `thing` when the channel, and all that it has opened, is closed, and the queue has wiped its stack: so who
+    /// waits for this drop knows that the queue has nothing left of what the channel had.
+    pub fn drop_when_closed(&mut self, thing: Box<dyn Any + Send>) {
+        if let Some(slot) = self.channels.get(self.id) {
+            slot.kept.push(thing);
+        }
     }
 }

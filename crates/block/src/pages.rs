@@ -27,8 +27,8 @@ pub struct PagePoolOptions {
     pub reserve: usize,
     /// How much it may take from normal memory beyond the reserve.
     pub limit: usize,
-    /// How much a queue may keep for itself in free buffers of one size. All queues together keep at most half of limit
-    /// and reserve.
+    /// How much a queue may keep for itself in free buffers of one size. All queues together keep at most half of the
+    /// limit.
     pub stock: usize,
 }
 

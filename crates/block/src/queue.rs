@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 pub use crate::mailbox::{Address, Home};
 pub use crate::wait::{Interest, PollFlags};
 
-use crate::bio::{Bio, BioSet, Bios, OwnBio, Pad, PadBio};
+use crate::bio::{Bio, BioSet, Bios, OwnBio, Pad, PadBio, Piece};
 use crate::channel::ChannelId;
 use crate::channels::Channels;
 use crate::device::{DeviceRef, Geometry, LONGEST_DEVICE};
 use crate::dispatch::Dispatch;
-use crate::mailbox::Messages;
+use crate::mailbox::{Messages, Notice};
 use crate::op::Op;
 use crate::opening::{OpenError, Opening};
 use crate::stack;
@@ -85,12 +85,24 @@ impl Queue {
     /// # Errors
     /// What the device says.
     pub fn open(&mut self, device: &DeviceRef) -> Result<ChannelId, OpenError> {
-        self.opening().open(device)
+        let opened = self.opening().open(device);
+        // What a device that could not be opened has left.
+        self.drop_after_wipe();
+        opened
     }
 
     /// Closes what [`Queue::open`] has opened. None of the user's bios is under way there.
     pub fn close(&mut self, id: ChannelId) {
         self.channels.close(&mut self.cx, id);
+        self.drop_after_wipe();
+    }
+
+    /// Wipes the stack where somebody waits for that, and tells them.
+    fn drop_after_wipe(&mut self) {
+        if !self.cx.after_wipe.is_empty() {
+            stack::wipe();
+            self.cx.after_wipe.clear();
+        }
     }
 
     fn opening(&mut self) -> Opening<'_> {
@@ -111,12 +123,30 @@ impl Queue {
     }
 
     /// Submits a bio of the user's to a channel, and does what it asks for as far as that goes now.
+    #[inline]
     pub fn submit<P: Pad>(&mut self, to: ChannelId, bio: PadBio<P>) {
-        let mut bio = bio.into_bio();
-        debug_assert_eq!(bio.owner(), ChannelId::USER, "a bio of the queue's user");
+        self.submit_part(to, bio.into_bio());
+    }
+
+    /// The same for a part of such a bio: what was split off, or the rest.
+    pub fn submit_part(&mut self, to: ChannelId, mut part: Bio) {
+        debug_assert_eq!(part.owner(), ChannelId::USER, "a bio of the queue's user");
         self.under_way += 1;
-        bio.set_at(to);
-        self.cx.put_last(bio);
+        part.set_at(to);
+        self.cx.put_last(part);
+        self.run();
+    }
+
+    /// Ends a part of a bio of the user's that is submitted nowhere.
+    pub fn complete_part(&mut self, part: Bio, status: Status) {
+        self.under_way += 1;
+        self.cx.complete(part, status);
+        self.run();
+    }
+
+    /// Takes a piece of a bio of the user's that has ended.
+    pub fn end_piece(&mut self, pieces: &mut Bios<Piece>, piece: PadBio<Piece>) {
+        pieces.end_piece(&mut self.cx, piece);
         self.run();
     }
 
@@ -209,7 +239,7 @@ impl Queue {
     }
 
     fn take_in(&mut self, messages: Messages) {
-        let Messages { mut ended, mut to_submit, to_channels, .. } = messages;
+        let Messages { mut ended, mut to_submit, to_channels, has_notices, .. } = messages;
         while let Some(bio) = ended.pop() {
             self.cx.end(bio);
         }
@@ -218,6 +248,9 @@ impl Queue {
         }
         for (id, message) in to_channels {
             self.tell(id, message);
+        }
+        while has_notices && let Some(id) = self.home().next_notice() {
+            self.tell(id, Box::new(Notice));
         }
     }
 
@@ -232,10 +265,7 @@ impl Queue {
             None => drop(channel),
         }
         self.cx.settle();
-        if !self.cx.after_wipe.is_empty() {
-            stack::wipe();
-            self.cx.after_wipe.clear();
-        }
+        self.drop_after_wipe();
     }
 
     /// Sends what the engines hold, waits until something ends, one of `fds` is ready, or `timeout` is over, and does what
@@ -317,39 +347,60 @@ fn check(geometry: &Geometry, bio: &Bio) -> Result<(), Status> {
     }
 }
 
-/// A queue ends when its user's bios have ended: it waits for them. What comes later goes on where it ends; nothing of it
-/// reaches another queue.
+/// A queue ends when its user's bios have ended: it waits for them, and frees them. What comes later goes on where it ends;
+/// nothing of it reaches another queue.
 impl Drop for Queue {
     fn drop(&mut self) {
+        self.drain();
+        self.channels.close_all(&mut self.cx);
+        drop(self.cx.engines.take_all());
+        // Before the last messages are dropped: whoever waits for that knows then that nothing is left here.
+        stack::wipe();
+        self.cx.after_wipe.clear();
+        let last = self.home().close();
+        self.take_in(last);
+        self.end_all();
+    }
+}
+
+impl Queue {
+    /// Waits until no bio of the user's is under way.
+    fn drain(&mut self) {
         let begin = Instant::now();
-        while self.under_way > 0 {
-            while let Some(bio) = self.take_ended() {
-                drop(bio);
+        loop {
+            self.run();
+            while let Some(bio) = self.cx.for_user.pop() {
+                self.under_way -= 1;
+                bio.free();
             }
-            if std::thread::panicking() && begin.elapsed() > PATIENCE {
+            if self.under_way == 0 {
+                return;
+            }
+            let is_panicking = std::thread::panicking();
+            if is_panicking && begin.elapsed() > PATIENCE {
                 // Whoever has them was to end them on the way of this very panic.
-                tracing::error!(count = self.under_way, "a queue was dropped by a panic while bios of it were under way");
-                break;
+                return tracing::error!(
+                    count = self.under_way,
+                    "a panic has dropped a queue with bios under way"
+                );
             }
-            let timeout = std::thread::panicking().then_some(PATIENCE);
-            if self.under_way > 0 && self.wait(&mut [], timeout).is_err() {
+            if self.wait(&mut [], is_panicking.then_some(PATIENCE)).is_err() {
                 crate::sync::thread::yield_now();
             }
         }
-        self.run();
-        self.channels.close_all(&mut self.cx);
-        drop(self.cx.engines.take_all());
-        let last = self.home().close();
-        self.take_in(last);
-        stack::wipe();
+    }
+
+    /// Ends what is on the lists still, of channels that are gone.
+    fn end_all(&mut self) {
         let mut left = self.cx.take_all();
         while let Some(bio) = left.pop() {
-            bio.complete_elsewhere(Status::Offline);
+            self.cx.complete(bio, Status::Offline);
         }
         while let Some(bio) = self.cx.next_ended() {
-            match bio.home() == Some(self.cx.home()) {
-                true => bio.free(),
-                false => drop(bio.go_home()),
+            if bio.home() == Some(self.cx.home()) {
+                bio.free();
+            } else if let Some(next) = bio.go_home() {
+                self.cx.end(next);
             }
         }
     }

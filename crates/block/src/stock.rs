@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn the_reserve_serves_when_normal_memory_fails_and_is_refilled_first() {
         let (mut stock, starving) = starving_stock(1, 4);
-        let mut alloc = |stock: &mut Stock<Chunk>, how| stock.alloc(&mut None, how);
+        let alloc = |stock: &mut Stock<Chunk>, how| stock.alloc(&mut None, how);
         let normal = alloc(&mut stock, Alloc::NoRetry).unwrap();
         starving.refuse(Refuse::Always);
         assert!(alloc(&mut stock, Alloc::NoRetry).is_none());

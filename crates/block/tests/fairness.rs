@@ -1,44 +1,32 @@
 //! Who waits for the reserve is served in order: threads that sleep and bios that are parked, in one queue.
 
+mod support;
+
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use udm_block::memory::{Heap, Source};
+use support::{Bare, Client, heap, reserve_alone};
 use udm_block::{
-    Alloc, Bio, BioSet, BioSetOptions, Device, DeviceRef, Geometry, Op, Pad, PadBio, Sector, Sectors, Status,
+    Alloc, Bio, BioSet, Bios, Bytes, Channel, Device, DeviceRef, Dispatch, Geometry, Op, OpenError, Opening,
+    PadBio, Queue, Sectors, Status,
 };
-
-/// The pad of a driver's clone.
-struct Nothing;
-
-impl Pad for Nothing {
-    type Context = ();
-    fn end_io(_: PadBio<Self>) {}
-}
-
-/// The pad of a client's bio.
-struct Tell(Sender<u64>);
-
-impl Pad for Tell {
-    type Context = ();
-    fn end_io(bio: PadBio<Self>) {
-        bio.pad().0.send(bio.sector().0).unwrap();
-    }
-}
 
 /// Needs a bio of its set for each bio, and parks those that find none.
 struct Parks {
-    set: BioSet<Nothing>,
-    geometry: Geometry,
-    served: Mutex<Vec<u64>>,
+    set: BioSet<Bare>,
+    served: Arc<Mutex<Vec<u64>>>,
+}
+
+struct ParksChannel {
+    bios: Bios<Bare>,
+    served: Arc<Mutex<Vec<u64>>>,
 }
 
 impl Parks {
     fn new(reserve: usize) -> Arc<Self> {
-        let (set, geometry) = (set(reserve), Geometry::plain(Sectors(1 << 20)));
-        Arc::new(Self { set, geometry, served: Mutex::default() })
+        Arc::new(Self { set: set(reserve), served: Arc::default() })
     }
 
     fn waiting(&self) -> u64 {
@@ -49,22 +37,41 @@ impl Parks {
 
 impl Device for Parks {
     fn geometry(&self) -> Geometry {
-        self.geometry
+        Geometry::plain(Sectors(1 << 20))
     }
 
-    fn submit(&self, bio: Bio) {
-        let Ok(clone) = self.set.alloc(Nothing, Alloc::NoWait) else { return self.set.park(bio) };
-        self.served.lock().unwrap().push(bio.sector().0);
-        drop(clone);
-        bio.complete(Status::Ok);
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        Ok(Box::new(ParksChannel { bios: opening.bios(&self.set), served: Arc::clone(&self.served) }))
     }
 }
 
-/// No magazine and no normal memory: all is served by the reserve.
-fn set<P: Pad<Context = ()>>(reserve: usize) -> BioSet<P> {
-    let source: Source = Arc::new(Heap);
-    let options = BioSetOptions { reserve, limit: 0, magazine: 0, ..BioSetOptions::named("fair") };
-    BioSet::new(&options, &source, ()).unwrap()
+impl Channel for ParksChannel {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
+        let Ok(clone) = self.bios.alloc(cx, Bare, Alloc::NoWait) else { return self.bios.park(cx, bio) };
+        self.served.lock().unwrap().push(bio.sector().0);
+        self.bios.free(clone);
+        cx.complete(bio, Status::Ok);
+    }
+}
+
+/// No stock and no normal memory: all is served by the reserve.
+fn set(reserve: usize) -> BioSet<Bare> {
+    BioSet::new(&reserve_alone("fair", reserve), &heap()).unwrap()
+}
+
+/// A queue that may sleep, and its way to a set.
+struct Sleeper(Queue, Bios<Bare>);
+
+impl Sleeper {
+    fn of(set: &BioSet<Bare>) -> Self {
+        let queue = Queue::sleeping().unwrap();
+        let bios = queue.bios(set);
+        Self(queue, bios)
+    }
+
+    fn alloc(&mut self, how: Alloc) -> Option<PadBio<Bare>> {
+        self.1.alloc(self.0.cx(), Bare, how).ok()
+    }
 }
 
 #[test]
@@ -75,8 +82,9 @@ fn sleepers_and_parked_bios_are_served_in_the_order_in_which_they_came() {
 
 fn six_wait_and_one_comes_late() {
     let dev = Parks::new(1);
-    let (clients, (end, ended)) = (set::<Tell>(8), channel());
-    let held = dev.set.alloc(Nothing, Alloc::Wait).ok().unwrap();
+    let mut client = Client::of(&(dev.clone() as DeviceRef), &set(8));
+    let mut late = Sleeper::of(&dev.set);
+    let held = late.alloc(Alloc::Wait).unwrap();
     let (go, gone) = channel();
     let gone = Mutex::new(gone);
     let mut overtook = false;
@@ -85,32 +93,30 @@ fn six_wait_and_one_comes_late() {
             if waiter % 2 == 0 {
                 let (dev, gone) = (&dev, &gone);
                 scope.spawn(move || {
-                    let clone = dev.set.alloc(Nothing, Alloc::Wait);
+                    let clone = Sleeper::of(&dev.set).alloc(Alloc::Wait);
                     dev.served.lock().unwrap().push(waiter);
                     gone.lock().unwrap().recv().unwrap();
                     drop(clone);
                 });
             } else {
-                let mut bio = clients.alloc(Tell(end.clone()), Alloc::NoWait).ok().unwrap();
-                bio.prepare(Op::Flush, udm_block::Flags::NONE, Sector(waiter));
-                bio.submit(&(dev.clone() as DeviceRef));
+                client.submit(Op::Flush, waiter, Bytes(0));
             }
             while dev.waiting() != waiter + 1 {
                 thread::yield_now();
             }
         }
         drop(held);
-        overtook = dev.set.alloc(Nothing, Alloc::NoWait).is_ok();
+        overtook = late.alloc(Alloc::NoWait).is_some();
         for _ in 0..3 {
             go.send(()).unwrap();
+        }
+        // Its queue takes what was woken to the driver.
+        for want in [1, 3, 5] {
+            assert_eq!(client.wait(), (want, Status::Ok));
         }
     });
     assert!(!overtook, "somebody overtook those who wait");
     assert_eq!(*dev.served.lock().unwrap(), [0, 1, 2, 3, 4, 5]);
-    // The next is served before a bio that was is completed, so their ends may pass one another.
-    let mut ends: Vec<u64> = ended.try_iter().collect();
-    ends.sort_unstable();
-    assert_eq!(ends, [1, 3, 5]);
     assert_eq!(dev.set.waits().0.longest, 5);
 }
 
@@ -118,13 +124,14 @@ fn six_wait_and_one_comes_late() {
 fn with_eight_threads_on_a_reserve_of_one_nobody_waits_for_more_than_seven_others() {
     const THREADS: u64 = 8;
     const EACH: u64 = 1_000;
-    let set = set::<Nothing>(1);
+    let set = set(1);
     let completions = AtomicU64::new(0);
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
+                let mut sleeper = Sleeper::of(&set);
                 for _ in 0..EACH {
-                    let bio = set.alloc(Nothing, Alloc::Wait);
+                    let bio = sleeper.alloc(Alloc::Wait);
                     completions.fetch_add(1, Ordering::Relaxed);
                     // The others come while it is out.
                     thread::yield_now();
@@ -140,32 +147,27 @@ fn with_eight_threads_on_a_reserve_of_one_nobody_waits_for_more_than_seven_other
     assert!(waits.longest < THREADS, "somebody waited for {} completions", waits.longest);
 }
 
-/// A driver whose set goes away under it.
-struct Careless(Mutex<Option<BioSet<Nothing>>>, Geometry);
-
-impl Device for Careless {
-    fn geometry(&self) -> Geometry {
-        self.1
-    }
-
-    fn submit(&self, bio: Bio) {
-        self.0.lock().unwrap().as_ref().expect("a set").park(bio);
-    }
+#[test]
+fn a_bio_that_is_parked_when_its_device_and_set_are_dropped_goes_on_with_the_next_free() {
+    let dev = Parks::new(1);
+    let mut client = Client::of(&(dev.clone() as DeviceRef), &set(1));
+    let mut other = Sleeper::of(&dev.set);
+    let held = other.alloc(Alloc::Wait).unwrap();
+    client.submit(Op::Flush, 7, Bytes(0));
+    drop(dev);
+    assert_eq!(client.told(), None, "it is parked");
+    drop(other);
+    drop(held);
+    assert_eq!(client.wait(), (7, Status::Ok));
 }
 
 #[test]
-#[should_panic(expected = "the pool \"fair\" is dropped while bios are parked on it")]
-fn a_set_that_is_dropped_while_a_bio_is_parked_on_it_is_caught() {
-    let set = set::<Nothing>(1);
-    let held = set.alloc(Nothing, Alloc::Wait).ok().unwrap();
-    let dev = Arc::new(Careless(Mutex::new(Some(set)), Geometry::plain(Sectors(1))));
-    let (clients, (end, ended)) = (self::set::<Tell>(1), channel());
-    let mut bio = clients.alloc(Tell(end), Alloc::NoWait).ok().unwrap();
-    bio.prepare(Op::Flush, udm_block::Flags::NONE, Sector(7));
-    bio.submit(&(dev.clone() as DeviceRef));
-    let dropped = dev.0.lock().unwrap().take();
-    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(dropped)));
-    assert_eq!(ended.try_recv(), Ok(7), "the client did not hear of it");
+fn a_bio_that_is_parked_when_its_channel_is_closed_ends_with_an_error() {
+    let dev = Parks::new(1);
+    let mut client = Client::of(&(dev.clone() as DeviceRef), &set(1));
+    let held = Sleeper::of(&dev.set).alloc(Alloc::Wait).unwrap();
+    client.submit(Op::Flush, 7, Bytes(0));
+    client.queue.close(client.channel);
     drop(held);
-    std::panic::resume_unwind(caught.unwrap_err());
+    assert_eq!(client.wait(), (7, Status::Offline));
 }

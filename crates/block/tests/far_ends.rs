@@ -1,35 +1,30 @@
 //! Places near the end of all numbers: nothing wraps, in a debug build or in a release build. Oracle: what each sector of the
 //! longest device holds, and that nothing else reaches a driver.
 
+mod support;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use support::serves;
 use udm_block::blocking::Blocking;
-use udm_block::{Bio, Bytes, Device, Geometry, LONGEST_DEVICE, Op, Sectors, Status};
+use udm_block::{Bio, Bytes, Dispatch, Geometry, LONGEST_DEVICE, Op, Sectors, Status};
 
 /// A disk of any size that counts what reaches it.
-struct Vast(Geometry, AtomicUsize);
-
-impl Device for Vast {
-    fn geometry(&self) -> Geometry {
-        self.0
-    }
-
-    fn submit(&self, bio: Bio) {
-        self.1.fetch_add(1, Ordering::Relaxed);
+fn vast(sectors: u64) -> (Arc<AtomicUsize>, Blocking) {
+    let geometry = Geometry { size: Sectors(sectors), discard: true, ..Geometry::plain(Sectors(0)) };
+    let count = Arc::new(AtomicUsize::new(0));
+    let theirs = Arc::clone(&count);
+    let disk = serves(geometry, move |cx: &mut Dispatch, bio: Bio| {
+        theirs.fetch_add(1, Ordering::Relaxed);
         if bio.op() == Op::Read {
             let at = bio.sector().checked_bytes().expect("an offset that does not wrap");
             let mut data = bio.data();
             (0..bio.sectors().0).for_each(|sector| data.write(&[((at >> 9) + sector) as u8; 512]));
         }
-        bio.complete(Status::Ok);
-    }
-}
-
-fn vast(sectors: u64) -> (Arc<Vast>, Blocking) {
-    let geometry = Geometry { size: Sectors(sectors), discard: true, ..Geometry::plain(Sectors(0)) };
-    let vast = Arc::new(Vast(geometry, AtomicUsize::new(0)));
-    (vast.clone(), Blocking::new(vast).unwrap())
+        cx.complete(bio, Status::Ok);
+    });
+    (count, Blocking::new(disk).unwrap())
 }
 
 #[test]
@@ -39,7 +34,7 @@ fn no_place_near_the_end_of_all_numbers_wraps() {
     let (disk, front) = vast(LONGEST_DEVICE.0);
     let mut got = [0; 512];
     assert_eq!(front.read_at(end - 512, &mut got), Ok(()));
-    assert_eq!((got, disk.1.swap(0, Ordering::Relaxed)), ([0xff; 512], 1));
+    assert_eq!((got, disk.swap(0, Ordering::Relaxed)), ([0xff; 512], 1));
     assert_eq!(front.range(Op::Discard, end - 512, Bytes(512)), Ok(()));
     drop(front);
     for sectors in [LONGEST_DEVICE.0, LONGEST_DEVICE.0 + 1, (1 << 55) + 8, u64::MAX] {
@@ -68,7 +63,7 @@ fn no_place_near_the_end_of_all_numbers_wraps() {
         drop(front);
         // Nothing but parts within the longest device has reached it.
         if longer {
-            assert_eq!(disk.1.load(Ordering::Relaxed), 0, "a bio of a device of {sectors} sectors");
+            assert_eq!(disk.load(Ordering::Relaxed), 0, "a bio of a device of {sectors} sectors");
         }
     }
 }

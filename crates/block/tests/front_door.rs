@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use udm_block::blocking::Blocking;
-use udm_block::queue::complete_at_home;
-use udm_block::{Bio, Device, DeviceRef, Geometry, Sectors, Status};
+use udm_block::{Bio, Channel, Device, DeviceRef, Dispatch, Geometry, OpenError, Opening, Sectors, Status};
 
 /// Limits are the process's.
 static ONE_BY_ONE: Mutex<()> = Mutex::new(());
@@ -26,7 +25,13 @@ struct Slow {
     thread: Option<JoinHandle<()>>,
     /// Which call of the driver panics.
     panics_at: usize,
-    calls: AtomicUsize,
+    calls: Arc<AtomicUsize>,
+}
+
+struct SlowChannel {
+    bios: Sender<Bio>,
+    panics_at: usize,
+    calls: Arc<AtomicUsize>,
 }
 
 fn serve(bios: &Receiver<Bio>, go: &Receiver<()>) {
@@ -38,7 +43,7 @@ fn serve(bios: &Receiver<Bio>, go: &Receiver<()>) {
         for sector in 0..bio.sectors().0 {
             data.write(&[(bio.sector().0 + sector) as u8; 512]);
         }
-        complete_at_home(bio, Status::Ok);
+        bio.complete_elsewhere(Status::Ok);
     }
 }
 
@@ -46,7 +51,7 @@ impl Slow {
     fn start(panics_at: usize) -> (DeviceRef, Sender<()>) {
         let ((send, bios), (go, told)) = (channel(), channel());
         let thread = Some(thread::spawn(move || serve(&bios, &told)));
-        (Arc::new(Self { bios: Some(send), thread, panics_at, calls: AtomicUsize::new(0) }), go)
+        (Arc::new(Self { bios: Some(send), thread, panics_at, calls: Arc::default() }), go)
     }
 }
 
@@ -55,9 +60,16 @@ impl Device for Slow {
         Geometry { write_cache: false, ..Geometry::plain(Sectors(4096)) }
     }
 
-    fn submit(&self, bio: Bio) {
+    fn open(&self, _: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        let bios = self.bios.clone().unwrap();
+        Ok(Box::new(SlowChannel { bios, panics_at: self.panics_at, calls: Arc::clone(&self.calls) }))
+    }
+}
+
+impl Channel for SlowChannel {
+    fn submit(&mut self, _: &mut Dispatch, bio: Bio) {
         assert_ne!(self.calls.fetch_add(1, Ordering::Relaxed), self.panics_at, "the driver panics");
-        self.bios.as_ref().unwrap().send(bio).unwrap();
+        self.bios.send(bio).unwrap();
     }
 }
 

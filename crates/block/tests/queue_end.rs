@@ -1,125 +1,174 @@
-//! What becomes of bios that are out when their queue thread ends: nothing of one user reaches another, and a process may
-//! exit at any time.
+//! What becomes of bios and messages that are under way when their queue ends: nothing of one user reaches another, and a
+//! process may exit at any time.
 
+mod support;
+
+use std::any::Any;
 use std::io::Read;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
-use udm_block::memory::Heap;
-use udm_block::queue::{self, Queue};
+use support::{Bare, Client, heap, reserve_alone, serves};
 use udm_block::{
-    Alloc, Bio, BioList, BioSet, BioSetOptions, Bytes, Device, DeviceRef, Flags, Geometry, Op, Pad, PadBio,
-    Sector, Sectors, Status,
+    Address, Alloc, Bio, BioList, BioSet, Bytes, Channel, Device, DeviceRef, Dispatch, Geometry, Op,
+    OpenError, Opening, Queue, Sectors, Status,
 };
 
-/// A queue thread has the first mailbox that is free: these tests go one after another, so that the next has the same.
-static ONE_BY_ONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ONE_BY_ONE.lock().unwrap_or_else(PoisonError::into_inner)
+fn geometry() -> Geometry {
+    Geometry { discard: true, ..Geometry::plain(Sectors(1 << 20)) }
 }
 
-struct Client;
-
-impl Pad for Client {
-    type Context = ();
-
-    fn end_io(bio: PadBio<Self>) {
-        queue::deliver(bio);
-    }
+/// A disk that ends bios at once.
+fn ready() -> DeviceRef {
+    serves(geometry(), |cx: &mut Dispatch, bio| cx.complete(bio, Status::Ok))
 }
 
-/// Ends bios at once, or keeps them.
-struct Disk {
-    keeps: bool,
-    kept: Mutex<BioList>,
+/// A disk that keeps bios.
+fn keeping() -> (Arc<Mutex<BioList>>, DeviceRef) {
+    let kept = Arc::new(Mutex::new(BioList::new()));
+    let theirs = Arc::clone(&kept);
+    (kept, serves(geometry(), move |_: &mut Dispatch, bio| theirs.lock().unwrap().push(bio)))
 }
 
-impl Device for Disk {
-    fn geometry(&self) -> Geometry {
-        Geometry { discard: true, ..Geometry::plain(Sectors(1 << 20)) }
-    }
-
-    fn submit(&self, bio: Bio) {
-        if self.keeps {
-            self.kept.lock().unwrap().push(bio);
-        } else {
-            bio.complete(Status::Ok);
-        }
-    }
+fn set() -> BioSet<Bare> {
+    BioSet::new(&reserve_alone("client", 4), &heap()).unwrap()
 }
 
-fn disk(keeps: bool) -> (Arc<Disk>, DeviceRef) {
-    let disk = Arc::new(Disk { keeps, kept: Mutex::default() });
-    (disk.clone(), disk)
+fn submit(client: &mut Client) {
+    client.submit(Op::Discard, 0, Bytes(512));
 }
 
-fn set() -> BioSet<Client> {
-    let options = BioSetOptions { reserve: 4, limit: 0, magazine: 0, ..BioSetOptions::named("client") };
-    BioSet::new(&options, &(Arc::new(Heap) as _), ()).unwrap()
-}
-
-fn submit(set: &BioSet<Client>, queue: &Queue, dev: &DeviceRef) {
-    let mut bio = set.alloc(Client, Alloc::NoWait).ok().expect("a bio");
-    bio.prepare(Op::Discard, Flags::NONE, Sector(0));
-    bio.set_range(Bytes(512));
-    bio.set_home(queue.home());
-    bio.submit(dev);
-}
-
-/// Whether what `work` does is loud in a debug build: a panic.
-fn is_loud(work: impl FnOnce()) {
-    let result = catch_unwind(AssertUnwindSafe(work));
-    assert_eq!(result.is_err(), cfg!(debug_assertions), "a lost bio is loud");
-}
-
-/// What has come to this queue thread, without waiting.
-fn came(queue: &Queue) -> bool {
-    queue.wait(&mut [], Some(Duration::ZERO)).unwrap();
-    queue.take_ended().is_some()
+/// That all of a set is free again.
+fn assert_all_home(set: &BioSet<Bare>) {
+    let mut queue = Queue::new().unwrap();
+    let mut bios = queue.bios(set);
+    let all: Vec<_> = std::iter::from_fn(|| bios.alloc(queue.cx(), Bare, Alloc::NoWait).ok()).collect();
+    assert_eq!(all.len(), 4, "a bio is missing");
 }
 
 #[test]
-fn what_was_delivered_to_a_thread_does_not_reach_its_next_queue() {
-    let _alone = alone();
-    let (set, (_, dev)) = (set(), disk(false));
-    let queue = Queue::enter().unwrap();
-    submit(&set, &queue, &dev);
-    is_loud(|| drop(queue));
-    let stranger = Queue::enter().unwrap();
-    assert!(!came(&stranger), "a bio of another user");
+fn what_ended_for_a_queue_does_not_reach_the_next() {
+    let (set, dev) = (set(), ready());
+    let mut client = Client::of(&dev, &set);
+    submit(&mut client);
+    drop(client);
+    let mut stranger = Client::of(&dev, &set);
+    stranger.queue.wait(&mut [], Some(Duration::ZERO)).unwrap();
+    assert_eq!(stranger.told(), None, "a bio of another user");
     // The twin: its own do come.
-    submit(&set, &stranger, &dev);
-    let bio = stranger.take_ended().expect("its own bio");
-    drop(set.claim(bio).expect("of this set"));
-    // All bios are home: else this is loud.
-    drop((stranger, set));
+    submit(&mut stranger);
+    assert_eq!(stranger.told(), Some((0, Status::Ok)));
+    drop(stranger);
+    assert_all_home(&set);
 }
 
 #[test]
-fn what_ends_after_its_queue_does_not_reach_the_next_queue() {
-    let _alone = alone();
-    let (set, (disk, dev)) = (set(), disk(true));
-    let queue = Queue::enter().unwrap();
-    let first = queue.home();
-    (0..2).for_each(|_| submit(&set, &queue, &dev));
-    drop(queue);
-    let stranger = Queue::enter().unwrap();
-    assert_ne!(first, stranger.home(), "two queues with one name");
-    let kept = std::mem::take(&mut *disk.kept.lock().unwrap());
-    let mut kept = kept;
-    // One is ended where its thread would be, the other here.
-    let mailed = kept.pop().expect("it was kept");
-    std::thread::scope(|scope| {
-        scope.spawn(|| is_loud(|| queue::complete_at_home(mailed, Status::Ok)));
+fn a_queue_that_is_dropped_waits_for_its_bios() {
+    let (set, (kept, dev)) = (set(), keeping());
+    let mut client = Client::of(&dev, &set);
+    (0..2).for_each(|_| submit(&mut client));
+    let ended = Arc::new(AtomicUsize::new(0));
+    let theirs = Arc::clone(&ended);
+    let later = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(30));
+        while let Some(bio) = { kept.lock().unwrap().pop() } {
+            theirs.fetch_add(1, Ordering::SeqCst);
+            bio.complete_elsewhere(Status::Ok);
+        }
     });
-    assert!(!came(&stranger), "a bio that was mailed to another user");
-    let ended = kept.pop().expect("it was kept");
-    is_loud(|| ended.complete(Status::Ok));
-    assert!(!came(&stranger), "a bio that ended here");
-    drop((stranger, set));
+    drop(client);
+    assert_eq!(ended.load(Ordering::SeqCst), 2, "it did not wait");
+    later.join().unwrap();
+    assert_all_home(&set);
+}
+
+/// A device whose channels tell where they are reached, and what they are told.
+struct Told {
+    addresses: Mutex<Sender<Address>>,
+    messages: Sender<u32>,
+}
+
+struct ToldChannel(Sender<u32>);
+
+fn told() -> (DeviceRef, Receiver<Address>, Receiver<u32>) {
+    let ((addresses, of), (messages, heard)) = (channel(), channel());
+    (Arc::new(Told { addresses: Mutex::new(addresses), messages }), of, heard)
+}
+
+impl Device for Told {
+    fn geometry(&self) -> Geometry {
+        geometry()
+    }
+
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        self.addresses.lock().unwrap().send(opening.address()).unwrap();
+        Ok(Box::new(ToldChannel(self.messages.clone())))
+    }
+}
+
+impl Channel for ToldChannel {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
+        cx.complete(bio, Status::Ok);
+    }
+
+    fn message(&mut self, _: &mut Opening<'_>, message: Box<dyn Any + Send>) {
+        self.0.send(*message.downcast().unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn a_queue_that_ends_with_messages_in_its_mailbox_leaves_them_to_nobody() {
+    let (dev, addresses, heard) = told();
+    let mut queue = Queue::new().unwrap();
+    queue.open(&dev).unwrap();
+    let address = addresses.recv().unwrap();
+    // The twin: it hears of one that comes before.
+    address.send(Box::new(1u32)).unwrap();
+    queue.run();
+    assert_eq!(heard.try_recv(), Ok(1));
+    let dropped = Arc::new(());
+    struct Counted(#[expect(dead_code)] Arc<()>);
+    address.send(Box::new(2u32)).unwrap();
+    drop(queue);
+    assert_eq!(heard.try_recv(), Ok(2), "its own channel heard of it on the way out");
+    let mut next = Queue::new().unwrap();
+    next.open(&dev).unwrap();
+    assert_ne!(addresses.recv().unwrap(), address, "two channels with one address");
+    next.run();
+    assert!(heard.try_recv().is_err(), "a message to another queue");
+    // Whoever sends to a queue that has ended has the message back.
+    let message = address.send(Box::new(Counted(Arc::clone(&dropped)))).expect_err("nobody reads it");
+    assert_eq!(Arc::strong_count(&dropped), 2);
+    drop(message);
+    assert_eq!(Arc::strong_count(&dropped), 1);
+}
+
+#[test]
+fn a_message_to_a_channel_that_was_closed_does_not_reach_the_next_one_in_its_place() {
+    let (dev, addresses, heard) = told();
+    let mut queue = Queue::new().unwrap();
+    let first = queue.open(&dev).unwrap();
+    let address = addresses.recv().unwrap();
+    queue.close(first);
+    let second = queue.open(&dev).unwrap();
+    assert_ne!(first, second, "two channels with one number");
+    address.send(Box::new(1u32)).unwrap();
+    addresses.recv().unwrap().send(Box::new(2u32)).unwrap();
+    queue.run();
+    assert_eq!(heard.try_iter().collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn a_bio_to_a_channel_that_was_closed_ends() {
+    let (set, dev) = (set(), ready());
+    let mut client = Client::of(&dev, &set);
+    client.queue.close(client.channel);
+    submit(&mut client);
+    assert_eq!(client.told(), Some((0, Status::Offline)));
 }
 
 /// What is wrong with the end of a process that exits on a live queue thread.
@@ -147,33 +196,33 @@ fn exits(test: &str, how: &str) {
 }
 
 fn child(how: &str) -> ! {
-    /// Exits while bios that it was called with wait on the thread's lists.
-    struct Exits(DeviceRef);
-    impl Device for Exits {
-        fn geometry(&self) -> Geometry {
-            self.0.geometry()
-        }
-        fn submit(&self, bio: Bio) {
-            udm_block::submit(&self.0, bio);
-            std::process::exit(7)
-        }
-    }
-    let (set, (_, dev), queue) = (set(), disk(false), Queue::enter().unwrap());
-    match how {
-        "delivered" => (0..3).for_each(|_| submit(&set, &queue, &dev)),
-        _ => submit(&set, &queue, &(Arc::new(Exits(dev)) as DeviceRef)),
-    }
+    let set = set();
+    // Exits while bios that it was called with wait on the queue's lists.
+    let exits = serves(geometry(), |_: &mut Dispatch, _: Bio| std::process::exit(7));
+    let mut client = Client::of(&if how == "delivered" { ready() } else { exits }, &set);
+    (0..3).for_each(|_| submit(&mut client));
     std::process::exit(7)
 }
 
 #[test]
 fn a_process_exits_with_bios_delivered() {
-    let _alone = alone();
     exits("a_process_exits_with_bios_delivered", "delivered");
 }
 
 #[test]
 fn a_process_exits_in_a_driver_call() {
-    let _alone = alone();
     exits("a_process_exits_in_a_driver_call", "submitted");
+}
+
+/// Many more queues than there are processors, threads or bits in a word: each works as the first one does.
+#[test]
+fn three_hundred_queues_on_one_device_all_work() {
+    let (set, dev) = (BioSet::new(&udm_block::BioSetOptions::named("many"), &heap()).unwrap(), ready());
+    let mut clients: Vec<_> = (0..300).map(|_| Client::of(&dev, &set)).collect();
+    for _ in 0..3 {
+        for client in &mut clients {
+            submit(client);
+            assert_eq!(client.told(), Some((0, Status::Ok)));
+        }
+    }
 }

@@ -2,7 +2,6 @@
 //! `dm_table_add_target` and `dm_get_device`).
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use udm_block::memory::Source;
 use udm_block::mempool::NoReserve;
@@ -238,11 +237,4 @@ fn device_error(
 ) -> TableError {
     let place = place.unwrap_or(&row.places().start).clone();
     TableError::new(place, Fault::new(TableErrorKind::Device, message, found, hint))
-}
-
-/// The device as others refer to it.
-impl From<MappedDevice> for DeviceRef {
-    fn from(device: MappedDevice) -> Self {
-        Arc::new(device)
-    }
 }

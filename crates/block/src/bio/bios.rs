@@ -68,13 +68,7 @@ impl<P: Pad> Bios<P> {
     ///
     /// # Panics
     /// For more runs than the set was made for.
-    pub fn alloc_with(
-        &mut self,
-        cx: &mut Dispatch,
-        pad: P,
-        runs: usize,
-        how: Alloc,
-    ) -> Result<PadBio<P>, P> {
+    pub fn alloc_with(&mut self, cx: &mut Dispatch, pad: P, runs: usize, how: Alloc) -> Result<PadBio<P>, P> {
         if runs <= INLINE_SPANS {
             return self.alloc(cx, pad, how);
         }

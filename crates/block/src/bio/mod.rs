@@ -358,6 +358,15 @@ impl<P: Pad> PadBio<P> {
         buffers.wait(self.into_bio());
     }
 
+    /// Tells the channel that has allocated it, from any thread, that something has changed for it while the bio is under way:
+    /// its [`Channel::message`](crate::Channel::message) is called with a [`Notice`](crate::Notice). Several notices to one
+    /// channel may come as one. It takes no memory.
+    pub fn notify_owner(&self) {
+        if let Some(home) = self.home() {
+            home.notify(self.owner());
+        }
+    }
+
     /// Makes a bio that ended ready to be handed on again.
     pub fn rearm(&mut self) {
         self.bio_mut().forget_status();

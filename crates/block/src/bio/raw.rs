@@ -308,8 +308,8 @@ impl OwnBio {
         Self(ManuallyDrop::new(bio))
     }
 
+    /// Gives up the right to the bio for a pointer to it.
     fn into_bio(self) -> ManuallyDrop<Bio> {
-        // The one right to the bio goes on: the handle is not dropped.
         ManuallyDrop::new(Bio(ManuallyDrop::new(self).0.0))
     }
 }

@@ -22,7 +22,7 @@ pub struct BioSetOptions {
     pub reserve: usize,
     /// How many bios more it may take from normal memory.
     pub limit: usize,
-    /// How many free bios a channel may keep for itself. All channels together keep at most half of limit and reserve.
+    /// How many free bios a channel may keep for itself. All channels together keep at most half of the limit.
     pub stock: usize,
     /// How many runs of memory a bio may have, up to [`MAX_SPANS`](super::MAX_SPANS). With more than [`INLINE_SPANS`]
     /// the set has tables too: as many in reserve as bios, and as many more.
@@ -80,9 +80,9 @@ impl<P: Pad> BioSet<P> {
         let &BioSetOptions { name, reserve, limit, stock, runs } = options;
         let layout = layout::<P>();
         // The reserve is a part of what is counted: its bios and others take each other's places.
-        let limit_in_bytes = (limit + reserve) * layout.size();
-        let counted: Source = Limited::new(Arc::clone(source), limit_in_bytes);
-        let options = PoolOptions { name, layout, reserve, stock, share: Share::half_of(limit_in_bytes) };
+        let counted: Source = Limited::new(Arc::clone(source), (limit + reserve) * layout.size());
+        let share = Share::half_of(limit * layout.size());
+        let options = PoolOptions { name, layout, reserve, stock, share };
         let pool = Mempool::new(options, &counted)?;
         let tables = table::tables(name, runs, (reserve, limit, stock), source)?;
         Ok(Self(Arc::new(Inner { rescuer, refuses_first: AtomicBool::new(false), pool, tables })))

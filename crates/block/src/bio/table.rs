@@ -4,8 +4,8 @@ use std::mem::align_of;
 
 use super::INLINE_SPANS;
 use crate::classes::{ClassOptions, Classes};
-use crate::memory::{Chunk, Source};
 use crate::lent::Lent;
+use crate::memory::{Chunk, Source};
 use crate::mempool::NoReserve;
 use crate::span::Span;
 

@@ -3,36 +3,113 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::bio::{INLINE_SPANS, MAX_SPANS};
+use crate::bio::{INLINE_SPANS, MAX_SPANS, Piece};
 use crate::memory::{Heap, Refuse, Source, Starving, splitmix64};
 use crate::sync::Mutex;
 use crate::*;
 
-/// Tells a channel how a bio ended.
-struct Tell(Sender<(u64, Status)>);
+/// The pad of a client's bio.
+struct Bare;
 
-impl Pad for Tell {
-    type Context = ();
+impl Pad for Bare {}
 
-    fn end_io(bio: PadBio<Self>) {
+/// A client: a queue with a device open, and what it has heard of the ends of its bios.
+struct Client {
+    queue: Queue,
+    channel: ChannelId,
+    bios: Bios<Bare>,
+}
+
+type Told = (u64, Status);
+
+impl Client {
+    fn of(dev: DeviceRef) -> Self {
+        Self::with(dev, &BioSetOptions::named("test"), &heap())
+    }
+
+    fn with(dev: DeviceRef, options: &BioSetOptions, source: &Source) -> Self {
+        let mut queue = Queue::new().unwrap();
+        let channel = queue.open(&dev).unwrap();
+        let bios = queue.bios(&BioSet::new(options, source).unwrap());
+        Self { queue, channel, bios }
+    }
+
+    /// A write whose data no device of these tests touches.
+    fn make(&mut self, sector: u64, sectors: u64) -> PadBio<Bare> {
+        let mut bio = self.bios.alloc(self.queue.cx(), Bare, Alloc::NoWait).ok().unwrap();
+        bio.prepare(Op::Write, Flags::NONE, Sector(sector));
+        // SAFETY: nobody touches the data.
+        unsafe {
+            let run = Span::from_raw(std::ptr::NonNull::dangling(), Sectors(sectors).bytes().0 as usize);
+            bio.set_foreign(&[run]);
+        }
+        bio
+    }
+
+    fn submit(&mut self, sector: u64, sectors: u64) {
+        let bio = self.make(sector, sectors);
+        self.queue.submit(self.channel, bio);
+    }
+
+    /// The next that has ended.
+    fn told(&mut self) -> Option<Told> {
+        let bio = self.bios.claim(self.queue.take_ended()?).ok().unwrap();
         let told = (bio.sector().0, bio.status());
-        bio.pad().0.send(told).unwrap();
+        self.bios.free(bio);
+        Some(told)
+    }
+
+    /// Waits for the next that ends.
+    fn wait(&mut self) -> Told {
+        loop {
+            if let Some(told) = self.told() {
+                return told;
+            }
+            self.queue.wait(&mut [], None).unwrap();
+        }
+    }
+
+    /// One bio, to its end.
+    fn end_of(&mut self, sector: u64, sectors: u64) -> Status {
+        self.submit(sector, sectors);
+        self.wait().1
+    }
+}
+
+/// A driver that is a function, of no channel of its own.
+struct Serves<F>(Geometry, F);
+
+impl<F: Fn(&mut Dispatch, Bio) + Clone + Send + Sync + 'static> Device for Serves<F> {
+    fn geometry(&self) -> Geometry {
+        self.0
+    }
+
+    fn open(&self, _: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        Ok(Box::new(Served(self.1.clone())))
+    }
+}
+
+struct Served<F>(F);
+
+impl<F: Fn(&mut Dispatch, Bio) + Send> Channel for Served<F> {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
+        (self.0)(cx, bio);
     }
 }
 
 /// Ends every bio with a status, and remembers what it saw.
+#[derive(Clone)]
 struct Bottom {
     geometry: Geometry,
-    seen: Mutex<Vec<(Op, u64, u64)>>,
+    seen: Arc<Mutex<Vec<(Op, u64, u64)>>>,
     status: fn(&Bio) -> Status,
 }
 
 impl Bottom {
     fn new(status: fn(&Bio) -> Status) -> Arc<Self> {
         let geometry = Geometry::plain(Sectors(1 << 30));
-        Arc::new(Self { geometry, seen: Mutex::new(Vec::new()), status })
+        Arc::new(Self { geometry, seen: Arc::new(Mutex::new(Vec::new())), status })
     }
 
     fn seen(&self) -> Vec<(Op, u64, u64)> {
@@ -45,10 +122,13 @@ impl Device for Bottom {
         self.geometry
     }
 
-    fn submit(&self, bio: Bio) {
-        self.seen.lock().unwrap().push((bio.op(), bio.sector().0, bio.sectors().0));
-        let status = (self.status)(&bio);
-        bio.complete(status);
+    fn open(&self, _: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        let this = self.clone();
+        Ok(Box::new(Served(move |cx: &mut Dispatch, bio: Bio| {
+            this.seen.lock().unwrap().push((bio.op(), bio.sector().0, bio.sectors().0));
+            let status = (this.status)(&bio);
+            cx.complete(bio, status);
+        })))
     }
 }
 
@@ -56,18 +136,14 @@ impl Device for Bottom {
 struct Splitter {
     lower: DeviceRef,
     at: u64,
-    set: BioSet<bio::Piece>,
+    set: BioSet<Piece>,
 }
 
 impl Splitter {
     fn over(lower: DeviceRef, at: u64, reserve: usize, source: &Source) -> Arc<Self> {
-        let options = BioSetOptions {
-            reserve,
-            limit: usize::MAX >> 16,
-            magazine: 4,
-            ..BioSetOptions::named("splitter")
-        };
-        Arc::new(Self { lower, at, set: BioSet::new(&options, source, ()).unwrap() })
+        let options =
+            BioSetOptions { reserve, limit: usize::MAX >> 16, stock: 4, ..BioSetOptions::named("splitter") };
+        Arc::new(Self { lower, at, set: BioSet::new(&options, source).unwrap() })
     }
 }
 
@@ -76,19 +152,37 @@ impl Device for Splitter {
         self.lower.geometry()
     }
 
-    fn submit(&self, bio: Bio) {
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        let (lower, pieces) = (opening.open(&self.lower)?, opening.bios(&self.set));
+        Ok(Box::new(SplitterChannel { lower, at: self.at, pieces }))
+    }
+}
+
+struct SplitterChannel {
+    lower: ChannelId,
+    at: u64,
+    pieces: Bios<Piece>,
+}
+
+impl Channel for SplitterChannel {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
         let here = self.at - bio.sector().0 % self.at;
         if bio.sectors().0 <= here {
-            return submit(&self.lower, bio);
+            return cx.submit(self.lower, bio);
         }
-        match bio.split(Sectors(here).bytes(), &self.set, Alloc::NoWait) {
+        match bio.split(cx, Sectors(here).bytes(), &mut self.pieces, Alloc::NoWait) {
             Ok(split) => {
-                submit(&self.lower, split.front);
+                cx.submit(self.lower, split.front);
                 // The rest comes to this driver again: the list makes that an iteration.
-                crate::submit::again(split.rest);
+                cx.again(split.rest);
             }
-            Err(bio) => self.set.park(bio),
+            Err(bio) => self.pieces.park(cx, bio),
         }
+    }
+
+    fn end_io(&mut self, cx: &mut Dispatch, bio: OwnBio) {
+        let piece = self.pieces.claim(bio).ok().unwrap();
+        self.pieces.end_piece(cx, piece);
     }
 }
 
@@ -96,22 +190,12 @@ fn heap() -> Source {
     Arc::new(Heap)
 }
 
-type Told = (u64, Status);
-
-fn teller() -> (BioSet<Tell>, Sender<Told>, Receiver<Told>) {
-    let (send, receive) = channel();
-    (BioSet::new(&BioSetOptions::named("test"), &heap(), ()).unwrap(), send, receive)
-}
-
-fn discard(set: &BioSet<Tell>, send: &Sender<(u64, Status)>, sector: u64, sectors: u64) -> PadBio<Tell> {
-    let mut bio = set.alloc(Tell(send.clone()), Alloc::NoWait).ok().unwrap();
-    bio.prepare(Op::Write, Flags::NONE, Sector(sector));
-    // SAFETY: no device of these tests touches the data.
-    unsafe {
-        let run = Span::from_raw(std::ptr::NonNull::dangling(), Sectors(sectors).bytes().0 as usize);
-        bio.set_foreign(&[run]);
-    }
-    bio
+/// Holds bios until they are let go, as a device whose medium is slow.
+fn slow() -> (Arc<Mutex<BioList>>, DeviceRef) {
+    let held = Arc::new(Mutex::new(BioList::new()));
+    let theirs = Arc::clone(&held);
+    let serve = move |_: &mut Dispatch, bio| theirs.lock().unwrap().push(bio);
+    (held, Arc::new(Serves(Geometry::plain(Sectors(1 << 20)), serve)))
 }
 
 #[test]
@@ -124,9 +208,9 @@ fn a_bio_in_ten_thousand_pieces_through_sixty_four_layers_ends_on_a_small_stack(
             // The lowest layer splits into single sectors, the others at coarser and coarser places.
             dev = Splitter::over(dev, 1 << (layer / 6), 1, &heap());
         }
-        let (set, send, receive) = teller();
-        discard(&set, &send, 0, PIECES).submit(&dev);
-        assert_eq!(receive.recv().unwrap(), (0, Status::Ok));
+        let mut client = Client::of(dev);
+        client.submit(0, PIECES);
+        assert_eq!(client.told(), Some((0, Status::Ok)));
         let seen = bottom.seen();
         assert_eq!(seen.len() as u64, PIECES);
         assert!(seen.iter().enumerate().all(|(i, piece)| *piece == (Op::Write, i as u64, 1)), "out of order");
@@ -143,12 +227,11 @@ fn lower_bios_go_before_the_rest_of_the_same_device() {
         Status::Ok
     });
     let fine = Splitter::over(bottom.clone(), 2, 1, &heap());
-    let coarse: DeviceRef = Splitter::over(fine, 8, 1, &heap());
-    let (set, send, receive) = teller();
-    discard(&set, &send, 4, 16).submit(&coarse);
+    let mut client = Client::of(Splitter::over(fine, 8, 1, &heap()));
+    let end = client.end_of(4, 16);
     let at: Vec<u64> = bottom.seen().iter().map(|seen| seen.1).collect();
     assert_eq!(at, [4, 6, 8, 10, 12, 14, 16, 18]);
-    assert_eq!((receive.recv().unwrap().1, SPLITS.load(Ordering::Relaxed)), (Status::Ok, 8));
+    assert_eq!((end, SPLITS.load(Ordering::Relaxed)), (Status::Ok, 8));
 }
 
 #[test]
@@ -158,12 +241,9 @@ fn the_first_error_of_a_piece_sticks() {
         5 => Status::NoSpace,
         _ => Status::Ok,
     });
-    let dev: DeviceRef = Splitter::over(bottom, 1, 1, &heap());
-    let (set, send, receive) = teller();
-    discard(&set, &send, 0, 8).submit(&dev);
-    assert_eq!(receive.recv().unwrap().1, Status::Medium);
-    discard(&set, &send, 6, 2).submit(&dev);
-    assert_eq!(receive.recv().unwrap().1, Status::Ok, "a status outlives its bio");
+    let mut client = Client::of(Splitter::over(bottom, 1, 1, &heap()));
+    assert_eq!(client.end_of(0, 8), Status::Medium);
+    assert_eq!(client.end_of(6, 2), Status::Ok, "a status outlives its bio");
 }
 
 #[test]
@@ -171,8 +251,7 @@ fn what_a_device_cannot_take_is_refused_before_it_sees_it() {
     let mut bottom = Arc::try_unwrap(Bottom::new(|_| Status::Ok)).ok().unwrap();
     bottom.geometry = Geometry { logical_block: 4096, ..Geometry::plain(Sectors(64)) };
     let bottom = Arc::new(bottom);
-    let dev: DeviceRef = bottom.clone();
-    let (set, send, receive) = teller();
+    let mut client = Client::of(bottom.clone());
     for (sector, sectors, want) in [
         (56, 8, Status::Ok),
         (56, 16, Status::IoErr),
@@ -180,64 +259,62 @@ fn what_a_device_cannot_take_is_refused_before_it_sees_it() {
         (4, 8, Status::Invalid),
         (8, 4, Status::Invalid),
     ] {
-        discard(&set, &send, sector, sectors).submit(&dev);
-        assert_eq!(receive.recv().unwrap().1, want, "{sectors} sectors at {sector}");
+        assert_eq!(client.end_of(sector, sectors), want, "{sectors} sectors at {sector}");
     }
     assert_eq!(bottom.seen().len(), 1);
-}
-
-/// Holds bios until they are let go, as a device whose medium is slow.
-struct Slow(Mutex<BioList>, Geometry);
-
-impl Device for Slow {
-    fn geometry(&self) -> Geometry {
-        self.1
-    }
-
-    fn submit(&self, bio: Bio) {
-        self.0.lock().unwrap().push(bio);
-    }
 }
 
 #[test]
 fn with_a_reserve_of_one_and_no_memory_parked_bios_are_served_in_order() {
     let source = Starving::new(heap());
-    let slow = Arc::new(Slow(Mutex::new(BioList::new()), Geometry::plain(Sectors(1 << 20))));
-    let dev: DeviceRef = Splitter::over(slow.clone(), 4, 1, &(source.clone() as Source));
+    let (slow, disk) = slow();
+    let mut client = Client::of(Splitter::over(disk, 4, 1, &(source.clone() as Source)));
     source.refuse(Refuse::Always);
-    let (set, send, receive) = teller();
     for sector in [0, 8, 16] {
-        discard(&set, &send, sector, 8).submit(&dev);
+        client.submit(sector, 8);
     }
     let mut served = Vec::new();
     loop {
-        let Some(bio) = slow.0.lock().unwrap().pop() else { break };
+        let Some(bio) = slow.lock().unwrap().pop() else { break };
         served.push(bio.sector().0);
-        bio.complete(Status::Ok);
+        bio.complete_elsewhere(Status::Ok);
+        client.queue.run();
     }
     // The first bio had the one piece. What was parked went on as pieces came home, first come, first served.
     assert_eq!(served, [0, 4, 8, 12, 16, 20]);
-    let ends: Vec<u64> = receive.try_iter().map(|(sector, _)| sector).collect();
+    let ends: Vec<u64> = std::iter::from_fn(|| client.told()).map(|told| told.0).collect();
     assert_eq!(ends, [0, 8, 16]);
 }
 
 #[test]
 #[should_panic(expected = "a driver lost a bio")]
 fn losing_a_bio_is_loud() {
-    let (set, send, receive) = teller();
-    let bio = discard(&set, &send, 7, 1).into_bio();
-    let lost = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(bio)));
-    assert_eq!(receive.recv().unwrap(), (7, Status::IoErr), "the client did not hear of it");
+    let mut client =
+        Client::of(Arc::new(Serves(Geometry::plain(Sectors(8)), |_: &mut Dispatch, bio| drop(bio))));
+    let lost = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| client.submit(7, 1)));
+    assert_eq!(client.wait(), (7, Status::IoErr), "the client did not hear of it");
     std::panic::resume_unwind(lost.unwrap_err());
 }
 
 #[test]
+#[should_panic(expected = "a bio that had ended was not claimed")]
+fn a_bio_that_nobody_claims_is_loud() {
+    let mut client = Client::of(Bottom::new(|_| Status::Ok));
+    client.submit(7, 1);
+    drop(client.queue.take_ended());
+}
+
+#[test]
 fn a_list_keeps_its_order() {
-    let (set, send, receive) = teller();
-    let make = |sector| discard(&set, &send, sector, 1).into_bio();
+    let (slow, disk) = slow();
+    let mut client = Client::of(disk);
+    let mut make = |sector| {
+        client.submit(sector, 1);
+        slow.lock().unwrap().pop().unwrap()
+    };
     let mut list = BioList::new();
     (0..5).for_each(|sector| list.push(make(sector)));
-    list.pop().unwrap().complete(Status::Ok);
+    list.pop().unwrap().complete_elsewhere(Status::Ok);
     list.push(make(5));
     let mut others = BioList::new();
     (10..13).for_each(|sector| others.push(make(sector)));
@@ -245,9 +322,10 @@ fn a_list_keeps_its_order() {
     (20..22).for_each(|sector| others.push(make(sector)));
     list.append(&mut others);
     while let Some(bio) = list.pop() {
-        bio.complete(Status::Ok);
+        bio.complete_elsewhere(Status::Ok);
     }
-    let order: Vec<u64> = receive.try_iter().map(|(sector, _)| sector).collect();
+    client.queue.run();
+    let order: Vec<u64> = std::iter::from_fn(|| client.told()).map(|told| told.0).collect();
     assert_eq!(order, [0, 10, 11, 12, 1, 2, 3, 4, 5, 20, 21]);
 }
 
@@ -256,7 +334,7 @@ fn a_read_in_pieces_comes_back_to_its_owner_whole() {
     const LEN: usize = if cfg!(miri) { 5 << 10 } else { 50 << 10 };
     let medium: Vec<u8> = (0..64 << 10).map(|at| (at / 512) as u8).collect();
     let geometry = Geometry::plain(Sectors(128));
-    let dev = Arc::new(Threaded(Arc::new(Mutex::new(medium.clone())), geometry));
+    let dev = threaded(Arc::new(Mutex::new(medium.clone())), geometry);
     let door = blocking::Blocking::new(Splitter::over(dev, 3, 1, &heap())).unwrap();
     let mut got = vec![0; LEN];
     door.read_at(1024, &mut got).unwrap();
@@ -264,15 +342,9 @@ fn a_read_in_pieces_comes_back_to_its_owner_whole() {
 }
 
 /// A device in memory that ends every bio on another thread, to be read and written from the front door.
-struct Threaded(Arc<Mutex<Vec<u8>>>, Geometry);
-
-impl Device for Threaded {
-    fn geometry(&self) -> Geometry {
-        self.1
-    }
-
-    fn submit(&self, bio: Bio) {
-        let medium = Arc::clone(&self.0);
+fn threaded(medium: Arc<Mutex<Vec<u8>>>, geometry: Geometry) -> DeviceRef {
+    let serve = move |_: &mut Dispatch, bio: Bio| {
+        let medium = Arc::clone(&medium);
         std::thread::spawn(move || {
             let at = bio.sector().0 as usize * SECTOR_SIZE;
             let range = at..at + bio.len().0 as usize;
@@ -281,9 +353,10 @@ impl Device for Threaded {
                 Op::Write => bio.data().read(&mut medium.lock().unwrap()[range]),
                 _ => {}
             }
-            bio.complete(Status::Ok);
+            bio.complete_elsewhere(Status::Ok);
         });
-    }
+    };
+    Arc::new(Serves(geometry, serve))
 }
 
 #[test]
@@ -295,7 +368,7 @@ fn the_front_door_reads_and_writes_any_bytes_of_a_device_that_ends_bios_elsewher
     let mut model: Vec<u8> = (0..2048 * KIB).map(|_| splitmix64(&mut seed) as u8).collect();
     let medium = Arc::new(Mutex::new(model.clone()));
     let geometry = Geometry { logical_block: 4096, ..Geometry::plain(Sectors::in_bytes(model.len() as u64)) };
-    let door = blocking::Blocking::new(Arc::new(Threaded(medium.clone(), geometry))).unwrap();
+    let door = blocking::Blocking::new(threaded(medium.clone(), geometry)).unwrap();
     for round in 0..if cfg!(miri) { 2 } else { 40u8 } {
         let len = (splitmix64(&mut seed) % if round % 4 == 0 { 1024 * KIB as u64 } else { 9000 }) as usize;
         let offset = (splitmix64(&mut seed) % (model.len() - len) as u64) as usize;
@@ -319,14 +392,14 @@ fn zeros_of_any_length_are_written_from_memory_that_is_always_there() {
     let lens = [512, 65536, 65536 + 512, zeroes::LONGEST];
     let (size, lens) = if cfg!(miri) { (4096, &lens[..1]) } else { (1 << 20, &lens[..]) };
     let medium = Arc::new(Mutex::new(vec![7; size]));
-    let dev: DeviceRef = Arc::new(Threaded(medium.clone(), Geometry::plain(Sectors::in_bytes(size as u64))));
-    let (set, send, receive) = teller();
+    let geometry = Geometry::plain(Sectors::in_bytes(size as u64));
+    let mut client = Client::of(threaded(medium.clone(), geometry));
     for &len in lens {
-        let mut bio = discard(&set, &send, 1, 0);
+        let mut bio = client.make(1, 0);
         bio.prepare(Op::Write, Flags::NONE, Sector(1));
         zeroes::set_zeroes(&mut bio, Bytes(len));
-        bio.submit(&dev);
-        assert_eq!(receive.recv().unwrap().1, Status::Ok);
+        client.queue.submit(client.channel, bio);
+        assert_eq!(client.wait().1, Status::Ok);
         let bytes = std::mem::replace(&mut *medium.lock().unwrap(), vec![7; size]);
         let end = 512 + len as usize;
         assert!(bytes[512..end].iter().all(|byte| *byte == 0), "{len} bytes");
@@ -338,26 +411,26 @@ fn zeros_of_any_length_are_written_from_memory_that_is_always_there() {
 fn more_bios_than_the_reserve_are_parked_and_all_come_through() {
     // Elements beyond the reserve serve some of the parked bios: their frees must wake the others too.
     let source = Starving::new(heap());
-    let slow = Arc::new(Slow(Mutex::new(BioList::new()), Geometry::plain(Sectors(1 << 20))));
-    let dev: DeviceRef = Splitter::over(slow.clone(), 4, 2, &(source.clone() as Source));
-    let (set, send, receive) = teller();
-    discard(&set, &send, 0, 8).submit(&dev);
-    discard(&set, &send, 8, 8).submit(&dev);
+    let (slow, disk) = slow();
+    let mut client = Client::of(Splitter::over(disk, 4, 2, &(source.clone() as Source)));
+    client.submit(0, 8);
+    client.submit(8, 8);
     source.refuse(Refuse::Always);
     for bio in 2..32 {
-        discard(&set, &send, 8 * bio, 8).submit(&dev);
+        client.submit(8 * bio, 8);
     }
     source.refuse(Refuse::Never);
     loop {
-        let Some(bio) = slow.0.lock().unwrap().pop() else { break };
-        bio.complete(Status::Ok);
+        let Some(bio) = slow.lock().unwrap().pop() else { break };
+        bio.complete_elsewhere(Status::Ok);
+        client.queue.run();
     }
-    assert_eq!(receive.try_iter().count(), 32);
+    assert_eq!(std::iter::from_fn(|| client.told()).count(), 32);
 }
 
-/// A bio of `set` with `count` runs of a byte each.
-fn of_runs(set: &BioSet<Tell>, send: &Sender<Told>, bytes: &mut [u8], count: usize) -> Option<PadBio<Tell>> {
-    let mut bio = set.alloc_with(Tell(send.clone()), count, Alloc::NoWait).ok()?;
+/// A bio with `count` runs of a byte each.
+fn of_runs(client: &mut Client, bytes: &mut [u8], count: usize) -> Option<PadBio<Bare>> {
+    let mut bio = client.bios.alloc_with(client.queue.cx(), Bare, count, Alloc::NoWait).ok()?;
     bio.prepare(Op::Write, Flags::NONE, Sector(0));
     let runs: Vec<Span<'_>> = bytes[..count].chunks_mut(1).map(Span::new).collect();
     // SAFETY: the bytes outlive the bio, which never leaves its test.
@@ -368,28 +441,28 @@ fn of_runs(set: &BioSet<Tell>, send: &Sender<Told>, bytes: &mut [u8], count: usi
 #[test]
 fn many_runs_have_a_table_of_a_size_that_fits_and_one_is_in_reserve() {
     let source = Starving::new(heap());
-    let options = BioSetOptions { reserve: 2, magazine: 0, runs: MAX_SPANS, ..BioSetOptions::named("runs") };
-    let set = BioSet::<Tell>::new(&options, &(source.clone() as Source), ()).unwrap();
-    let (send, _receive) = channel();
+    let options =
+        BioSetOptions { reserve: 2, limit: 8, stock: 0, runs: MAX_SPANS, ..BioSetOptions::named("runs") };
+    let mut client = Client::with(Bottom::new(|_| Status::Ok), &options, &(source.clone() as Source));
     let mut bytes: Vec<u8> = (0..=255).collect();
     for count in [1, INLINE_SPANS, INLINE_SPANS + 1, 16, 17, 64, 65, MAX_SPANS] {
-        let bio = of_runs(&set, &send, &mut bytes, count).unwrap();
+        let bio = of_runs(&mut client, &mut bytes, count).unwrap();
         let mut read = vec![0; count];
         bio.data().read(&mut read);
         assert_eq!((bio.data().count(), read.as_slice()), (count, &bytes[..count]));
     }
     source.refuse(Refuse::Always);
     let mut others = bytes.clone();
-    let both = [of_runs(&set, &send, &mut bytes, 9), of_runs(&set, &send, &mut others, MAX_SPANS)];
+    let both = [of_runs(&mut client, &mut bytes, 9), of_runs(&mut client, &mut others, MAX_SPANS)];
     assert!(both.iter().all(Option::is_some));
-    assert!(of_runs(&set, &send, &mut [0; 9], 9).is_none(), "the reserve has more than it was made with");
+    assert!(of_runs(&mut client, &mut [0; 9], 9).is_none(), "the reserve has more than it was made with");
     drop(both);
-    assert!(of_runs(&set, &send, &mut [0; 9], 9).is_some());
+    assert!(of_runs(&mut client, &mut [0; 9], 9).is_some());
 }
 
 #[test]
 #[should_panic(expected = "9 runs in a bio of a set for fewer")]
 fn more_runs_than_the_set_is_for_are_refused() {
-    let (set, send, _receive) = teller();
-    of_runs(&set, &send, &mut [0; 9], 9);
+    let mut client = Client::of(Bottom::new(|_| Status::Ok));
+    of_runs(&mut client, &mut [0; 9], 9);
 }

@@ -5,7 +5,7 @@ pub mod error;
 pub mod linear;
 pub mod zero;
 
-use udm_block::{Bio, Bytes, Geometry, LONGEST_DEVICE, Op, Sector};
+use udm_block::{Bytes, Channel, Geometry, LONGEST_DEVICE, Op, OpenError, Opening};
 
 /// How much each pool of a mapped device has at hand from the start, for when normal memory has none. One of each is
 /// enough for every I/O to finish; with more, more of them are under way at once then.
@@ -24,29 +24,23 @@ impl Default for Reserves {
     }
 }
 
-/// One row of a mapped device at work (the kernel's `struct target_type`).
+/// One row of a mapped device at work (the kernel's `struct target_type`). It is shared by all queues that have the device
+/// open, and nothing of the I/O path is here.
 pub trait Target: Send + Sync {
     /// Limits and abilities; the size does not count, the row has one.
     fn geometry(&self) -> Geometry;
 
-    /// Takes a bio that lies within the row, or a flush. `sector` is its place counted from the row's start; the
-    /// bio's own sector is still that on the mapped device, so that a bio which finds a pool dry can be parked and
-    /// comes here again. The target submits it below, completes it, or parks it. Called while a driver is being called with
-    /// the bio, and at no other time.
-    fn map(&self, bio: Bio, sector: Sector);
+    /// Opens one queue's way into the target. Its channel takes bios that lie within the row, and flushes; sectors are
+    /// counted from the row's start. It submits a bio below, completes it, or parks it, and hears of the ends of its own.
+    ///
+    /// # Errors
+    /// When something that the I/O needs is not there.
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError>;
 
     /// The longest bio of this operation that it takes at once, [`udm_block::LEAST_TRANSFER`] or more; longer ones are
     /// split.
     fn longest(&self, _op: Op) -> Bytes {
         Bytes(u64::MAX)
-    }
-
-    /// See [`udm_block::Device::prepare_thread`].
-    fn prepare_thread(&self) {}
-
-    /// Whether no thread is still on its way out of it, of a device that no bio is under way on.
-    fn is_at_rest(&self) -> bool {
-        true
     }
 
     /// Whether a flush has something to do below it.

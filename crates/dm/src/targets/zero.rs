@@ -1,21 +1,31 @@
 //! `zero`: reads as zeros, and forgets what is written (the kernel's `dm-zero.c`).
 
-use udm_block::{Bio, Geometry, Op, Sector, Status};
+use udm_block::{Bio, Channel, Dispatch, Geometry, Op, OpenError, Opening, Status};
 
 use super::{Target, bottomless};
 
 /// Ends every bio at once.
 pub struct Zero;
 
+/// A queue's way into it.
+struct ZeroChannel;
+
 impl Target for Zero {
     fn geometry(&self) -> Geometry {
         bottomless()
     }
 
-    fn map(&self, bio: Bio, _sector: Sector) {
+    // not on the I/O path: once a channel
+    fn open(&self, _: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        Ok(Box::new(ZeroChannel))
+    }
+}
+
+impl Channel for ZeroChannel {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
         if bio.op() == Op::Read {
             bio.data().for_each(|run| run.fill(0));
         }
-        bio.complete(Status::Ok);
+        cx.complete(bio, Status::Ok);
     }
 }

@@ -4,13 +4,11 @@
 //! A write has its clone before it waits for pages, and what has pages waits for nothing of its target. So a
 //! bio waits at most once for each, and two never wait for each other.
 
-use std::sync::Arc;
-
-use udm_block::{Alloc, Bio, Bytes, DeviceRef, Pad, PadBio, Sector, Status};
+use udm_block::{Alloc, Bio, Bytes, Dispatch, Pad, PadBio, Sector, Status};
 use udm_crypto::Direction;
 
-use super::Volume;
-use super::offload::{self, Conversion};
+use super::channel::CryptChannel;
+use super::offload::Conversion;
 
 /// The pad of a clone.
 pub(super) struct CryptIo {
@@ -48,72 +46,71 @@ impl CryptIo {
     }
 }
 
-impl Pad for CryptIo {
-    type Context = Arc<Volume>;
+impl Pad for CryptIo {}
 
-    fn end_io(clone: PadBio<Self>) {
-        let ok = clone.status().is_ok();
-        match &clone.pad().stage {
-            _ if !ok => end(clone),
-            Stage::Pages => {
-                let volume = Arc::clone(clone.context());
-                begin_write(clone, &volume);
-            }
-            Stage::Cipher(_) => offload::go_on(clone),
-            Stage::Below if clone.pad().writes.is_some() => end(clone),
-            Stage::Below => decrypt(clone),
+impl CryptChannel {
+    /// Takes pages and encrypts into them.
+    pub(super) fn begin_write(&mut self, cx: &mut Dispatch, mut clone: PadBio<CryptIo>) {
+        let len = clone.pad().writes.as_ref().map_or(Bytes(0), Bio::len);
+        let Some(pages) = self.pages.alloc(cx, len, Alloc::NoWait) else { return clone.wait(&self.pages) };
+        clone.set_pages(pages, len);
+        if self.volume.offload(Direction::Encrypt).is_some() {
+            return self.begin_conversion(cx, clone);
+        }
+        let (Some(bio), sector) = (&clone.pad().writes, clone.pad().sector.0) else { return };
+        match self.volume.converter.convert(Direction::Encrypt, bio.data(), clone.data(), sector) {
+            Ok(()) => self.send(cx, clone),
+            Err(_) => self.fail(cx, clone),
         }
     }
-}
 
-/// Takes pages and encrypts into them.
-pub(super) fn begin_write(mut clone: PadBio<CryptIo>, volume: &Volume) {
-    let len = clone.pad().writes.as_ref().map_or(Bytes(0), Bio::len);
-    let Some(pages) = volume.pages.alloc(len, Alloc::NoWait) else { return clone.wait(&volume.pages) };
-    clone.set_pages(pages, len);
-    if volume.offload(Direction::Encrypt).is_some() {
-        return offload::begin(clone);
+    /// Sends a write below, whose pages are encrypted.
+    pub(super) fn send(&mut self, cx: &mut Dispatch, mut clone: PadBio<CryptIo>) {
+        clone.pad_mut().stage = Stage::Below;
+        cx.submit(self.lower, clone.into_bio());
     }
-    let (Some(bio), sector) = (&clone.pad().writes, clone.pad().sector.0) else { return };
-    match volume.converter.convert(Direction::Encrypt, bio.data(), clone.data(), sector) {
-        Ok(()) => send(clone, &volume.lower),
-        Err(_) => fail(clone),
+
+    /// Decrypts what a read has brought.
+    pub(super) fn decrypt(&mut self, cx: &mut Dispatch, clone: PadBio<CryptIo>) {
+        if self.volume.offload(Direction::Decrypt).is_some() {
+            return self.begin_conversion(cx, clone);
+        }
+        // The client's bio has the whole range still. The clone has what is left of it after devices below split.
+        let Some(bio) = clone.parent() else { return };
+        let (data, sector) = (bio.data(), clone.pad().sector.0);
+        match self.volume.converter.convert(Direction::Decrypt, data, data, sector) {
+            Ok(()) => self.end(cx, clone),
+            Err(_) => self.fail(cx, clone),
+        }
     }
-}
 
-/// Sends a write below, whose pages are encrypted.
-pub(super) fn send(mut clone: PadBio<CryptIo>, lower: &DeviceRef) {
-    clone.pad_mut().stage = Stage::Below;
-    clone.submit(lower);
-}
-
-/// Decrypts what a read has brought.
-fn decrypt(clone: PadBio<CryptIo>) {
-    if clone.context().offload(Direction::Decrypt).is_some() {
-        return offload::begin(clone);
+    /// The cipher failed.
+    pub(super) fn fail(&mut self, cx: &mut Dispatch, clone: PadBio<CryptIo>) {
+        clone.record(Status::IoErr);
+        self.end(cx, clone);
     }
-    // The client's bio has the whole range still. The clone has what is left of it after devices below split.
-    let Some(bio) = clone.parent() else { return };
-    let (data, sector) = (bio.data(), clone.pad().sector.0);
-    match clone.context().converter.convert(Direction::Decrypt, data, data, sector) {
-        Ok(()) => end(clone),
-        Err(_) => fail(clone),
+
+    /// Everything is done, or something failed: the client's bio ends. Clone and pages are free before the client hears of
+    /// it: its next bio may need them.
+    pub(super) fn end(&mut self, cx: &mut Dispatch, mut clone: PadBio<CryptIo>) {
+        let status = clone.status();
+        let bio = clone.pad_mut().writes.take().or_else(|| clone.take_parent());
+        self.free(clone);
+        if let Some(bio) = bio {
+            cx.complete(bio, status);
+        }
     }
-}
 
-/// The cipher failed.
-pub(super) fn fail(clone: PadBio<CryptIo>) {
-    clone.record(Status::IoErr);
-    end(clone);
-}
-
-/// Everything is done, or something failed: the client's bio ends. Clone and pages are home before the client hears of
-/// it: its next bio may need them.
-pub(super) fn end(mut clone: PadBio<CryptIo>) {
-    let status = clone.status();
-    let bio = clone.pad_mut().writes.take().or_else(|| clone.take_parent());
-    drop(clone);
-    if let Some(bio) = bio {
-        bio.complete(status);
+    /// Takes back a clone, with the memory that it has.
+    fn free(&mut self, mut clone: PadBio<CryptIo>) {
+        if let Stage::Cipher(conversion) = &mut clone.pad_mut().stage
+            && let Some(memory) = conversion.take_memory()
+        {
+            self.free_optional(memory);
+        }
+        if let Some(pages) = clone.take_pages() {
+            self.pages.free(pages);
+        }
+        self.clones.free(clone);
     }
 }

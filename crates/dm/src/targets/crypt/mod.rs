@@ -4,12 +4,14 @@
 //! A write takes pages, encrypts the client's data into them, and sends a clone with these pages down. A read sends a
 //! clone down that borrows the client's memory, and decrypts it in place on its way back.
 //!
+//! * `channel`: one queue's way into the target, and what it owns there.
 //! * `crypt_io`: the stages of a clone, each begun by the end of the one before.
 //! * `convert`: the sectors of a bio, given to a cipher on the same thread; `by_key`, where a volume has several keys.
 //! * `explain`: what was decided when the key was set.
 //! * `offload`: the same for an asynchronous driver, which may want memory that there is none of.
 
 mod by_key;
+mod channel;
 mod convert;
 mod crypt_io;
 mod explain;
@@ -29,13 +31,14 @@ use std::sync::Arc;
 use udm_block::memory::Source;
 use udm_block::mempool::NoReserve;
 use udm_block::{
-    Alloc, Bio, BioSet, BioSetOptions, Bytes, DeviceRef, Geometry, Op, PagePool, PagePoolOptions, Sector,
-    Sectors, Status, submit,
+    BioSet, BioSetOptions, Bytes, Channel, DeviceRef, Geometry, Op, OpenError, Opening, PagePool,
+    PagePoolOptions, Sector, Sectors,
 };
 use udm_crypto::registry::{Choice, Registry};
 use udm_crypto::{Algorithm, Direction, KeyError, Skcipher};
 
 use super::{Reserves, Target};
+use channel::CryptChannel;
 use crypt_io::CryptIo;
 use offload::Offload;
 use params::CryptSpec;
@@ -44,8 +47,8 @@ use params::CryptSpec;
 /// `max_read_size` and `max_write_size` are half of it). Longer bios are split, and their parts overlap in time.
 pub const LONGEST: usize = 256 << 10;
 
-/// How much of that a thread may keep for itself, in buffers of one size, in bytes.
-const MAGAZINE: usize = 2 << 20;
+/// How much of that a queue may keep for itself, in buffers of one size, in bytes.
+const STOCK: usize = 2 << 20;
 
 /// The most memory that one crypt target takes for the data of writes, in bytes: the buffers that it always has
 /// ([`Reserves`]) are a part of it.
@@ -79,17 +82,16 @@ impl CipherChoice {
 }
 
 /// A range of another device, encrypted.
-pub struct Crypt {
-    volume: Arc<Volume>,
-    allow_discards: bool,
-    clones: BioSet<CryptIo>,
-}
+pub struct Crypt(Arc<Volume>);
 
-/// What all clones of a target share.
+/// What all queues share: the keys, the pools, and the device below. The keys are wiped when the target and all channels
+/// are gone.
 struct Volume {
     converter: Converter,
     lower: DeviceRef,
     start: Sector,
+    allow_discards: bool,
+    clones: BioSet<CryptIo>,
     pages: PagePool,
     /// Where the cipher driver is asynchronous.
     offload: Option<Offload>,
@@ -98,9 +100,9 @@ struct Volume {
 impl std::fmt::Debug for Crypt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Crypt")
-            .field("converter", &self.volume.converter)
-            .field("start", &self.volume.start)
-            .field("allow_discards", &self.allow_discards)
+            .field("converter", &self.0.converter)
+            .field("start", &self.0.start)
+            .field("allow_discards", &self.0.allow_discards)
             .finish_non_exhaustive()
     }
 }
@@ -123,39 +125,18 @@ impl Crypt {
             largest: LONGEST,
             reserve: reserves.buffers,
             limit: MEMORY.saturating_sub(reserves.buffers * LONGEST),
-            magazine: MAGAZINE,
+            stock: STOCK,
         };
-        let pages = PagePool::new(pages, source)?;
         let offload = Offload::of(&converter, &spec.options, source)?;
-        let volume = Arc::new(Volume { converter, lower, start: spec.start, pages, offload });
-        Ok(Self {
+        Ok(Self(Arc::new(Volume {
+            converter,
+            lower,
+            start: spec.start,
             allow_discards: spec.options.allow_discards,
-            clones: BioSet::new(&clones, source, Arc::clone(&volume))?,
-            volume,
-        })
-    }
-
-    /// Sends a clone down that borrows the client's memory.
-    fn read(&self, bio: Bio, sector: Sector) {
-        let Ok(mut clone) = self.clones.alloc(CryptIo::read(sector), Alloc::NoWait) else {
-            return self.clones.park(bio);
-        };
-        clone.clone_of(bio);
-        clone.set_sector(self.volume.below(sector));
-        clone.submit(&self.volume.lower);
-    }
-
-    /// Encrypts into pages and sends them down.
-    fn write(&self, bio: Bio, sector: Sector) {
-        let Ok(mut clone) = self.clones.alloc(CryptIo::write(sector), Alloc::NoWait) else {
-            return self.clones.park(bio);
-        };
-        clone.prepare(Op::Write, bio.flags(), self.volume.below(sector));
-        if let Some(home) = bio.home() {
-            clone.set_home(home);
-        }
-        clone.pad_mut().writes = Some(bio);
-        crypt_io::begin_write(clone, &self.volume);
+            clones: BioSet::new(&clones, source)?,
+            pages: PagePool::new(pages, source)?,
+            offload,
+        })))
     }
 }
 
@@ -173,47 +154,24 @@ impl Volume {
 
 impl Target for Crypt {
     fn geometry(&self) -> Geometry {
-        let lower = self.volume.lower.geometry();
+        let lower = self.0.lower.geometry();
         Geometry {
-            logical_block: lower.logical_block.max(self.volume.converter.unit_size() as u32),
-            discard: lower.discard && self.allow_discards,
+            logical_block: lower.logical_block.max(self.0.converter.unit_size() as u32),
+            discard: lower.discard && self.0.allow_discards,
             write_zeroes: false,
             ..lower
         }
     }
 
-    fn map(&self, mut bio: Bio, sector: Sector) {
-        match bio.op() {
-            Op::Read => self.read(bio, sector),
-            Op::Write => self.write(bio, sector),
-            Op::Flush => submit(&self.volume.lower, bio),
-            Op::Discard => {
-                bio.set_sector(self.volume.below(sector));
-                submit(&self.volume.lower, bio);
-            }
-            Op::WriteZeroes => bio.complete(Status::NotSupported),
-        }
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        Ok(Box::new(CryptChannel::open(&self.0, opening)?))
     }
 
     fn longest(&self, op: Op) -> Bytes {
         Bytes(if op.has_data() { LONGEST as u64 } else { u64::MAX })
     }
 
-    fn prepare_thread(&self) {
-        self.clones.prepare_thread();
-        self.volume.pages.prepare_thread();
-        if let Some(offload) = &self.volume.offload {
-            offload.prepare_thread();
-        }
-        self.volume.lower.prepare_thread();
-    }
-
     fn has_cache(&self) -> bool {
         true
-    }
-
-    fn is_at_rest(&self) -> bool {
-        // The clones share the volume, and for a moment so does a thread that goes on with one.
-        Arc::strong_count(&self.volume) == 2
     }
 }

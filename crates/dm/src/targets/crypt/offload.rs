@@ -7,21 +7,21 @@
 #![allow(unsafe_code)]
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use udm_block::memory::{PAGE_SIZE, Source};
 use udm_block::mempool::NoReserve;
-use udm_block::queue::complete_at_home;
 use udm_block::{
-    Alloc, BioList, Bytes, DeviceRef, PadBio, PagePool, PagePoolOptions, Pages, Span, SpanIter, Status,
+    Alloc, BioList, Buffers, Bytes, Dispatch, PadBio, PagePool, PagePoolOptions, Pages, Span, SpanIter,
+    Status,
 };
 use udm_crypto::{Answer, Carrier, CryptError, Direction, Iv, IvRule, Job, Request};
 
+use super::channel::CryptChannel;
 use super::convert::{Run, after};
-use super::crypt_io::{self, CryptIo, Stage};
+use super::crypt_io::{CryptIo, Stage};
 use super::params::CryptOptions;
-use super::{Converter, LONGEST, Volume};
+use super::{Converter, LONGEST};
 
 /// How much optional memory a target takes at most, in bytes.
 const LIMIT: usize = 1 << 20;
@@ -35,6 +35,11 @@ pub(super) struct Offload {
     optional: PagePool,
     /// What a request of several units takes of it for each; 0 where it takes none.
     bytes_per_unit: usize,
+}
+
+/// What one channel has for it.
+pub(super) struct OffloadChannel {
+    optional: Buffers,
     backlog: Backlog,
 }
 
@@ -74,15 +79,10 @@ impl Offload {
         let of_ivs = if converter.iv().is_vector() { size_of::<Iv>() } else { 0 };
         let bytes_per_unit = of_ivs + later.bytes_per_unit;
         let largest = (LONGEST / converter.unit_size() * bytes_per_unit).next_power_of_two().max(PAGE_SIZE);
-        let pool = PagePoolOptions {
-            name: "crypt requests",
-            largest,
-            reserve: 0,
-            limit: LIMIT,
-            magazine: LIMIT / 4,
-        };
+        let pool =
+            PagePoolOptions { name: "crypt requests", largest, reserve: 0, limit: LIMIT, stock: LIMIT / 4 };
         let optional = PagePool::new(pool, source)?;
-        Ok(Some(Self { encrypts, decrypts, optional, bytes_per_unit, backlog: Backlog::default() }))
+        Ok(Some(Self { encrypts, decrypts, optional, bytes_per_unit }))
     }
 
     /// Whether sectors that go this way go to the asynchronous driver.
@@ -92,20 +92,27 @@ impl Offload {
             Direction::Decrypt => self.decrypts,
         }
     }
+}
 
-    /// Makes this thread's magazines.
-    pub(super) fn prepare_thread(&self) {
-        self.optional.prepare_thread();
+impl OffloadChannel {
+    // not on the I/O path: once a channel
+    pub(super) fn of(offload: &Offload) -> Self {
+        Self { optional: offload.optional.buffers(), backlog: Backlog::default() }
     }
 
-    /// Memory for a request of `units` units, if there is some.
-    fn ask(&self, units: usize) -> Option<Pages> {
+    /// Memory of `len` bytes, if there is some.
+    fn ask(&mut self, cx: &mut Dispatch, len: usize) -> Option<Pages> {
         ASKED.fetch_add(1, Ordering::Relaxed);
-        let pages = self.optional.alloc(Bytes((units * self.bytes_per_unit) as u64), Alloc::NoRetry);
+        let pages = self.optional.alloc(cx, Bytes(len as u64), Alloc::NoRetry);
         if pages.is_none() {
             REFUSED.fetch_add(1, Ordering::Relaxed);
         }
         pages
+    }
+
+    /// The driver has admitted what it was busy for.
+    pub(super) fn has_room(&mut self, cx: &mut Dispatch) {
+        self.backlog.has_room(cx);
     }
 }
 
@@ -130,85 +137,87 @@ pub(super) struct Conversion {
     memory: Option<Pages>,
 }
 
-/// Begins with the clone's first sector.
-pub(super) fn begin(mut clone: PadBio<CryptIo>) {
-    let volume = Arc::clone(clone.context());
-    let (Some(offload), direction) = (&volume.offload, clone.pad().direction()) else {
-        return crypt_io::fail(clone);
-    };
-    let sector = clone.pad().sector.0.wrapping_add(volume.converter.iv_offset());
-    // For all sectors, though a number may wrap among them and so make two requests of them.
-    let units = volume.converter.most_units().min(total(&clone) / volume.converter.unit_size());
-    let takes_memory = offload.bytes_per_unit > 0;
-    let asks = takes_memory && units > 1 && !clone.is_single_unit();
-    let memory = if asks { offload.ask(units) } else { None };
-    if takes_memory && memory.is_none() {
-        clone.mark_single_unit();
+impl CryptChannel {
+    /// Begins with the clone's first sector.
+    pub(super) fn begin_conversion(&mut self, cx: &mut Dispatch, mut clone: PadBio<CryptIo>) {
+        let volume = &*self.volume;
+        let (Some(of_all), Some(own)) = (&volume.offload, &mut self.offload) else {
+            return self.fail(cx, clone);
+        };
+        // For all sectors, though a number may wrap among them and so make two requests of them.
+        let units = volume.converter.most_units().min(total(&clone) / volume.converter.unit_size());
+        let takes_memory = of_all.bytes_per_unit > 0;
+        let asks = takes_memory && units > 1 && !clone.is_single_unit();
+        let memory = if asks { own.ask(cx, units * of_all.bytes_per_unit) } else { None };
+        if takes_memory && memory.is_none() {
+            clone.mark_single_unit();
+        }
+        let conversion = Conversion::new(&clone, &volume.converter, memory);
+        clone.pad_mut().stage = Stage::Cipher(conversion);
+        self.request_next(cx, clone);
     }
-    clone.pad_mut().stage = Stage::Cipher(Conversion {
-        direction,
-        sector,
-        done: 0,
-        len: 0,
-        units: 0,
-        rule: IvRule::Constant(Iv::default()),
-        vector: volume.converter.iv().is_vector(),
-        in_place: false,
-        iv: Iv::default(),
-        memory,
-    });
-    request_next(clone, &volume);
-}
 
-/// The driver has carried a request out.
-pub(super) fn go_on(mut clone: PadBio<CryptIo>) {
-    let volume = Arc::clone(clone.context());
-    if let Stage::Cipher(conversion) = &clone.pad().stage
-        && conversion.len > 0
-        && volume.converter.iv().after(&conversion.numbered(&clone)).is_err()
-    {
-        return crypt_io::fail(clone);
+    /// The driver has carried a request out, or takes requests again.
+    pub(super) fn go_on(&mut self, cx: &mut Dispatch, mut clone: PadBio<CryptIo>) {
+        if let Stage::Cipher(conversion) = &clone.pad().stage
+            && conversion.len > 0
+            && self.volume.converter.iv().after(&conversion.numbered(&clone)).is_err()
+        {
+            return self.fail(cx, clone);
+        }
+        if let Stage::Cipher(conversion) = &mut clone.pad_mut().stage {
+            conversion.done += conversion.len;
+            conversion.sector = after(conversion.sector, conversion.len);
+            conversion.len = 0;
+        }
+        self.request_next(cx, clone);
     }
-    if let Stage::Cipher(conversion) = &mut clone.pad_mut().stage {
-        conversion.done += conversion.len;
-        conversion.sector = after(conversion.sector, conversion.len);
-        conversion.len = 0;
-    }
-    request_next(clone, &volume);
-}
 
-/// Gives the driver the next request of the clone, or ends the stage when there is none.
-fn request_next(clone: PadBio<CryptIo>, volume: &Arc<Volume>) {
-    let (total, single) = (total(&clone), clone.is_single_unit());
-    let (converter, Some(offload)) = (&volume.converter, &volume.offload) else {
-        return crypt_io::fail(clone);
-    };
-    let Some(mut clone) = offload.backlog.hold(clone) else { return };
-    // It is taken out of the pad, for the IV mode looks at the clone's data while it makes the IVs.
-    let Stage::Cipher(mut conversion) = std::mem::replace(&mut clone.pad_mut().stage, Stage::Below) else {
-        return crypt_io::fail(clone);
-    };
-    if conversion.done == total {
-        drop(conversion);
-        return finish(clone, &volume.lower);
+    /// Gives the driver the next request of the clone, or ends the stage when there is none.
+    fn request_next(&mut self, cx: &mut Dispatch, clone: PadBio<CryptIo>) {
+        let (total, single) = (total(&clone), clone.is_single_unit());
+        let (converter, Some(own)) = (&self.volume.converter, &mut self.offload) else {
+            return self.fail(cx, clone);
+        };
+        let Some(mut clone) = own.backlog.hold(clone) else { return };
+        // It is taken out of the pad, for the IV mode looks at the clone's data while it makes the IVs.
+        let Stage::Cipher(mut conversion) = std::mem::replace(&mut clone.pad_mut().stage, Stage::Below)
+        else {
+            return self.fail(cx, clone);
+        };
+        if conversion.done == total {
+            return self.finish(cx, clone, conversion);
+        }
+        let left = if single { converter.unit_size() } else { total - conversion.done };
+        let run = converter.run(conversion.sector, left);
+        let is_set_up = conversion.set_up(&clone, converter, run).is_ok();
+        clone.pad_mut().stage = Stage::Cipher(conversion);
+        if !is_set_up {
+            return self.fail(cx, clone);
+        }
+        match converter.cipher(run.key).start(Job::new(Sent(clone))) {
+            Answer::Busy => own.backlog.is_full = true,
+            Answer::Done | Answer::Queued => {}
+        }
     }
-    let left = if single { converter.unit_size() } else { total - conversion.done };
-    let run = converter.run(conversion.sector, left);
-    if conversion.set_up(&clone, converter, run).is_err() {
-        return crypt_io::fail(clone);
-    }
-    clone.pad_mut().stage = Stage::Cipher(conversion);
-    match converter.cipher(run.key).start(Job::new(Sent(clone))) {
-        Answer::Busy => offload.backlog.is_full(),
-        Answer::Done | Answer::Queued => {}
-    }
-}
 
-/// All sectors are converted.
-fn finish(clone: PadBio<CryptIo>, lower: &DeviceRef) {
-    match clone.pad().direction() {
-        Direction::Encrypt => crypt_io::send(clone, lower),
-        Direction::Decrypt => crypt_io::end(clone),
+    /// All sectors are converted.
+    fn finish(&mut self, cx: &mut Dispatch, clone: PadBio<CryptIo>, mut conversion: Conversion) {
+        if let Some(memory) = conversion.take_memory() {
+            self.free_optional(memory);
+        }
+        match conversion.direction {
+            Direction::Encrypt => self.send(cx, clone),
+            Direction::Decrypt => self.end(cx, clone),
+        }
+    }
+
+    /// Takes back what a conversion was given.
+    pub(super) fn free_optional(&mut self, memory: Pages) {
+        match &mut self.offload {
+            Some(own) => own.optional.free(memory),
+            None => drop(memory),
+        }
     }
 }
 
@@ -219,6 +228,27 @@ fn total(clone: &PadBio<CryptIo>) -> usize {
 }
 
 impl Conversion {
+    /// The conversion of all sectors of `clone`, none of which is done yet.
+    fn new(clone: &PadBio<CryptIo>, converter: &Converter, memory: Option<Pages>) -> Self {
+        Self {
+            direction: clone.pad().direction(),
+            sector: clone.pad().sector.0.wrapping_add(converter.iv_offset()),
+            done: 0,
+            len: 0,
+            units: 0,
+            rule: IvRule::Constant(Iv::default()),
+            vector: converter.iv().is_vector(),
+            in_place: false,
+            iv: Iv::default(),
+            memory,
+        }
+    }
+
+    /// Takes the memory back. No request is with the driver.
+    pub(super) fn take_memory(&mut self) -> Option<Pages> {
+        self.memory.take()
+    }
+
     /// Makes the request of this run.
     fn set_up(&mut self, clone: &PadBio<CryptIo>, converter: &Converter, run: Run) -> Result<(), CryptError> {
         (self.len, self.units, self.rule) = (run.len, run.len / converter.unit_size(), run.rule);
@@ -325,55 +355,38 @@ unsafe impl Carrier for Sent {
     }
 
     fn admitted(&self) {
-        if let Some(offload) = &self.0.context().offload {
-            offload.backlog.has_room();
-        }
+        // Its channel goes on with what it holds.
+        self.0.notify_owner();
     }
 
     fn finish(self, result: Result<(), CryptError>) {
-        complete_at_home(self.0.into_bio(), result.map_or(Status::IoErr, |()| Status::Ok));
+        self.0.into_bio().complete_elsewhere(result.map_or(Status::IoErr, |()| Status::Ok));
     }
 }
 
-/// Clones that wait because the driver has asked for no more.
+/// Clones that wait because the driver has asked for no more. It asks so once, since nothing is sent to it from then on, and
+/// notifies the channel when it has room; the channel hears of that when it has seen the answer.
 #[derive(Default)]
 struct Backlog {
-    /// How many requests the driver has taken in beyond its room. What it admits may be heard of before its answer.
-    over: AtomicI64,
-    held: Mutex<BioList>,
+    is_full: bool,
+    held: BioList,
 }
 
 impl Backlog {
     /// Keeps `clone` while the driver has no room, else hands it back.
-    fn hold(&self, clone: PadBio<CryptIo>) -> Option<PadBio<CryptIo>> {
-        if self.over.load(Ordering::SeqCst) <= 0 {
+    fn hold(&mut self, clone: PadBio<CryptIo>) -> Option<PadBio<CryptIo>> {
+        if !self.is_full {
             return Some(clone);
         }
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.over.load(Ordering::SeqCst) <= 0 {
-            return Some(clone);
-        }
-        held.push(clone.into_bio());
+        self.held.push(clone.into_bio());
         None
     }
 
-    /// The driver has answered that it is busy.
-    fn is_full(&self) {
-        self.over.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// The driver has admitted what it was busy for. When that was the last, those that waited try again, each at its
-    /// home, with a stage that has not changed.
-    fn has_room(&self) {
-        let over = self.over.fetch_sub(1, Ordering::SeqCst) - 1;
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if over > 0 {
-            return;
-        }
-        let mut free = std::mem::take(&mut *held);
-        drop(held);
-        while let Some(bio) = free.pop() {
-            complete_at_home(bio, Status::Ok);
+    /// The driver has admitted what it was busy for. Those that waited try again, with a stage that has not changed.
+    fn has_room(&mut self, cx: &mut Dispatch) {
+        self.is_full = false;
+        while let Some(bio) = self.held.pop() {
+            cx.complete(bio, Status::Ok);
         }
     }
 }
