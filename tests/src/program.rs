@@ -229,3 +229,26 @@ impl Log {
         self.said
     }
 }
+
+/// Waits until `program` listens at a Unix socket. Its file is there a moment before that, when nobody can connect yet; and
+/// to try it by connecting would use up a server of one client.
+///
+/// # Panics
+/// When the program ends, or does not listen.
+pub fn until_it_listens(program: &mut Child, socket: &Path) {
+    // The flag of a socket that accepts (`__SO_ACCEPTCON`).
+    const LISTENS: u32 = 0x1_0000;
+    let listens = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.get(7).is_some_and(|path| Path::new(path) == socket)
+            && u32::from_str_radix(words[3], 16).is_ok_and(|flags| flags & LISTENS != 0)
+    };
+    // Not all paths are text.
+    let sockets = || std::fs::read("/proc/net/unix").expect("all sockets");
+    let begin = Instant::now();
+    while !String::from_utf8_lossy(&sockets()).lines().any(listens) {
+        assert!(program.try_wait().expect("a child").is_none(), "it ended before it listened");
+        assert!(begin.elapsed() < PATIENCE, "it does not listen at {}", socket.display());
+        thread::sleep(Duration::from_millis(5));
+    }
+}
