@@ -83,6 +83,7 @@ pub const UNSAFE_MODULES: &[(&str, &str)] = &[
 /// Files that every I/O runs through, where nothing may allocate.
 pub const IO_PATH: &[&str] = &[
     "crates/backend/src/file/calls.rs",
+    "crates/backend/src/file/channel.rs",
     "crates/backend/src/file/image.rs",
     "crates/backend/src/file/uring/sqe.rs",
     "crates/block/src/bio/list.rs",
