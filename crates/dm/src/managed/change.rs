@@ -39,14 +39,15 @@ struct Acks {
 /// The time in which all channels hold.
 #[must_use = "the channels let bios through again when this is dropped"]
 pub(super) struct Hold<'a> {
-    channels: &'a Channels,
+    /// Those that let bios through again, unless they are to go on holding.
+    channels: Option<&'a Channels>,
     acks: Arc<Acks>,
 }
 
 impl Channels {
     /// From now on bios are held, until what is returned goes: whichever way its holder returns, by a panic too.
     pub(super) fn hold(&self) -> Hold<'_> {
-        let hold = Hold { channels: self, acks: Arc::default() };
+        let hold = Hold { channels: Some(self), acks: Arc::default() };
         self.tell(|current| current.holds = true, || Message::Hold(hold.acks.one()));
         hold
     }
@@ -72,7 +73,10 @@ impl Channels {
         self.tell(swap, || Message::TakeUp(table.clone(), geometry, acks.one()));
         let deadline = Instant::now() + PATIENCE;
         if !acks.wait(Some(deadline)) {
-            tracing::warn!(device = self.name(), "a queue is busy: its former table is waited for");
+            tracing::warn!(
+                device = self.name(),
+                "a queue does not answer: the former table stays until it does"
+            );
             acks.wait(None);
         }
         debug_assert!(
@@ -99,14 +103,16 @@ impl Hold<'_> {
     }
 
     /// The channels hold until [`Channels::release`].
-    pub(super) fn stay(self) {
-        std::mem::forget(self);
+    pub(super) fn stay(mut self) {
+        self.channels = None;
     }
 }
 
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
-        self.channels.release();
+        if let Some(channels) = self.channels {
+            channels.release();
+        }
     }
 }
 

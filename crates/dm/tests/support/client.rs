@@ -115,6 +115,13 @@ impl Client {
         Self { dev: DeviceRef::clone(dev), under_way: HashMap::new(), next: 0, front }
     }
 
+    /// Closes the device, and keeps the queue. Nothing is under way.
+    pub fn close(&mut self) {
+        let mut front = self.front.take();
+        let channel = front.channel;
+        front.queue.close(channel);
+    }
+
     /// How many bios are under way.
     pub fn under_way(&self) -> usize {
         self.under_way.len()
