@@ -185,7 +185,7 @@ impl<'a> Connection<'a> {
             self.forget_ranges();
         }
         loop {
-            // Whatever happens, all bios are waited for: a bio that a queue drops unclaimed is a fault. A device with a fault
+            // Whatever happens, all bios are waited for: writes of other clients may wait for theirs. A device with a fault
             // gives up the bio that it has the fault with.
             let drained = catch_unwind(AssertUnwindSafe(|| self.drain(&mut deadline, patience)));
             if drained.is_ok() {

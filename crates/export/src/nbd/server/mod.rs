@@ -70,9 +70,6 @@ pub const MAX_CONNECTIONS: usize = 16;
 /// The most clients that there may be at once.
 pub const MOST_CONNECTIONS: usize = 4096;
 
-/// The former name of [`MOST_CONNECTIONS`].
-pub const LIMIT_OF_CONNECTIONS: usize = MOST_CONNECTIONS;
-
 /// Why a server could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
