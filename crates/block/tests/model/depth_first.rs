@@ -6,9 +6,9 @@ use std::sync::Arc;
 use shuttle::sync::{Condvar, Mutex};
 use shuttle::thread;
 use udm_block::bio::Piece;
-use udm_block::submit::again;
 use udm_block::{
-    Alloc, Bio, BioSet, Device, DeviceRef, Geometry, Pad, PadBio, Sectors, Status, submit as submit_to,
+    Alloc, Bio, BioSet, Bios, Channel, ChannelId, Device, DeviceRef, Dispatch, Geometry, OpenError, Opening,
+    OwnBio, Pad, Sectors, Status,
 };
 
 use crate::check::check;
@@ -56,27 +56,26 @@ struct Raid {
     lower: DeviceRef,
     pieces: BioSet<Piece>,
     passing: BioSet<Passing>,
+    barrier: Arc<Barrier>,
 }
 
+struct RaidChannel {
+    lower: ChannelId,
+    pieces: Bios<Piece>,
+    passing: Bios<Passing>,
+    barrier: Arc<Barrier>,
+}
+
+/// The pad of what has passed the barrier.
 struct Passing;
 
-impl Pad for Passing {
-    type Context = Arc<Barrier>;
-
-    fn end_io(mut bio: PadBio<Self>) {
-        let status = bio.status();
-        let parent = bio.take_parent().expect("put in by the driver");
-        bio.context().passed();
-        drop(bio);
-        parent.complete(status);
-    }
-}
+impl Pad for Passing {}
 
 impl Raid {
     fn over(lower: DeviceRef, barrier: Arc<Barrier>) -> Self {
-        let pieces = BioSet::new(&reserve_alone("pieces", 4), &heap(), ()).unwrap();
-        let passing = BioSet::new(&reserve_alone("passing", 4), &heap(), barrier).unwrap();
-        Self { lower, pieces, passing }
+        let pieces = BioSet::new(&reserve_alone("pieces", 4), &heap()).unwrap();
+        let passing = BioSet::new(&reserve_alone("passing", 4), &heap()).unwrap();
+        Self { lower, pieces, passing, barrier }
     }
 }
 
@@ -85,33 +84,64 @@ impl Device for Raid {
         self.lower.geometry()
     }
 
-    fn submit(&self, bio: Bio) {
-        self.passing.context().pass();
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        let (pieces, passing) = (opening.bios(&self.pieces), opening.bios(&self.passing));
+        let (lower, barrier) = (opening.open(&self.lower)?, Arc::clone(&self.barrier));
+        Ok(Box::new(RaidChannel { lower, pieces, passing, barrier }))
+    }
+}
+
+impl Channel for RaidChannel {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
+        self.barrier.pass();
         let (front, rest) = if bio.sectors() > Sectors(1) {
-            let split = bio.split(Sectors(1).bytes(), &self.pieces, Alloc::NoWait).expect("reserved");
+            let split = bio.split(cx, Sectors(1).bytes(), &mut self.pieces, Alloc::NoWait).expect("reserved");
             (split.front, Some(split.rest))
         } else {
             (bio, None)
         };
-        let mut clone = self.passing.alloc(Passing, Alloc::NoWait).ok().expect("reserved");
+        let mut clone = self.passing.alloc(cx, Passing, Alloc::NoWait).ok().expect("reserved");
         clone.clone_of(front);
-        clone.submit(&self.lower);
+        cx.submit(self.lower, clone.into_bio());
         if let Some(rest) = rest {
-            again(rest);
+            cx.again(rest);
         }
+    }
+
+    fn end_io(&mut self, cx: &mut Dispatch, bio: OwnBio) {
+        let mut clone = match self.passing.claim(bio) {
+            Ok(clone) => clone,
+            Err(bio) => {
+                let piece = self.pieces.claim(bio).ok().expect("its own piece");
+                return self.pieces.end_piece(cx, piece);
+            }
+        };
+        let status = clone.status();
+        let parent = clone.take_parent().expect("put in by the driver");
+        self.barrier.passed();
+        self.passing.free(clone);
+        cx.complete(parent, status);
     }
 }
 
 /// Passes bios on, as a linear row of a table.
 struct Linear(DeviceRef);
 
+struct LinearChannel(ChannelId);
+
 impl Device for Linear {
     fn geometry(&self) -> Geometry {
         self.0.geometry()
     }
 
-    fn submit(&self, bio: Bio) {
-        submit_to(&self.0, bio);
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        Ok(Box::new(LinearChannel(opening.open(&self.0)?)))
+    }
+}
+
+impl Channel for LinearChannel {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
+        cx.submit(self.0, bio);
     }
 }
 
@@ -123,7 +153,10 @@ fn a_lower_bio_goes_before_the_rest_that_waits_for_it() {
         let dev: DeviceRef = Arc::new(Raid::over(Arc::new(Linear(bottom.clone())), barrier.clone()));
         let resync = thread::spawn(move || barrier.resync());
         let clients = Clients::new(1);
-        clients.client().submit(&dev, 0, 3);
+        let mut client = clients.parking()(&dev);
+        client.submit(0, 3);
+        client.finish();
+        drop(client);
         clients.assert_all_end(|_| Status::Ok);
         resync.join().unwrap();
         assert_eq!(bottom.seen.brought_by(thread::current().id()), [0, 1, 2]);

@@ -6,20 +6,19 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex as Unmodelled};
 
-use shuttle::sync::mpsc::{Receiver, Sender, channel};
 use shuttle::sync::{Condvar, Mutex};
 use shuttle::thread::{self, JoinHandle, ThreadId};
 use udm_block::memory::{Heap, Source};
 use udm_block::{
-    Alloc, Bio, BioList, BioSet, BioSetOptions, Device, DeviceRef, Flags, Geometry, Op, Pad, PadBio, Sector,
-    Sectors, Status, submit,
+    Alloc, Bio, BioList, BioSet, BioSetOptions, Bios, Channel, ChannelId, Device, DeviceRef, Dispatch, Flags,
+    Geometry, Op, OpenError, Opening, OwnBio, Pad, PadBio, Queue, Sector, Sectors, Status,
 };
 
 use crate::splitter::Splitter;
 
-/// A set's options without normal memory and without magazines: the reserve is all that there is.
+/// A set's options without normal memory and without stocks: the reserve is all that there is.
 pub fn reserve_alone(name: &'static str, reserve: usize) -> BioSetOptions {
-    BioSetOptions { reserve, limit: 0, magazine: 0, ..BioSetOptions::named(name) }
+    BioSetOptions { reserve, limit: 0, stock: 0, ..BioSetOptions::named(name) }
 }
 
 pub fn heap() -> Source {
@@ -82,12 +81,18 @@ impl Ledger {
 /// Notes the bios that go to the device within.
 pub struct Watched<D> {
     pub device: D,
-    pub seen: Ledger,
+    pub seen: Arc<Ledger>,
+}
+
+/// One queue's way into a watched device.
+struct WatchedChannel {
+    within: Box<dyn Channel>,
+    seen: Arc<Ledger>,
 }
 
 impl<D: Device> Watched<D> {
     pub fn new(device: D) -> Arc<Self> {
-        Arc::new(Self { device, seen: Ledger::default() })
+        Arc::new(Self { device, seen: Arc::default() })
     }
 }
 
@@ -96,15 +101,31 @@ impl<D: Device> Device for Watched<D> {
         self.device.geometry()
     }
 
-    fn submit(&self, bio: Bio) {
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        Ok(Box::new(WatchedChannel { within: self.device.open(opening)?, seen: Arc::clone(&self.seen) }))
+    }
+}
+
+impl Channel for WatchedChannel {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
         self.seen.note(&bio);
-        self.device.submit(bio);
+        self.within.submit(cx, bio);
+    }
+
+    fn end_io(&mut self, cx: &mut Dispatch, bio: OwnBio) {
+        self.within.end_io(cx, bio);
     }
 }
 
 /// A bottom that ends each bio with the status of its first sector, at once or later, on the disk's thread.
 pub struct Bottom {
     geometry: Geometry,
+    status: fn(u64) -> Status,
+    disk: Option<Arc<Disk>>,
+}
+
+/// One queue's way into a bottom.
+struct BottomChannel {
     status: fn(u64) -> Status,
     disk: Option<Arc<Disk>>,
 }
@@ -144,7 +165,7 @@ impl Disk {
             if let Some(bio) = bios.pop() {
                 drop(queue);
                 let at = bio.sector().0;
-                bio.complete(status(at));
+                bio.complete_elsewhere(status(at));
                 queue = self.queue.lock().unwrap();
             } else {
                 queue = self.more.wait(queue).unwrap();
@@ -158,84 +179,144 @@ impl Device for Bottom {
         self.geometry
     }
 
-    fn submit(&self, bio: Bio) {
+    fn open(&self, _: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        Ok(Box::new(BottomChannel { status: self.status, disk: self.disk.clone() }))
+    }
+}
+
+impl Channel for BottomChannel {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
         let Some(disk) = &self.disk else {
             let at = bio.sector().0;
-            return bio.complete((self.status)(at));
+            return cx.complete(bio, (self.status)(at));
         };
         disk.queue.lock().unwrap().as_mut().expect("the disk runs").push(bio);
         disk.more.notify_one();
     }
 }
 
-/// The pad of a client's bio: tells where it began and how it ended.
-pub struct Told(Sender<(u64, Status)>);
+/// A pad with nothing to remember.
+pub struct Bare;
 
-impl Pad for Told {
-    type Context = ();
+impl Pad for Bare {}
 
-    fn end_io(bio: PadBio<Self>) {
-        let told = (bio.sector().0, bio.status());
-        let _ = bio.pad().0.send(told);
+/// A queue of no device, for who allocates beside the drivers.
+pub struct Taker<P: Pad> {
+    queue: Queue,
+    bios: Bios<P>,
+}
+
+impl<P: Pad> Taker<P> {
+    pub fn of(set: &BioSet<P>) -> Self {
+        let queue = Queue::sleeping().unwrap();
+        Self { bios: queue.bios(set), queue }
+    }
+
+    pub fn take(&mut self, pad: P, how: Alloc) -> Option<PadBio<P>> {
+        self.bios.alloc(self.queue.cx(), pad, how).ok()
     }
 }
 
-/// Makes the bios of all clients, and hears of their ends.
+/// Makes clients, and hears of the ends of their bios.
 pub struct Clients {
-    set: Arc<BioSet<Told>>,
-    end: Sender<(u64, Status)>,
-    ended: Receiver<(u64, Status)>,
+    set: BioSet<Bare>,
+    ended: Arc<Unmodelled<Vec<(u64, Status)>>>,
     bios: usize,
 }
 
-/// Makes the bios of one client.
+/// A client: a queue with a device open.
 pub struct Client {
-    set: Arc<BioSet<Told>>,
-    end: Sender<(u64, Status)>,
+    pub queue: Queue,
+    pub channel: ChannelId,
+    bios: Bios<Bare>,
+    ended: Arc<Unmodelled<Vec<(u64, Status)>>>,
 }
+
+/// Makes a client on the thread that it is to live on.
+pub type NewClient = Box<dyn FnOnce(&DeviceRef) -> Client + Send>;
 
 impl Clients {
     /// For so many bios in all.
     pub fn new(bios: usize) -> Self {
-        let set = Arc::new(BioSet::new(&reserve_alone("client", bios), &heap(), ()).unwrap());
-        let (end, ended) = channel();
-        Self { set, end, ended, bios }
+        let set = BioSet::new(&reserve_alone("client", bios), &heap()).unwrap();
+        Self { set, ended: Arc::default(), bios }
     }
 
-    pub fn client(&self) -> Client {
-        Client { set: Arc::clone(&self.set), end: self.end.clone() }
+    /// Of a device whose drivers sleep.
+    pub fn sleeping(&self) -> NewClient {
+        self.make(Queue::sleeping)
     }
 
-    /// Waits for the end of every bio: each ended once, with the status that `want` gives its first sector. A bio that
-    /// never ends is a deadlock, which the checker finds.
+    /// Of a device whose drivers park.
+    pub fn parking(&self) -> NewClient {
+        self.make(Queue::new)
+    }
+
+    fn make(&self, queue: fn() -> std::io::Result<Queue>) -> NewClient {
+        let (set, ended) = (self.set.clone(), Arc::clone(&self.ended));
+        Box::new(move |dev| {
+            let mut queue = queue().unwrap();
+            let channel = queue.open(dev).unwrap();
+            Client { channel, bios: queue.bios(&set), queue, ended }
+        })
+    }
+
+    /// That every bio has ended once, with the status that `want` gives its first sector. The clients are gone: one waits
+    /// for its bios, and a bio that never ends is a deadlock, which the checker finds.
     pub fn assert_all_end(self, want: impl Fn(u64) -> Status) {
         self.assert_all_end_as(|at, status| want(at) == status);
     }
 
     /// As [`Clients::assert_all_end`], for ends of which several are right.
     pub fn assert_all_end_as(self, is_right: impl Fn(u64, Status) -> bool) {
+        let ended = self.ended.lock().unwrap();
         let mut ends = HashSet::new();
-        for _ in 0..self.bios {
-            let (at, status) = self.ended.recv().expect("this thread has a sender too");
+        for &(at, status) in ended.iter() {
             assert!(is_right(at, status), "the bio at sector {at} ended with the wrong status, {status:?}");
             assert!(ends.insert(at), "the bio at sector {at} ended twice");
         }
-        assert!(self.ended.try_recv().is_err(), "a bio ended twice");
+        assert_eq!(ends.len(), self.bios, "bios did not end: {ended:?}");
+        drop(ended);
+        let mut taker = Taker::of(&self.set);
+        let all: Vec<_> = std::iter::from_fn(|| taker.take(Bare, Alloc::NoWait)).collect();
+        assert_eq!(all.len(), self.bios, "a bio was not freed");
     }
 }
 
 impl Client {
     /// A bio of `sectors` sectors at `sector`. What a bio carries is chosen here alone.
-    pub fn make(&self, sector: u64, sectors: u64) -> Bio {
-        let mut bio = self.set.alloc(Told(self.end.clone()), Alloc::NoWait).ok().expect("reserved");
+    pub fn make(&mut self, sector: u64, sectors: u64) -> PadBio<Bare> {
+        let mut bio = self.bios.alloc(self.queue.cx(), Bare, Alloc::NoWait).ok().expect("reserved");
         bio.prepare(Op::Discard, Flags::NONE, Sector(sector));
         bio.set_range(Sectors(sectors).bytes());
-        bio.into_bio()
+        bio
     }
 
     /// Makes a bio and submits it.
-    pub fn submit(&self, dev: &DeviceRef, sector: u64, sectors: u64) {
-        submit(dev, self.make(sector, sectors));
+    pub fn submit(&mut self, sector: u64, sectors: u64) {
+        let bio = self.make(sector, sectors);
+        self.queue.submit(self.channel, bio);
+    }
+
+    /// Hears of the bios that have ended.
+    pub fn take_ended(&mut self) {
+        while let Some(bio) = self.queue.take_ended() {
+            let bio = self.bios.claim(bio).ok().expect("its own bio");
+            let end = (bio.sector().0, bio.status());
+            self.ended.lock().unwrap().push(end);
+            self.bios.free(bio);
+        }
+    }
+
+    /// Drives its queue until all of its bios have ended.
+    pub fn finish(&mut self) {
+        loop {
+            self.take_ended();
+            if self.queue.under_way() == 0 {
+                return;
+            }
+            self.queue.wait(&mut [], None).unwrap();
+        }
     }
 }
 
@@ -292,13 +373,15 @@ impl Shape {
     }
 
     fn run_clients(&self, dev: &DeviceRef) {
-        let len = self.bio_sectors();
-        let clients = Clients::new((self.clients * self.bios) as usize);
+        let (len, bios) = (self.bio_sectors(), self.bios);
+        let clients = Clients::new((self.clients * bios) as usize);
         let threads: Vec<_> = (0..self.clients)
             .map(|number| {
-                let (client, dev, bios) = (clients.client(), dev.clone(), self.bios);
+                let (client, dev) = (clients.sleeping(), dev.clone());
                 thread::spawn(move || {
-                    (number * bios..(number + 1) * bios).for_each(|bio| client.submit(&dev, bio * len, len));
+                    let mut client = client(&dev);
+                    (number * bios..(number + 1) * bios).for_each(|bio| client.submit(bio * len, len));
+                    client.finish();
                 })
             })
             .collect();

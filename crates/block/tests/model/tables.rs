@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use shuttle::sync::Mutex;
 use shuttle::thread;
-use udm_block::bio::INLINE_SPANS;
+use udm_block::bio::{Ending, INLINE_SPANS};
 use udm_block::{
-    Alloc, Bio, BioSet, BioSetOptions, Device, DeviceRef, Flags, Geometry, Op, Pad, PadBio, Sector, Sectors,
-    Span, Status,
+    Alloc, Bio, BioSet, BioSetOptions, Bios, Channel, ChannelId, Device, DeviceRef, Dispatch, Flags,
+    Geometry, Op, OpenError, Opening, OwnBio, Pad, PadBio, Sector, Sectors, Span, Status,
 };
 
 use crate::check::{check, fails};
@@ -26,14 +26,23 @@ struct Shredder {
     shreds: BioSet<Shred>,
 }
 
+struct ShredderChannel {
+    lower: ChannelId,
+    shreds: Bios<Shred>,
+}
+
 /// The pad of a sector's bio: the bio that it is of, and how many sectors of it are out.
 struct Shred(Arc<Mutex<(Option<Bio>, u64)>>);
 
 impl Shredder {
     fn new(lower: DeviceRef, reserve: usize, rescuer: bool) -> Self {
         let options = BioSetOptions { runs: RUNS, ..reserve_alone("shreds", reserve) };
-        let shreds = BioSet::new(&options, &heap(), ()).unwrap();
-        Self { lower, shreds: if rescuer { shreds.rescued("shreds").unwrap() } else { shreds } }
+        let shreds = if rescuer {
+            BioSet::rescued(&options, &heap(), std::slice::from_ref(&lower)).unwrap()
+        } else {
+            BioSet::new(&options, &heap()).unwrap()
+        };
+        Self { lower, shreds }
     }
 }
 
@@ -42,38 +51,56 @@ impl Device for Shredder {
         self.lower.geometry()
     }
 
-    fn submit(&self, bio: Bio) {
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        let (lower, shreds) = (opening.open(&self.lower)?, opening.bios(&self.shreds));
+        Ok(Box::new(ShredderChannel { lower, shreds }))
+    }
+}
+
+impl Channel for ShredderChannel {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
         static BYTE: u8 = 0;
         let (first, sectors) = (bio.sector().0, bio.sectors().0);
         let whole = Arc::new(Mutex::new((Some(bio), sectors)));
         for sector in first..first + sectors {
             let pad = Shred(whole.clone());
-            let Ok(mut shred) = self.shreds.alloc_with(pad, RUNS, Alloc::Wait) else {
+            let Ok(mut shred) = self.shreds.alloc_with(cx, pad, RUNS, Alloc::Wait) else {
                 unreachable!("it waits")
             };
             shred.prepare(Op::Discard, Flags::NONE, Sector(sector));
             // SAFETY: static memory, which nobody looks at.
             unsafe { shred.set_foreign(&[Span::from_raw(NonNull::from(&BYTE), 1); RUNS]) };
             shred.set_range(Sectors(1).bytes());
-            shred.submit(&self.lower);
+            cx.submit(self.lower, shred.into_bio());
+        }
+    }
+
+    fn end_io(&mut self, cx: &mut Dispatch, bio: OwnBio) {
+        let shred = self.shreds.claim(bio).ok().expect("its own bio");
+        let whole = Arc::clone(&shred.pad().0);
+        self.shreds.free(shred);
+        if let Some(whole) = one_less(&whole) {
+            cx.complete(whole, Status::Ok);
         }
     }
 }
 
 impl Pad for Shred {
-    type Context = ();
-
-    fn end_io(bio: PadBio<Self>) {
-        let whole = Arc::clone(&bio.pad().0);
-        drop(bio);
-        let mut whole = whole.lock().unwrap();
-        whole.1 -= 1;
-        if whole.1 == 0 {
-            let bio = whole.0.take().expect("it ends once");
-            drop(whole);
-            bio.complete(Status::Ok);
+    const ENDING: Ending<Self> = Ending::Anywhere(|shred: PadBio<Self>| {
+        let whole = Arc::clone(&shred.pad().0);
+        drop(shred);
+        if let Some(whole) = one_less(&whole) {
+            whole.complete_elsewhere(Status::Ok);
         }
-    }
+        None
+    });
+}
+
+/// One sector of a bio has ended: the bio, where that was the last.
+fn one_less(whole: &Mutex<(Option<Bio>, u64)>) -> Option<Bio> {
+    let mut whole = whole.lock().unwrap();
+    whole.1 -= 1;
+    if whole.1 == 0 { Some(whole.0.take().expect("it ends once")) } else { None }
 }
 
 /// Two clients of a bio of four sectors each, over a splitter into halves, over a shredder. How often the shredder's
@@ -85,8 +112,12 @@ fn run(clients: u64, reserve: usize, rescuer: bool) -> u64 {
     let dev: DeviceRef = Arc::new(Splitter::new(shredder.clone(), Sectors(2), reserve, rescuer));
     let all = Clients::new(clients as usize);
     let threads = (0..clients).map(|number| {
-        let (client, dev) = (all.client(), dev.clone());
-        thread::spawn(move || client.submit(&dev, number * 4, 4))
+        let (client, dev) = (all.sleeping(), dev.clone());
+        thread::spawn(move || {
+            let mut client = client(&dev);
+            client.submit(number * 4, 4);
+            client.finish();
+        })
     });
     join_all(threads.collect());
     all.assert_all_end(|_| Status::Ok);
