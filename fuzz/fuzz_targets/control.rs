@@ -15,9 +15,10 @@ use std::sync::{Arc, Mutex};
 
 use libfuzzer_sys::fuzz_target;
 use request::Devices;
+use udm_backend::Null;
 use udm_block::blocking::Blocking;
 use udm_block::memory::Heap;
-use udm_block::{Bio, Device, DeviceRef, Geometry, Op, Sectors, Status};
+use udm_block::{DeviceRef, Sectors, Status};
 use udm_dm::load::Lookup;
 use udm_dm::managed::{ManagedDevice, ManagedOptions};
 use udm_dm::table::Table;
@@ -83,21 +84,6 @@ struct Anything;
 
 impl Lookup for Anything {
     fn device(&self, _: &str, block_size: u32) -> Result<DeviceRef, String> {
-        Ok(Arc::new(Nothing(Geometry { logical_block: block_size, ..Geometry::plain(Sectors(128)) })))
-    }
-}
-
-struct Nothing(Geometry);
-
-impl Device for Nothing {
-    fn geometry(&self) -> Geometry {
-        self.0
-    }
-
-    fn submit(&self, bio: Bio) {
-        if bio.op() == Op::Read {
-            bio.data().for_each(|run| run.fill(0));
-        }
-        bio.complete(Status::Ok);
+        Ok(Arc::new(Null::new(Sectors(128)).offering(block_size, false)))
     }
 }

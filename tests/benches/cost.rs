@@ -12,7 +12,8 @@ use std::time::Instant;
 use udm_backend::Null;
 use udm_block::memory::{Heap, Source};
 use udm_block::{
-    Alloc, BioSet, BioSetOptions, DeviceRef, Flags, Op, Pad, PadBio, Sector, Sectors, Span, Status,
+    Alloc, BioSet, BioSetOptions, Bios, ChannelId, DeviceRef, Flags, Op, Pad, PadBio, Queue, Sector, Sectors, Span,
+    Status,
 };
 use udm_dm::load::Lookup;
 use udm_dm::managed::{ManagedDevice, ManagedOptions};
@@ -28,36 +29,47 @@ const BIOS: u64 = 5_000;
 /// The pad of a client that wants to know nothing but how its bio ended.
 struct Client;
 
-impl Pad for Client {
-    type Context = ();
+impl Pad for Client {}
 
-    fn end_io(bio: PadBio<Self>) {
-        assert_eq!(black_box(bio.status()), Status::Ok);
-    }
+/// A queue, and its bios: of a set without a rescuer, or of one with.
+struct Sender {
+    queue: Queue,
+    bios: Bios<Client>,
+    how: Alloc,
 }
 
-/// A way of a bio, the clients that send it there, and the nanoseconds that it took in each round.
-struct Way<'a> {
+/// A way of a bio, and the nanoseconds that it took in each round: without a rescuer, and with one.
+struct Way {
     name: &'static str,
-    /// Without a rescuer, and with one.
-    clients: [Box<dyn Fn(u64) + 'a>; 2],
+    /// Where it goes; nowhere where it is freed at once.
+    to: Option<[ChannelId; 2]>,
     rounds: [Vec<f64>; 2],
 }
 
 fn main() -> ExitCode {
     let source: Source = Arc::new(Heap);
-    let set = || BioSet::<Client>::new(&BioSetOptions::named("bench"), &source, ()).expect("memory");
-    let (plain, rescued) = (set(), set().rescued("bench").expect("a thread"));
+    let options = BioSetOptions::named("bench");
     let (null, linear, managed) = (null(), linear(&source), managed(&source));
-    let sets = [(&plain, Alloc::NoWait), (&rescued, Alloc::Wait)];
+    let devices = [&null, &linear, &managed].map(DeviceRef::clone);
+    let plain = BioSet::<Client>::new(&options, &source).expect("memory");
+    let rescued = BioSet::<Client>::rescued(&options, &source, &devices).expect("a thread");
+    let mut senders = [
+        Sender::new(Queue::new().expect("a queue"), &plain, Alloc::NoWait),
+        Sender::new(Queue::sleeping().expect("a queue"), &rescued, Alloc::Wait),
+    ];
+    let mut way = |name, dev: Option<&DeviceRef>| Way {
+        name,
+        to: dev.map(|dev| senders.each_mut().map(|sender| sender.queue.open(dev).expect("open"))),
+        rounds: [Vec::new(), Vec::new()],
+    };
     let mut ways = [
-        Way::new("alloc and free", sets, |bio, _| drop(bio)),
-        Way::new("null", sets, |bio, at| send(bio, at, &null)),
-        Way::new("linear on null", sets, |bio, at| send(bio, at, &linear)),
-        Way::new("managed linear", sets, |bio, at| send(bio, at, &managed)),
+        way("alloc and free", None),
+        way("null", Some(&null)),
+        way("linear on null", Some(&linear)),
+        way("managed linear", Some(&managed)),
     ];
     for _ in 0..ROUNDS {
-        ways.iter_mut().for_each(Way::round);
+        ways.iter_mut().for_each(|way| way.round(&mut senders));
     }
     println!(
         "{:<16}{:>14}{:>14}{:>9}   (median of {ROUNDS} rounds of {BIOS})",
@@ -69,17 +81,27 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn alloc(set: &BioSet<Client>, how: Alloc) -> PadBio<Client> {
-    set.alloc(Client, how).ok().expect("memory is plentiful")
-}
+impl Sender {
+    fn new(queue: Queue, set: &BioSet<Client>, how: Alloc) -> Self {
+        Self { bios: queue.bios(set), queue, how }
+    }
 
-/// Writes a block of 4 KiB.
-fn send(mut bio: PadBio<Client>, at: u64, dev: &DeviceRef) {
-    static BLOCK: [u8; 4096] = [0; 4096];
-    bio.prepare(Op::Write, Flags::NONE, Sector(at % 1024 * 8));
-    // SAFETY: static memory, which a write only reads.
-    unsafe { bio.set_foreign(&[Span::from_raw(std::ptr::NonNull::from(&BLOCK).cast(), BLOCK.len())]) };
-    bio.submit(dev);
+    fn alloc(&mut self) -> PadBio<Client> {
+        self.bios.alloc(self.queue.cx(), Client, self.how).ok().expect("memory is plentiful")
+    }
+
+    /// Writes a block of 4 KiB.
+    fn send(&mut self, at: u64, to: ChannelId) {
+        static BLOCK: [u8; 4096] = [0; 4096];
+        let mut bio = self.alloc();
+        bio.prepare(Op::Write, Flags::NONE, Sector(at % 1024 * 8));
+        // SAFETY: static memory, which a write only reads.
+        unsafe { bio.set_foreign(&[Span::from_raw(std::ptr::NonNull::from(&BLOCK).cast(), BLOCK.len())]) };
+        self.queue.submit(to, bio);
+        let bio = self.queue.take_ended().and_then(|bio| self.bios.claim(bio).ok()).expect("it has ended");
+        assert_eq!(black_box(bio.status()), Status::Ok);
+        self.bios.free(bio);
+    }
 }
 
 fn null() -> DeviceRef {
@@ -110,21 +132,19 @@ fn managed(source: &Source) -> DeviceRef {
     ManagedDevice::create("bench", table, &Nulls, options).expect("memory")
 }
 
-impl<'a> Way<'a> {
-    fn new(
-        name: &'static str,
-        sets: [(&'a BioSet<Client>, Alloc); 2],
-        send: impl Fn(PadBio<Client>, u64) + Copy + 'a,
-    ) -> Self {
-        let clients =
-            sets.map(|(set, how)| Box::new(move |at| send(alloc(set, how), at)) as Box<dyn Fn(u64)>);
-        Self { name, clients, rounds: [Vec::new(), Vec::new()] }
-    }
-
-    fn round(&mut self) {
-        for (rounds, way) in self.rounds.iter_mut().zip(&self.clients) {
+impl Way {
+    fn round(&mut self, senders: &mut [Sender; 2]) {
+        for (index, (rounds, sender)) in self.rounds.iter_mut().zip(senders).enumerate() {
             let begin = Instant::now();
-            (0..BIOS).for_each(way);
+            for at in 0..BIOS {
+                match self.to {
+                    Some(to) => sender.send(at, to[index]),
+                    None => {
+                        let bio = sender.alloc();
+                        sender.bios.free(bio);
+                    }
+                }
+            }
             rounds.push(begin.elapsed().as_secs_f64() * 1e9 / BIOS as f64);
         }
     }

@@ -4,9 +4,18 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
+
+/// How long a test waits for something that must come. It measures nothing: only what never comes takes so long.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How long a server may take for what waits for nobody. One that waits in vain for a client or a device does so for 30
+/// seconds; a bound that is much shorter would measure how busy the machine and its disk are.
+pub const SOON: Duration = Duration::from_secs(20);
 
 /// Where the program is: `UDM_BIN`, or beside the tests.
 ///
@@ -84,6 +93,40 @@ impl Served {
         self.child.stderr.take()
     }
 
+    /// What it says there from now on.
+    ///
+    /// # Panics
+    /// When stderr is no pipe, or was taken before.
+    pub fn log(&mut self) -> Log {
+        Log::of(self.stderr().expect("a pipe"))
+    }
+
+    /// From now on it has the descriptors that it has, and gets no other. Whoever starts it with such a limit would have
+    /// to know how many it needs itself, and how many for each client.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    pub fn leave_no_descriptor(&self) {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("a process that runs");
+        let numbers = open.map(|fd| fd.expect("a descriptor").file_name().into_string().expect("a number"));
+        let open: Vec<u64> = numbers.map(|number| number.parse().expect("a number")).collect();
+        // The system gives the least number that is free, and none from the limit on.
+        self.limit_descriptors((0..=open.len() as u64).find(|number| !open.contains(number)));
+    }
+
+    /// It gets as many descriptors as this process again.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    pub fn allow_descriptors(&self) {
+        self.limit_descriptors(getrlimit(Resource::Nofile).current);
+    }
+
+    fn limit_descriptors(&self, current: Option<u64>) {
+        let limit = Rlimit { current, ..getrlimit(Resource::Nofile) };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).expect("a process of ours");
+    }
+
     /// How long its threads have had a processor so far.
     ///
     /// # Panics
@@ -143,5 +186,69 @@ impl Drop for Served {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// What a program says on stderr. A thread reads it, so that the program never waits for the test.
+pub struct Log {
+    lines: mpsc::Receiver<String>,
+    said: Vec<String>,
+}
+
+impl Log {
+    /// Begins to read.
+    pub fn of(stderr: ChildStderr) -> Self {
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            let lines = BufReader::new(stderr).lines().map_while(Result::ok);
+            // A test that has failed takes no more of them.
+            lines.map(|line| sender.send(line)).take_while(Result::is_ok).for_each(drop);
+        });
+        Self { lines, said: Vec::new() }
+    }
+
+    /// Waits for the next line with `part` in it.
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub fn wait_for(&mut self, part: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let line = self.lines.recv_timeout(end.saturating_duration_since(Instant::now()));
+            let line = line.unwrap_or_else(|why| panic!("{part:?} was not said ({why}): {:#?}", self.said));
+            self.said.push(line.clone());
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
+    /// Waits until the program has closed it: all lines.
+    pub fn end(mut self) -> Vec<String> {
+        self.said.extend(self.lines);
+        self.said
+    }
+}
+
+/// Waits until `program` listens at a Unix socket. Its file is there a moment before that, when nobody can connect yet; and
+/// to try it by connecting would use up a server of one client.
+///
+/// # Panics
+/// When the program ends, or does not listen.
+pub fn until_it_listens(program: &mut Child, socket: &Path) {
+    // The flag of a socket that accepts (`__SO_ACCEPTCON`).
+    const LISTENS: u32 = 0x1_0000;
+    let listens = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.get(7).is_some_and(|path| Path::new(path) == socket)
+            && u32::from_str_radix(words[3], 16).is_ok_and(|flags| flags & LISTENS != 0)
+    };
+    // Not all paths are text.
+    let sockets = || std::fs::read("/proc/net/unix").expect("all sockets");
+    let begin = Instant::now();
+    while !String::from_utf8_lossy(&sockets()).lines().any(listens) {
+        assert!(program.try_wait().expect("a child").is_none(), "it ended before it listened");
+        assert!(begin.elapsed() < PATIENCE, "it does not listen at {}", socket.display());
+        thread::sleep(Duration::from_millis(5));
     }
 }

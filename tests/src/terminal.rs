@@ -11,8 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 
-/// How long a program may take to ask, or to end; one that takes longer hangs.
-const PATIENCE: Duration = Duration::from_mins(1);
+use crate::program::PATIENCE;
 
 /// A terminal, with a program on it. The program is killed when this is dropped.
 pub struct Terminal {
@@ -111,6 +110,18 @@ impl Terminal {
     /// When the terminal cannot tell.
     pub fn echoes(&self) -> bool {
         tcgetattr(&self.screen).expect("a terminal").local_modes.contains(LocalModes::ECHO)
+    }
+
+    /// Waits until what is typed is not shown any more. A program that hides it forgets what was typed before.
+    ///
+    /// # Panics
+    /// When it is shown on and on.
+    pub fn wait_until_hidden(&self) {
+        let begin = Instant::now();
+        while self.echoes() {
+            assert!(begin.elapsed() < PATIENCE, "what is typed is shown: {}", self.all());
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Waits until the program ends: how it did, and all that was shown.

@@ -115,7 +115,7 @@ fn a_request_of_a_running_connection_allocates_nothing_and_takes_no_lock() {
         thread::spawn(|| drop(std::hint::black_box(vec![0u8; 100]))).join().unwrap();
         assert!(TAKEN.load(Ordering::Relaxed) > before, "the allocator does not count");
         // And so is a lock: a set of bios takes one when it comes and goes.
-        drop(BioSet::<Piece>::new(&BioSetOptions::named("twin"), &source, ()).unwrap());
+        drop(BioSet::<Piece>::new(&BioSetOptions::named("twin"), &source).unwrap());
         assert!(!cfg!(debug_assertions) || locks_taken() > locks, "locks are not counted");
         stopper.stop();
         server.join().unwrap().unwrap();

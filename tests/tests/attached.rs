@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 use udm_tests::judge::judge;
-use udm_tests::program::run;
+use udm_tests::program::{run, until_it_listens};
 use udm_tests::volume::noise;
 
 const MIB: usize = 1 << 20;
@@ -17,20 +17,15 @@ const MIB: usize = 1 << 20;
 struct Server(Child, TempDir);
 
 impl Server {
-    /// Runs `program` with `args`, in which SOCKET stands for a socket, until that is there.
+    /// Runs `program` with `args`, in which SOCKET stands for a socket, until it listens there.
     fn start(program: &str, args: &[&str]) -> Self {
         let folder = TempDir::with_prefix("udm-attached-").unwrap();
         let socket = folder.path().join("sock");
         let args = args.iter().map(|arg| arg.replace("SOCKET", socket.to_str().unwrap()));
         let child = Command::new(program).args(args).stdin(Stdio::null()).spawn();
-        let server = Self(child.unwrap_or_else(|error| panic!("{program}: {error}")), folder);
-        for _ in 0..1000 {
-            if socket.exists() {
-                return server;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("{program} does not listen");
+        let mut server = Self(child.unwrap_or_else(|error| panic!("{program}: {error}")), folder);
+        until_it_listens(&mut server.0, &socket);
+        server
     }
 
     fn uri(&self) -> String {

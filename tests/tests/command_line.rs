@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::process::Output;
-use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
 use udm_tests::judge::judge;
 use udm_tests::mutate::{SplitMix64, mutate};
-use udm_tests::program::{Served, run};
+use udm_tests::program::{SOON, Served, run};
 use udm_tests::volume::{Volume, noise};
 
 fn text(bytes: &[u8]) -> String {
@@ -194,7 +193,7 @@ fn a_signal_drains_flushes_and_ends_well_and_a_served_image_is_locked() {
         assert_refused(&locked, "is in use");
         let (status, took) = served.end_by(signal);
         assert_eq!(status, Some(0), "{signal:?}");
-        assert!(took < Duration::from_secs(5), "{took:?}");
+        assert!(took < SOON, "{took:?}");
         assert!(!volume.path("volume.sock").exists(), "the socket's file is left behind");
     }
 }

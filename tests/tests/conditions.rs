@@ -230,7 +230,10 @@ fn bad_programs_are_found_out() {
     for (script, fault) in TWINS {
         let program = ["sh", "-c", script, "sh"];
         let mut cells = Cells::new(row, &mut place, &program);
-        cells.limit = Duration::from_millis(300);
+        // The others end, however long a busy machine takes for them.
+        if fault == "it hangs" {
+            cells.limit = Duration::from_millis(300);
+        }
         let found = cells.cell(Condition::Ordinary, &ordinary).unwrap_err();
         assert!(found.contains(fault), "{script}: {found}");
     }

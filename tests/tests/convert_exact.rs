@@ -3,11 +3,10 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use udm_tests::images::{CHEAP, Files, MIB, assert_refused, convert, converted, text};
 use udm_tests::judge::judge;
-use udm_tests::program::{Served, run};
+use udm_tests::program::{Served, run, until_it_listens};
 use udm_tests::volume::{Volume, noise};
 
 const SIZES: [usize; 6] = [1, 1000, 1537, 4096 + 511, MIB + 1, 2 * MIB + 4095];
@@ -22,14 +21,9 @@ impl Nbdkit {
         let mut command = Command::new("nbdkit");
         command.args(["-f", "-U", &socket]).args(words).stdin(Stdio::null());
         let child = command.spawn().expect("nbdkit: install it with cargo xtask deps");
-        let server = Self(child);
-        for _ in 0..1000 {
-            if fs::metadata(&socket).is_ok() {
-                return (server, format!("nbd+unix:///?socket={socket}"));
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("nbdkit does not listen");
+        let mut server = Self(child);
+        until_it_listens(&mut server.0, socket.as_ref());
+        (server, format!("nbd+unix:///?socket={socket}"))
     }
 }
 

@@ -6,7 +6,6 @@ use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
 
 use tempfile::TempDir;
 use udm_tests::judge::judge;
@@ -51,14 +50,9 @@ impl Export {
         let child = server.spawn();
         let child = child.unwrap_or_else(|error| panic!("qemu-nbd: {error}; cargo xtask deps installs it"));
         // Ended when it is dropped, also where it does not listen.
-        let export = Self(child, format!("nbd+unix:///?socket={}", socket.display()));
-        for _ in 0..3000 {
-            if socket.exists() {
-                return export;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("qemu-nbd does not listen");
+        let mut export = Self(child, format!("nbd+unix:///?socket={}", socket.display()));
+        program::until_it_listens(&mut export.0, &socket);
+        export
     }
 
     /// Waits until it has ended, with all that was written in the image.

@@ -60,7 +60,7 @@ fn what_is_typed_is_the_passphrase_byte_for_byte_as_in_cryptsetup() {
         let mut theirs = cryptsetup(&["open", "--test-passphrase", "--tries", "1", &image]);
         theirs.wait_for("Enter passphrase for");
         // It flushes what was typed after it has shown its prompt.
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        theirs.wait_until_hidden();
         theirs.type_in(typed);
         let (status, shown) = theirs.end();
         assert!(status.success(), "cryptsetup: {shown}");
@@ -129,7 +129,7 @@ fn an_end_of_input_a_line_that_is_too_long_and_an_empty_one_are_told_as_what_the
     // The oracle of the longest: cryptsetup takes the first 512 bytes of a longer line.
     let mut theirs = cryptsetup(&["open", "--test-passphrase", "--tries", "1", &image]);
     theirs.wait_for("Enter passphrase for");
-    std::thread::sleep(std::time::Duration::from_millis(50));
+    theirs.wait_until_hidden();
     theirs.type_in([&[b'y'; 520][..], b"\n"].concat());
     let (status, shown) = theirs.end();
     assert!(status.success(), "cryptsetup: {shown}");

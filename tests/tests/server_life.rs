@@ -2,11 +2,11 @@
 //! and whoever starts at the same socket does not take it away.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,9 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use udm::export::nbd::client::{Client, ClientError};
 use udm::nbd::address::NbdUri;
-use udm_tests::program::{Served, path, run};
+use udm_tests::program::{Log, PATIENCE, SOON, Served, path, run};
 
 const SIZE: u64 = 1 << 20;
-/// How long an end may take: a server that waits in vain takes longer.
-const SHORT: Duration = Duration::from_secs(4);
 
 /// A folder with an image.
 struct Folder(TempDir);
@@ -58,7 +56,7 @@ impl Folder {
 fn connect(served: &Served) -> Result<Client, ClientError> {
     let uri: NbdUri = served.uri().parse().unwrap();
     let mut client = Client::connect(&uri.address, &uri.export)?;
-    client.set_timeout(Some(Duration::from_secs(10)))?;
+    client.set_timeout(Some(PATIENCE))?;
     Ok(client)
 }
 
@@ -78,7 +76,7 @@ fn serves_all(served: &Served) {
 fn ends_well(served: Served, signal: Signal) {
     let (status, took) = served.end_by(signal);
     assert_eq!(status, Some(0), "the server did not end well by {signal:?}");
-    assert!(took < SHORT, "the end took {took:?}");
+    assert!(took < SOON, "the end took {took:?}");
 }
 
 #[test]
@@ -102,7 +100,6 @@ fn with_a_log_that_nobody_reads_which_says_afterwards_how_many_lines_are_lost() 
     const REFUSED: usize = 4000;
     let folder = Folder::new();
     let mut served = Served::of(folder.command().env("UDM_LOG", "debug").stderr(Stdio::piped()), 1);
-    let mut log = served.stderr().unwrap();
     // Each of these is a line of the log, which has room for some hundreds.
     let mut client = connect(&served).unwrap();
     for _ in 0..REFUSED {
@@ -111,23 +108,17 @@ fn with_a_log_that_nobody_reads_which_says_afterwards_how_many_lines_are_lost() 
     drop(client);
     serves_all(&served);
     // What was held comes out, and then the notice.
-    let (mut text, mut chunk) = (String::new(), [0; 8192]);
-    while !text.contains("of this log were lost") {
-        let got = log.read(&mut chunk).unwrap();
-        assert!(got > 0, "the log ended without a notice");
-        text += str::from_utf8(&chunk[..got]).unwrap();
-    }
-    let lost = text
-        .lines()
-        .find_map(|line| line.strip_suffix(" lines of this log were lost: nobody read stderr in time"));
+    let mut log = served.log();
+    let notice = log.wait_for("of this log were lost");
+    let lost = notice.strip_suffix(" lines of this log were lost: nobody read stderr in time");
     let lost: usize =
-        lost.unwrap_or_else(|| panic!("no notice")).strip_prefix("udm: ").unwrap().parse().unwrap();
-    let refused = text.lines().filter(|line| line.contains("refused a request")).count();
+        lost.unwrap_or_else(|| panic!("{notice}")).strip_prefix("udm: ").unwrap().parse().unwrap();
+    ends_well(served, Signal::TERM);
+    let refused = log.end().iter().filter(|line| line.contains("refused a request")).count();
     println!("{refused} lines were kept, and {lost} lost");
     assert!(refused > 100 && lost > 100, "{refused} lines were kept, {lost} lost");
     // The lines of twenty clients, and of the first one.
     assert!((REFUSED..REFUSED + 60).contains(&(refused + lost)), "{refused} and {lost} of {REFUSED}");
-    ends_well(served, Signal::TERM);
 }
 
 #[test]
@@ -148,20 +139,16 @@ fn without_anybody_who_reads_where_its_exports_are() {
     let folder = Folder::new();
     let full = File::options().write(true).open("/dev/full").unwrap();
     let mut child = folder.command().stdout(full).stderr(Stdio::piped()).spawn().unwrap();
-    let begin = Instant::now();
-    while UnixStream::connect(folder.path("socket")).is_err() {
-        assert!(
-            begin.elapsed() < Duration::from_secs(10) && child.try_wait().unwrap().is_none(),
-            "it does not serve"
-        );
-        thread::sleep(Duration::from_millis(5));
-    }
-    thread::sleep(Duration::from_millis(50));
-    rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let log = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{log}");
-    assert!(log.contains("writing to stdout: No space left on device"), "{log}");
+    let mut log = Log::of(child.stderr.take().unwrap());
+    // By then it hears signals: they are caught before the exports are told of.
+    log.wait_for("writing to stdout: No space left on device");
+    is_reachable(&folder.path("socket"), false);
+    terminate(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{:#?}", log.end());
+}
+
+fn terminate(child: &Child) {
+    rustix::process::kill_process(rustix::process::Pid::from_child(child), Signal::TERM).unwrap();
 }
 
 #[test]
@@ -207,7 +194,7 @@ fn three_hundred_mute_clients_keep_nobody_out() {
     let mut client = connect(&served).unwrap();
     client.read(0, &mut [0; 4096]).unwrap();
     println!("the 301st client read after {:?}", begin.elapsed());
-    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
     // They are let in all the same, and wait.
     for mut mute in mute {
         let mut greeting = [0; 8];
@@ -225,7 +212,7 @@ fn more_mute_clients_than_there_is_room_for_make_room_for_the_next_one() {
     let mute: Vec<_> = (0..300).map(|_| UnixStream::connect(folder.path("socket")).unwrap()).collect();
     let begin = Instant::now();
     serves_all(&served);
-    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
     drop(mute);
     ends_well(served, Signal::TERM);
 }
@@ -233,34 +220,65 @@ fn more_mute_clients_than_there_is_room_for_make_room_for_the_next_one() {
 #[test]
 fn without_a_descriptor_it_waits_at_rest_and_goes_on() {
     let folder = Folder::new();
-    let mut served = Served::of(folder.shell("ulimit -n 30").stderr(Stdio::piped()), 1);
-    let mut log = served.stderr().unwrap();
-    let mut clients = Vec::new();
-    let mut last = None;
-    // Each has three descriptors of the server's, until one finds none.
-    for _ in 0..16 {
-        let mut socket = UnixStream::connect(folder.path("socket")).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-        let greeted = socket.read_exact(&mut [0; 18]);
-        let chosen = greeted.and_then(|()| socket.write_all(b"\0\0\0\x03IHAVEOPT\0\0\0\x01\0\0\0\0"));
-        if chosen.is_err() {
-            last = Some(socket);
-            break;
-        }
-        let _ = socket.read_exact(&mut [0; 10]);
-        clients.push(socket);
-    }
-    assert!(last.is_some(), "there were descriptors for {} clients", clients.len());
+    let mut served = Served::of(folder.command().stderr(Stdio::piped()), 1);
+    let (mut log, begin) = (served.log(), Instant::now());
+    // Who was answered has all the descriptors that it will have. This one's request never comes to the device, for which
+    // there would be a ring: its socket is all that it gives back.
+    let mut idle = connect(&served).unwrap();
+    assert!(idle.trim(SIZE, 4096).is_err());
+    served.leave_no_descriptor();
+    let waits = UnixStream::connect(folder.path("socket")).unwrap();
+    log.wait_for("cannot accept");
+    // The time is the server's own, however busy the machine is.
     let before = served.processor_time();
     thread::sleep(Duration::from_millis(500));
     let spent = served.processor_time().saturating_sub(before);
     assert!(spent < Duration::from_millis(100), "it spins: {spent:?} of 500 ms");
-    drop((clients, last));
+    // Who leaves makes room for who waits, and that one is served though its descriptor is the last.
+    drop(idle);
+    let mut last = Client::over(waits, "image", Some(PATIENCE)).expect("there was a descriptor");
+    last.read(0, &mut [0; 4096]).unwrap();
+    served.allow_descriptors();
     serves_all(&served);
     ends_well(served, Signal::TERM);
-    let mut text = String::new();
-    log.read_to_string(&mut text).unwrap();
-    assert_eq!(text.matches("cannot accept").count(), 1, "{text}");
+    // It says so once a minute.
+    let most = 1 + begin.elapsed().as_secs() as usize / 60;
+    let log = log.end();
+    let told = log.iter().filter(|line| line.contains("cannot accept")).count();
+    assert!((1..=most).contains(&told), "{log:#?}");
+}
+
+#[test]
+fn without_a_descriptor_the_oldest_mute_client_makes_room_when_somebody_waits() {
+    let folder = Folder::new();
+    let served = Served::of(&mut folder.command(), 1);
+    let greeted = || {
+        let mut client = UnixStream::connect(folder.path("socket")).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.read_exact(&mut [0; 18]).unwrap();
+        client
+    };
+    // Asks which exports there are: answers to that, and then an acknowledgement.
+    let ask = |mut client: &UnixStream, flags: &[u8]| -> io::Result<()> {
+        client.write_all(&[flags, b"IHAVEOPT\0\0\0\x03\0\0\0\0"].concat())?;
+        let mut head = [0; 20];
+        while head[12..16] != [0, 0, 0, 1] {
+            client.read_exact(&mut head)?;
+            client.read_exact(&mut vec![0; head[19].into()])?;
+        }
+        Ok(())
+    };
+    let (mut oldest, other) = (greeted(), greeted());
+    served.leave_no_descriptor();
+    // The twin: as long as nobody waits, nobody has to go.
+    for client in [&other, &oldest] {
+        ask(client, b"\0\0\0\x03").expect("nobody waits");
+    }
+    let _newcomer = greeted();
+    // Its end: without a hang-up this would wait.
+    oldest.read_to_end(&mut Vec::new()).unwrap();
+    ask(&other, b"").expect("one was enough");
+    ends_well(served, Signal::TERM);
 }
 
 #[test]
@@ -282,14 +300,15 @@ fn of_many_servers_at_one_stale_socket_one_serves_and_stays_reachable() {
         let mut live = Vec::new();
         while live.len() != 1 {
             live = (0..SERVERS).filter(|number| children[*number].try_wait().unwrap().is_none()).collect();
-            assert!(begin.elapsed() < Duration::from_secs(20) && !live.is_empty(), "{live:?} are left");
+            assert!(begin.elapsed() < PATIENCE && !live.is_empty(), "{live:?} are left");
             thread::sleep(Duration::from_millis(5));
         }
+        // It says where its exports are, and from then on it ends well by a signal.
+        children[live[0]].stdout.take().unwrap().read_exact(&mut [0; 1]).unwrap();
         is_reachable(&shared, is_control);
         for (number, child) in children.into_iter().enumerate() {
             if live[0] == number {
-                rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM)
-                    .unwrap();
+                terminate(&child);
             }
             let output = child.wait_with_output().unwrap();
             let log = String::from_utf8_lossy(&output.stderr);
@@ -312,7 +331,7 @@ fn is_reachable(socket: &Path, is_control: bool) {
     let begin = Instant::now();
     let mut greeting = [0; 8];
     let mut client = UnixStream::connect(socket).unwrap();
-    client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
     client.read_exact(&mut greeting).unwrap_or_else(|error| panic!("{error} after {:?}", begin.elapsed()));
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use support::engines::{SIZE, engines, folder, image, open};
 use support::{Client, Dice};
 use udm_backend::file::{Cache, FileDevice};
-use udm_block::{Flags, Status};
+use udm_block::{DeviceRef, Flags, Status};
 
 #[test]
 fn a_dropped_device_is_closed_at_once_while_the_queues_that_served_it_go_on() {
@@ -19,9 +19,13 @@ fn a_dropped_device_is_closed_at_once_while_the_queues_that_served_it_go_on() {
             let path = image(&dir, SIZE);
             let reader = File::open(&path).unwrap();
             let what = format!("{engine:?} {cache:?} elsewhere: {elsewhere}");
+            // The queue's ring goes on too: it has another file.
+            let other_folder = folder();
+            let other: DeviceRef = open(&image(&other_folder, SIZE), engine, cache);
             for _ in 0..10 {
                 let dev = open(&path, engine, cache);
                 let mut client = Client::new(dev.clone(), engine.1);
+                client.queue.open(&other).unwrap();
                 assert_eq!(client.write(Flags::NONE, 0, &[1; 4096]), Status::Ok);
                 let queue = client.retire();
                 assert!(support::has_writer(&reader), "{what}: the device is open");

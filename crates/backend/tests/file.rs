@@ -170,12 +170,12 @@ fn a_queue_that_may_sleep_waits_for_its_calls() {
 
 #[test]
 fn a_queue_that_leaves_waits_for_what_is_in_flight() {
-    for engine in engines().into_iter().filter(|engine| *engine == URING) {
+    for engine in engines() {
         let dir = folder();
         let path = image(&dir, SIZE);
         let dev = open(&path, engine, Cache::Auto);
         let mut buffers: Vec<Buffer> = (0..400).map(|_| Buffer::plain(1024)).collect();
-        let mut client = Client::new(dev, true);
+        let mut client = Client::new(dev, engine.1);
         for (index, buffer) in buffers.iter_mut().enumerate() {
             buffer.fill(&[index as u8; 1024]);
             client.submit(index, Op::Write, Flags::NONE, index * 1024, 1024, Some(buffer));

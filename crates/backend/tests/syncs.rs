@@ -9,7 +9,7 @@ mod support;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use support::Client;
 use support::engines::{Engine, engines, folder};
@@ -21,8 +21,12 @@ const MIB: usize = 1 << 20;
 /// How much is written: more than the full file system takes.
 const MUCH: usize = 8 * MIB;
 
+/// Whoever looks for a free loop device claims one that another has just taken for a moment.
+static ONE_BY_ONE: Mutex<()> = Mutex::new(());
+
 /// Runs `test` with the path of a device whose page cache takes more than can be written back.
 fn on_a_full_disk(test: impl FnOnce(&Path)) {
+    let _alone = ONE_BY_ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = folder();
     let mounted = Tmpfs::mount(dir.path(), "2m");
     let backing = dir.path().join("image");

@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, TryLockError, Weak};
 use std::{fmt, ops};
 
 use crate::queue::Queue;
+use crate::stack;
 use crate::sync::{Mutex, MutexGuard, Ordering, fence};
 
 /// What has a queue.
@@ -53,6 +54,9 @@ impl<T: HasQueue> Aside<T> {
 /// Takes in the messages of a queue that is aside. Whoever has it in hand does it otherwise, when it is put back.
 fn drive<T: HasQueue>(aside: &Mutex<T>) {
     loop {
+        // Who has it in hand sees what was sent before, or this thread sees that nobody has it any more: so they look in this
+        // order, and below in the other one.
+        fence(Ordering::SeqCst);
         let mut thing = match aside.try_lock() {
             Ok(thing) => thing,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -60,6 +64,7 @@ fn drive<T: HasQueue>(aside: &Mutex<T>) {
         };
         let home = thing.queue().home().clone();
         thing.queue().run();
+        stack::wipe();
         drop(thing);
         // Between putting a message and looking at this lock its sender has a fence too (that of the handshake): either it
         // found the lock free, or its message is seen here, and was left to this thread.
@@ -85,6 +90,8 @@ impl<T: HasQueue> ops::DerefMut for InHand<'_, T> {
 
 impl<T: HasQueue> Drop for InHand<'_, T> {
     fn drop(&mut self) {
+        // A cipher may have left pieces of a key here, and messages reach other threads from now on.
+        stack::wipe();
         drop(self.guard.take());
         drive(self.aside);
     }

@@ -1,5 +1,7 @@
 //! The channels of one queue.
 
+use std::any::Any;
+
 use crate::channel::{Channel, ChannelId};
 use crate::device::{DeviceRef, Geometry};
 use crate::dispatch::Dispatch;
@@ -23,6 +25,8 @@ pub(crate) struct Slot {
     /// The channels and engines that it opened, which go with it.
     pub(crate) lower: Vec<ChannelId>,
     pub(crate) engines: Vec<usize>,
+    /// What is dropped when these are closed too, and the stack is wiped.
+    pub(crate) kept: Vec<Box<dyn Any + Send>>,
 }
 
 impl Channels {
@@ -40,8 +44,8 @@ impl Channels {
     pub(crate) fn add(&mut self, device: Option<DeviceRef>, geometry: Geometry) -> ChannelId {
         let free = self.slots.iter().position(|slot| slot.users == 0);
         let generation = free.map_or(0, |index| self.slots[index].generation.wrapping_add(1));
-        let (lower, engines) = (Vec::new(), Vec::new());
-        let slot = Slot { generation, users: 1, device, geometry, channel: None, lower, engines };
+        let (lower, engines, kept) = (Vec::new(), Vec::new(), Vec::new());
+        let slot = Slot { generation, users: 1, device, geometry, channel: None, lower, engines, kept };
         let index = free.unwrap_or(self.slots.len());
         if index == self.slots.len() {
             self.slots.push(slot);
@@ -75,6 +79,7 @@ impl Channels {
             }
             let (channel, device) = (slot.channel.take(), slot.device.take());
             let (lower, engines) = (std::mem::take(&mut slot.lower), std::mem::take(&mut slot.engines));
+            cx.after_wipe.append(&mut slot.kept);
             drop(channel);
             for engine in engines {
                 drop(cx.engines.release(engine));

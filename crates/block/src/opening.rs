@@ -186,4 +186,12 @@ impl<'a> Opening<'a> {
     pub fn drop_when_wiped(&mut self, thing: Box<dyn Any + Send>) {
         self.cx.after_wipe.push(thing);
     }
+
+    /// Drops `thing` when the channel, and all that it has opened, is closed, and the queue has wiped its stack: so who
+    /// waits for this drop knows that the queue has nothing left of what the channel had.
+    pub fn drop_when_closed(&mut self, thing: Box<dyn Any + Send>) {
+        if let Some(slot) = self.channels.get(self.id) {
+            slot.kept.push(thing);
+        }
+    }
 }

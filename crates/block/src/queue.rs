@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 pub use crate::mailbox::{Address, Home};
 pub use crate::wait::{Interest, PollFlags};
 
-use crate::bio::{Bio, BioSet, Bios, OwnBio, Pad, PadBio};
+use crate::bio::{Bio, BioSet, Bios, OwnBio, Pad, PadBio, Piece};
 use crate::channel::ChannelId;
 use crate::channels::Channels;
 use crate::device::{DeviceRef, Geometry, LONGEST_DEVICE};
@@ -86,12 +86,24 @@ impl Queue {
     /// # Errors
     /// What the device says.
     pub fn open(&mut self, device: &DeviceRef) -> Result<ChannelId, OpenError> {
-        self.opening().open(device)
+        let opened = self.opening().open(device);
+        // What a device that could not be opened has left.
+        self.drop_after_wipe();
+        opened
     }
 
     /// Closes what [`Queue::open`] has opened. None of the user's bios is under way there.
     pub fn close(&mut self, id: ChannelId) {
         self.channels.close(&mut self.cx, id);
+        self.drop_after_wipe();
+    }
+
+    /// Wipes the stack where somebody waits for that, and tells them.
+    fn drop_after_wipe(&mut self) {
+        if !self.cx.after_wipe.is_empty() {
+            stack::wipe();
+            self.cx.after_wipe.clear();
+        }
     }
 
     fn opening(&mut self) -> Opening<'_> {
@@ -112,12 +124,30 @@ impl Queue {
     }
 
     /// Submits a bio of the user's to a channel, and does what it asks for as far as that goes now.
+    #[inline]
     pub fn submit<P: Pad>(&mut self, to: ChannelId, bio: PadBio<P>) {
-        let mut bio = bio.into_bio();
-        debug_assert_eq!(bio.owner(), ChannelId::USER, "a bio of the queue's user");
+        self.submit_part(to, bio.into_bio());
+    }
+
+    /// The same for a part of such a bio: what was split off, or the rest.
+    pub fn submit_part(&mut self, to: ChannelId, mut part: Bio) {
+        debug_assert_eq!(part.owner(), ChannelId::USER, "a bio of the queue's user");
         self.under_way += 1;
-        bio.set_at(to);
-        self.cx.put_last(bio);
+        part.set_at(to);
+        self.cx.put_last(part);
+        self.run();
+    }
+
+    /// Ends a part of a bio of the user's that is submitted nowhere.
+    pub fn complete_part(&mut self, part: Bio, status: Status) {
+        self.under_way += 1;
+        self.cx.complete(part, status);
+        self.run();
+    }
+
+    /// Takes a piece of a bio of the user's that has ended.
+    pub fn end_piece(&mut self, pieces: &mut Bios<Piece>, piece: PadBio<Piece>) {
+        pieces.end_piece(&mut self.cx, piece);
         self.run();
     }
 
@@ -238,10 +268,7 @@ impl Queue {
             None => drop(channel),
         }
         self.cx.settle();
-        if !self.cx.after_wipe.is_empty() {
-            stack::wipe();
-            self.cx.after_wipe.clear();
-        }
+        self.drop_after_wipe();
     }
 
     /// Sends what the engines hold, waits until something ends, one of `fds` is ready, or `timeout` is over, and does what
@@ -328,9 +355,11 @@ impl Drop for Queue {
         self.drain();
         self.channels.close_all(&mut self.cx);
         drop(self.cx.engines.take_all());
+        // Before the last messages are dropped: whoever waits for that knows then that nothing is left here.
+        stack::wipe();
+        self.cx.after_wipe.clear();
         let last = self.home().close();
         self.take_in(last);
-        stack::wipe();
         self.end_all();
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A key schedule is a value that is returned from function to function and moved into its box, and a cipher at work
 //! spills round keys: what stays behind in frames that have returned is nobody's to wipe by name. So whoever sets keys
-//! does it in [`wiped`] (as libgcrypt's `burn_stack` does for its caller), and whoever has wiped a key has the stacks
-//! of all queue threads wiped, by [`crate::queue::wipe_stacks`].
+//! does it in [`wiped`] (as libgcrypt's `burn_stack` does for its caller), and a queue whose channels have dropped keys
+//! wipes its thread's stack before it tells of that ([`crate::Opening::drop_when_wiped`]).
 
 use std::hint::black_box;
 

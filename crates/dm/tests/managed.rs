@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use support::client::Client;
 use support::cut::WHOLE;
-use support::disk::{Late, Ram, Seen};
+use support::disk::{Late, Ram, Seen, does};
 use support::{Dice, Shelf, assert_same, heap, hex, stream};
-use udm_block::{Bio, Device, DeviceRef, Flags, Geometry, Op, Sector, Sectors, Status};
-use udm_dm::managed::{ManageError, ManagedDevice, ManagedOptions, Suspend, TableSlot};
+use udm_block::{Bio, Device, DeviceRef, Dispatch, Flags, Op, Sector, Sectors, Status};
+use udm_dm::managed::{ManagedDevice, ManagedOptions, Suspend, TableSlot};
 use udm_dm::table::{ShowKeys, Table};
 use udm_dm::targets::Reserves;
 use udm_dm::targets::crypt::CipherChoice;
@@ -46,15 +46,6 @@ fn make(table: Table, disk: &DeviceRef) -> Arc<ManagedDevice> {
     ManagedDevice::create("t", table, &Shelf(&shelf), options()).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Suspends from a thread that may sleep: a client's is a queue thread.
-fn suspend(device: &ManagedDevice, how: Suspend) -> Result<(), ManageError> {
-    thread::scope(|scope| scope.spawn(|| device.suspend(how)).join().unwrap())
-}
-
-fn resume(device: &ManagedDevice) -> Result<(), ManageError> {
-    thread::scope(|scope| scope.spawn(|| device.resume()).join().unwrap())
-}
-
 fn until(what: &str, mut is: impl FnMut() -> bool) {
     for _ in 0..20_000 {
         if is() {
@@ -65,7 +56,7 @@ fn until(what: &str, mut is: impl FnMut() -> bool) {
     panic!("it never came that {what}");
 }
 
-/// A disk that keeps its bios until it is told to serve them.
+/// What a disk does that keeps its bios until it is told to serve them.
 struct Stuck {
     ram: Arc<Ram>,
     kept: Mutex<Vec<Bio>>,
@@ -73,41 +64,37 @@ struct Stuck {
 }
 
 impl Stuck {
-    fn new() -> Arc<Self> {
-        Arc::new(Self { ram: Ram::new(SECTORS), kept: Mutex::default(), keeps: AtomicBool::new(false) })
+    fn new() -> (Arc<Self>, DeviceRef) {
+        let ram = Ram::new(SECTORS);
+        let geometry = ram.geometry();
+        let stuck = Arc::new(Self { ram, kept: Mutex::default(), keeps: AtomicBool::new(false) });
+        let serves = stuck.clone();
+        (stuck, does(geometry, move |cx, bio| serves.serve(cx, bio)))
+    }
+
+    fn serve(&self, cx: &mut Dispatch, bio: Bio) {
+        if self.keeps.load(Ordering::SeqCst) {
+            return self.kept.lock().unwrap().push(bio);
+        }
+        self.ram.serve(cx, bio);
     }
 
     fn let_go(&self) {
         self.keeps.store(false, Ordering::SeqCst);
         let kept = std::mem::take(&mut *self.kept.lock().unwrap());
         for bio in kept {
-            self.ram.submit(bio);
+            self.ram.serve_elsewhere(bio);
         }
-    }
-}
-
-impl Device for Stuck {
-    fn geometry(&self) -> Geometry {
-        self.ram.geometry()
-    }
-
-    fn submit(&self, bio: Bio) {
-        if self.keeps.load(Ordering::SeqCst) {
-            return self.kept.lock().unwrap().push(bio);
-        }
-        self.ram.submit(bio);
     }
 }
 
 /// A disk that cannot flush.
-struct NoFlush(Arc<Ram>);
-impl Device for NoFlush {
-    fn geometry(&self) -> Geometry {
-        self.0.geometry()
-    }
-    fn submit(&self, bio: Bio) {
-        if bio.op() == Op::Flush { bio.complete(Status::IoErr) } else { self.0.submit(bio) }
-    }
+fn no_flush() -> DeviceRef {
+    let ram = Ram::new(SECTORS);
+    does(ram.geometry(), move |cx, bio| match bio.op() {
+        Op::Flush => cx.complete(bio, Status::IoErr),
+        _ => ram.serve(cx, bio),
+    })
 }
 
 #[test]
@@ -115,7 +102,7 @@ fn a_suspended_device_holds_what_comes_and_a_resume_lets_it_go_in_order() {
     let ram = Ram::new(SECTORS);
     let device = make(parse("0 2048 linear disk 0"), &(Arc::clone(&ram) as DeviceRef));
     let mut client = Client::new(&(Arc::clone(&device) as DeviceRef));
-    suspend(&device, Suspend::default()).unwrap();
+    device.suspend(Suspend::default()).unwrap();
     ram.seen();
     for sector in [7, 3, 99, 0, 42] {
         client.start(Op::Write, Flags::NONE, sector, &[512], &[sector as u8; 512]);
@@ -123,7 +110,7 @@ fn a_suspended_device_holds_what_comes_and_a_resume_lets_it_go_in_order() {
     let info = device.info();
     assert_eq!((info.held, info.under_way, info.attributes().as_str()), (5, 0, "L-sw"));
     assert_eq!(ram.seen(), [], "something went below a suspended device");
-    resume(&device).unwrap();
+    device.resume().unwrap();
     for _ in 0..5 {
         assert_eq!(client.wait().status, Status::Ok);
     }
@@ -134,8 +121,8 @@ fn a_suspended_device_holds_what_comes_and_a_resume_lets_it_go_in_order() {
 
 #[test]
 fn a_suspend_waits_for_what_is_under_way_and_then_flushes() {
-    let disk = Stuck::new();
-    let device = make(crypt(SECTORS, 1), &(Arc::clone(&disk) as DeviceRef));
+    let (disk, disk_ref) = Stuck::new();
+    let device = make(crypt(SECTORS, 1), &disk_ref);
     let mut client = Client::new(&(Arc::clone(&device) as DeviceRef));
     disk.keeps.store(true, Ordering::SeqCst);
     client.start(Op::Write, Flags::NONE, 0, &[4096], &stream(2, 4096));
@@ -148,7 +135,7 @@ fn a_suspend_waits_for_what_is_under_way_and_then_flushes() {
         let kept = disk.kept.lock().unwrap().len();
         disk.ram.seen();
         disk.let_go();
-        suspend.join().unwrap().unwrap();
+        client.during(|| suspend.join().unwrap().unwrap());
         kept
     });
     client.wait();
@@ -158,31 +145,31 @@ fn a_suspend_waits_for_what_is_under_way_and_then_flushes() {
     assert_eq!(seen, [Op::Write, Op::Read, Op::Flush]);
     assert!(device.info().suspended);
     // Without a flush there is none.
-    resume(&device).unwrap();
-    suspend(&device, Suspend { flush: false, patience: None }).unwrap();
+    device.resume().unwrap();
+    device.suspend(Suspend { flush: false, patience: None }).unwrap();
     assert_eq!(disk.ram.seen(), []);
 }
 
 #[test]
 fn a_suspend_that_takes_too_long_or_cannot_flush_leaves_the_device_running() {
-    let disk = Stuck::new();
-    let device = make(crypt(SECTORS, 1), &(Arc::clone(&disk) as DeviceRef));
+    let (disk, disk_ref) = Stuck::new();
+    let device = make(crypt(SECTORS, 1), &disk_ref);
     let mut client = Client::new(&(Arc::clone(&device) as DeviceRef));
     disk.keeps.store(true, Ordering::SeqCst);
     client.start(Op::Read, Flags::NONE, 0, &[512], &[0; 512]);
     let how = Suspend { flush: true, patience: Some(Duration::from_millis(20)) };
-    let error = suspend(&device, how).unwrap_err();
+    let error = device.suspend(how).unwrap_err();
     assert!(error.errno() == 110 && error.to_string().contains("1 I/Os"), "{error}");
     disk.let_go();
     assert_eq!(client.wait().status, Status::Ok);
     assert_eq!(client.range(Op::Flush, Flags::NONE, 0, 0), Status::Ok, "the device does not run on");
 
     drop(client);
-    let device = make(crypt(SECTORS, 1), &(Arc::new(NoFlush(Ram::new(SECTORS))) as DeviceRef));
-    let error = suspend(&device, Suspend::default()).unwrap_err();
+    let device = make(crypt(SECTORS, 1), &no_flush());
+    let error = device.suspend(Suspend::default()).unwrap_err();
     assert!(error.errno() == 5 && error.to_string().contains("--noflush"), "{error}");
     assert!(!device.info().suspended);
-    suspend(&device, Suspend { flush: false, patience: None }).unwrap();
+    device.suspend(Suspend { flush: false, patience: None }).unwrap();
 }
 
 #[test]
@@ -194,18 +181,18 @@ fn a_table_grows_and_shrinks_under_its_clients() {
     assert_eq!(client.one(Op::Read, Flags::NONE, 64, &[512], &[0; 512]).status, Status::IoErr);
     device.load(parse("0 32 linear disk 0\n32 96 linear disk 512"), &Shelf(&[])).unwrap();
     assert_eq!(device.geometry().size, Sectors(64), "a loaded table is not live");
-    suspend(&device, Suspend::default()).unwrap();
+    device.suspend(Suspend::default()).unwrap();
     // It is checked against the table that it meets, not against the one that it came to.
     client.start(Op::Write, Flags::NONE, 100, &[512], &[9; 512]);
     assert_eq!(client.wait().status, Status::IoErr, "the size is that of the live table");
     client.start(Op::Write, Flags::NONE, 40, &[512], &[8; 512]);
-    resume(&device).unwrap();
+    device.resume().unwrap();
     assert_eq!(client.wait().status, Status::Ok);
     assert_eq!(device.geometry().size, Sectors(128));
     assert_eq!(ram.bytes()[(512 + 8) * 512], 8);
     // A resume that takes a table up suspends by itself; what was held for a longer table fails when it does not fit.
     device.load(parse("0 8 linear disk 0"), &Shelf(&[])).unwrap();
-    resume(&device).unwrap();
+    device.resume().unwrap();
     assert_eq!(client.one(Op::Read, Flags::NONE, 8, &[512], &[0; 512]).status, Status::IoErr);
     assert_eq!(client.one(Op::Read, Flags::NONE, 7, &[512], &[0; 512]).status, Status::Ok);
     assert_eq!(device.table(TableSlot::Live, ShowKeys::Hidden).as_str(), "0 8 linear disk 0\n");
@@ -276,7 +263,7 @@ fn close_and_remove_let_nobody_wait() {
     let disk = Ram::new(SECTORS) as DeviceRef;
     let device = make(crypt(SECTORS, 1), &disk);
     let mut client = Client::new(&(Arc::clone(&device) as DeviceRef));
-    suspend(&device, Suspend::default()).unwrap();
+    device.suspend(Suspend::default()).unwrap();
     client.start(Op::Write, Flags::NONE, 0, &[512], &[1; 512]);
     device.close();
     assert_eq!(client.wait().status, Status::Offline);
@@ -368,8 +355,9 @@ fn a_starving_device_is_suspended_and_resumed() {
         for part in 0..16 {
             client.start(Op::Write, Flags::NONE, part * 8, &[4096], &stream(round * 16 + part, 4096));
         }
-        suspend(&device, Suspend { flush: round % 2 == 0, patience: None }).unwrap();
-        resume(&device).unwrap();
+        let how = Suspend { flush: round % 2 == 0, patience: None };
+        client.during(|| device.suspend(how)).unwrap();
+        device.resume().unwrap();
         while client.under_way() > 0 {
             assert_eq!(client.wait().status, Status::Ok);
         }

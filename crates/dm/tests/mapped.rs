@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use support::client::Client;
 use support::cut::{CUTS, WHOLE};
-use support::disk::{Late, Ram, Seen};
+use support::disk::{Late, Ram, Seen, does};
 use support::{assert_same, map, stream, try_map};
 use udm_block::blocking::Blocking;
-use udm_block::{DeviceRef, Flags, Geometry, Op, Sectors, Status};
+use udm_block::{Device, DeviceRef, Flags, Geometry, Op, Sectors, Status};
 use udm_dm::targets::crypt::{CipherChoice, LONGEST};
 
 /// The words of a crypt row that none of these tests is about.
@@ -187,17 +187,12 @@ fn preflush_and_fua_of_one_row_reach_the_lower_device() {
 /// A flush that fails is the end of a bio with PREFLUSH: its data are not written.
 #[test]
 fn data_do_not_follow_a_flush_that_failed() {
-    struct NoFlush(Arc<Ram>);
-    impl udm_block::Device for NoFlush {
-        fn geometry(&self) -> Geometry {
-            self.0.geometry()
-        }
-        fn submit(&self, bio: udm_block::Bio) {
-            if bio.op() == Op::Flush { bio.complete(Status::Medium) } else { self.0.submit(bio) }
-        }
-    }
     let ram = Ram::new(64);
-    let disk = Arc::new(NoFlush(ram.clone()));
+    let below = ram.clone();
+    let disk = does(ram.geometry(), move |cx, bio| match bio.op() {
+        Op::Flush => cx.complete(bio, Status::Medium),
+        _ => below.serve(cx, bio),
+    });
     let mut client = Client::new(&map("0 8 linear disk 0\n8 8 linear disk 8", &disk));
     let bytes = stream(9, 16 * 512);
     assert_eq!(client.one(Op::Write, Flags::PREFLUSH, 0, &[16 * 512], &bytes).status, Status::Medium);

@@ -19,11 +19,9 @@ use support::{Shelf, hex, stream};
 use udm_block::bio::Piece;
 use udm_block::memory::{Heap, Refuse, Source, Starving, splitmix64};
 use udm_block::mempool::Waits;
-use udm_block::queue::{self, Queue, complete_at_home};
-use udm_block::submit::again;
 use udm_block::{
-    Alloc, Bio, BioList, BioSet, BioSetOptions, Device, DeviceRef, Flags, Geometry, Op, Pad, PadBio, Sector,
-    Sectors, Span, Status, submit,
+    Alloc, Bio, BioList, BioSet, BioSetOptions, Bios, Channel, ChannelId, Device, DeviceRef, Dispatch, Flags,
+    Geometry, Op, OpenError, Opening, OwnBio, Pad, Queue, Sector, Sectors, Span, Status,
 };
 use udm_crypto::{offload, threads};
 use udm_dm::load::load_with;
@@ -79,6 +77,8 @@ struct Disk {
     thread: Option<thread::JoinHandle<()>>,
 }
 
+struct DiskChannel(Arc<DiskShared>);
+
 struct DiskShared {
     work: Mutex<(BioList, bool)>,
     more: Condvar,
@@ -120,7 +120,7 @@ impl DiskShared {
                     Op::Write => bio.data().read(place),
                     _ => {}
                 }
-                complete_at_home(bio, Status::Ok);
+                bio.complete_elsewhere(Status::Ok);
             }
             work = self.work.lock().unwrap();
         }
@@ -140,9 +140,15 @@ impl Device for Disk {
         self.geometry
     }
 
-    fn submit(&self, bio: Bio) {
-        self.shared.work.lock().unwrap().0.push(bio);
-        self.shared.more.notify_one();
+    fn open(&self, _: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        Ok(Box::new(DiskChannel(Arc::clone(&self.shared))))
+    }
+}
+
+impl Channel for DiskChannel {
+    fn submit(&mut self, _: &mut Dispatch, bio: Bio) {
+        self.0.work.lock().unwrap().0.push(bio);
+        self.0.more.notify_one();
     }
 }
 
@@ -156,9 +162,14 @@ struct Splitter {
 impl Splitter {
     fn over(disks: [DeviceRef; 2], size: Sectors, source: &Source) -> DeviceRef {
         let options = BioSetOptions { reserve: 1, ..BioSetOptions::named("stripes") };
-        let pieces = BioSet::new(&options, source, ()).unwrap();
+        let pieces = BioSet::new(&options, source).unwrap();
         Arc::new(Self { disks, geometry: Geometry::plain(size), pieces })
     }
+}
+
+struct SplitterChannel {
+    disks: [ChannelId; 2],
+    pieces: Bios<Piece>,
 }
 
 impl Device for Splitter {
@@ -166,24 +177,32 @@ impl Device for Splitter {
         self.geometry
     }
 
-    fn prepare_thread(&self) {
-        self.pieces.prepare_thread();
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        let disks = [opening.open(&self.disks[0])?, opening.open(&self.disks[1])?];
+        Ok(Box::new(SplitterChannel { disks, pieces: opening.bios(&self.pieces) }))
     }
+}
 
-    fn submit(&self, mut bio: Bio) {
+impl Channel for SplitterChannel {
+    fn submit(&mut self, cx: &mut Dispatch, mut bio: Bio) {
         let (stripe, within) = (bio.sector().0 / STRIPE, bio.sector().0 % STRIPE);
         let room = Sectors(STRIPE - within);
         if bio.sectors() > room {
-            match bio.split(room.bytes(), &self.pieces, Alloc::NoWait) {
+            match bio.split(cx, room.bytes(), &mut self.pieces, Alloc::NoWait) {
                 Ok(split) => {
                     bio = split.front;
-                    again(split.rest);
+                    cx.again(split.rest);
                 }
-                Err(bio) => return self.pieces.park(bio),
+                Err(bio) => return self.pieces.park(cx, bio),
             }
         }
         bio.set_sector(Sector(stripe / 2 * STRIPE + within));
-        submit(&self.disks[stripe as usize % 2], bio);
+        cx.submit(self.disks[stripe as usize % 2], bio);
+    }
+
+    fn end_io(&mut self, cx: &mut Dispatch, bio: OwnBio) {
+        let Ok(piece) = self.pieces.claim(bio) else { panic!("it has no other bios") };
+        self.pieces.end_piece(cx, piece);
     }
 }
 
@@ -206,18 +225,13 @@ fn stack(driver: &str, source: &Source) -> DeviceRef {
 /// The pad of a client's bio: its slot.
 struct Slot(usize);
 
-impl Pad for Slot {
-    type Context = ();
-    fn end_io(bio: PadBio<Self>) {
-        queue::deliver(bio);
-    }
-}
+impl Pad for Slot {}
 
-/// A queue thread with its part of the device, and all that it needs taken beforehand.
+/// A queue with its part of the device, and all that it needs taken beforehand.
 struct Client {
-    dev: DeviceRef,
     queue: Queue,
-    set: BioSet<Slot>,
+    channel: ChannelId,
+    bios: Bios<Slot>,
     first: u64,
     model: Vec<u8>,
     buffers: Vec<Vec<u8>>,
@@ -229,13 +243,14 @@ struct Client {
 }
 
 impl Client {
-    fn new(dev: DeviceRef, number: u64, seed: u64) -> Self {
+    fn new(dev: &DeviceRef, number: u64, seed: u64) -> Self {
         let source: Source = Arc::new(Heap);
         let options = BioSetOptions { reserve: DEPTH, limit: 0, ..BioSetOptions::named("client") };
+        let mut queue = Queue::new().unwrap();
         Self {
-            dev,
-            queue: Queue::enter().unwrap(),
-            set: BioSet::new(&options, &source, ()).unwrap(),
+            channel: queue.open(dev).unwrap(),
+            bios: queue.bios(&BioSet::new(&options, &source).unwrap()),
+            queue,
             first: number * PART,
             model: vec![0; PART as usize * 512],
             buffers: vec![vec![0; MOST as usize * 512]; DEPTH],
@@ -285,7 +300,7 @@ impl Client {
             self.model[place.clone()].copy_from_slice(buffer);
         }
         self.asks += place.len().div_ceil(LONGEST) as u64 - u64::from(place.len() % LONGEST == 512);
-        let mut bio = self.set.alloc(Slot(slot), Alloc::NoWait).ok().unwrap();
+        let mut bio = self.bios.alloc(self.queue.cx(), Slot(slot), Alloc::NoWait).ok().unwrap();
         bio.prepare(op, Flags::NONE, Sector(self.first + place.start as u64 / 512));
         let begin = NonNull::from(&mut *buffer).cast::<u8>();
         // SAFETY: the buffer is the bio's until it has ended.
@@ -293,9 +308,8 @@ impl Client {
             let runs = [Span::from_raw(begin, cut), Span::from_raw(begin.add(cut), place.len() - cut)];
             bio.set_foreign(&runs[usize::from(cut == 0)..]);
         }
-        bio.set_home(self.queue.home());
         self.under_way[slot] = Some((op, place));
-        bio.submit(&self.dev);
+        self.queue.submit(self.channel, bio);
     }
 
     fn end(&mut self) {
@@ -304,10 +318,11 @@ impl Client {
                 self.queue.wait(&mut [], None).unwrap();
                 continue;
             };
-            let bio = self.set.claim(bio).expect("it has no other bios");
+            let Ok(bio) = self.bios.claim(bio) else { panic!("it has no other bios") };
             let slot = bio.pad().0;
             let (op, place) = self.under_way[slot].take().expect("a bio ends once");
             assert_eq!(bio.status(), Status::Ok, "{op:?} {place:?}");
+            self.bios.free(bio);
             let same = self.buffers[slot][..place.len()] == self.model[place.clone()];
             assert!(same, "{op:?} {place:?}: other bytes than were written");
             return;
@@ -369,9 +384,8 @@ fn run(driver: &str, plan: Refuse) -> Seen {
         for number in 0..THREADS {
             let (dev, step, due) = (dev.clone(), &step, &due);
             scope.spawn(move || {
-                let mut client = Client::new(dev, number, seed);
+                let mut client = Client::new(&dev, number, seed);
                 client.fill();
-                client.dev.prepare_thread();
                 client.run(50);
                 client.asks = 0;
                 step.wait();

@@ -10,11 +10,11 @@ use std::thread;
 use std::time::Duration;
 
 use support::client::Client;
-use support::disk::{Late, Ram, Seen};
+use support::disk::{Late, Ram, Seen, does};
 use support::{Shelf, heap, stream};
 use udm_block::{
-    Alloc, Bio, BioSet, BioSetOptions, Device, DeviceRef, Flags, Geometry, Op, Pad, PadBio, Sector, Status,
-    submit,
+    Alloc, Bio, BioSet, BioSetOptions, Bios, Channel, ChannelId, Device, DeviceRef, Dispatch, Flags,
+    Geometry, Op, OpenError, Opening, Pad, Queue, Sector, Status,
 };
 use udm_dm::managed::{ManagedDevice, ManagedOptions, Suspend};
 use udm_dm::mapped::{MappedDevice, MappedRow};
@@ -25,16 +25,17 @@ use udm_dm::targets::{Reserves, Target};
 
 struct Bare;
 
-impl Pad for Bare {
-    type Context = ();
-
-    fn end_io(_: PadBio<Self>) {}
-}
+impl Pad for Bare {}
 
 /// Passes on what comes, with a bio of its own for each flush; parks a flush for which there is none.
 struct Parks {
     lower: DeviceRef,
-    set: Arc<BioSet<Bare>>,
+    set: BioSet<Bare>,
+}
+
+struct ParksChannel {
+    lower: ChannelId,
+    bios: Bios<Bare>,
 }
 
 impl Target for Parks {
@@ -42,12 +43,8 @@ impl Target for Parks {
         self.lower.geometry()
     }
 
-    fn map(&self, bio: Bio, _: Sector) {
-        if bio.op() == Op::Flush {
-            let Ok(own) = self.set.alloc(Bare, Alloc::NoWait) else { return self.set.park(bio) };
-            drop(own);
-        }
-        submit(&self.lower, bio);
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        Ok(Box::new(ParksChannel { lower: opening.open(&self.lower)?, bios: opening.bios(&self.set) }))
     }
 
     fn has_cache(&self) -> bool {
@@ -55,10 +52,20 @@ impl Target for Parks {
     }
 }
 
+impl Channel for ParksChannel {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
+        if bio.op() == Op::Flush {
+            let Ok(own) = self.bios.alloc(cx, Bare, Alloc::NoWait) else { return self.bios.park(cx, bio) };
+            self.bios.free(own);
+        }
+        cx.submit(self.lower, bio);
+    }
+}
+
 /// A device of two rows of eight sectors on two disks, the second of which parks flushes for want of a bio of `set`.
-fn two_rows(disks: [DeviceRef; 2]) -> (DeviceRef, Arc<BioSet<Bare>>) {
-    let options = BioSetOptions { reserve: 1, limit: 0, magazine: 0, ..BioSetOptions::named("parks") };
-    let set = Arc::new(BioSet::new(&options, &heap(), ()).unwrap());
+fn two_rows(disks: [DeviceRef; 2]) -> (DeviceRef, BioSet<Bare>) {
+    let options = BioSetOptions { reserve: 1, limit: 0, stock: 0, ..BioSetOptions::named("parks") };
+    let set = BioSet::new(&options, &heap()).unwrap();
     let [first, second] = disks;
     let row = |start, target| MappedRow { start: Sector(start), end: Sector(start + 8), target };
     let rows = vec![
@@ -83,7 +90,9 @@ fn a_flush_that_a_target_parks_goes_on_to_its_own_disk() {
                 |ram: &Arc<Ram>| -> DeviceRef { if late { Late::over(ram.clone(), 1) } else { ram.clone() } };
             let (device, set) = two_rows(disks.each_ref().map(as_device));
             let mut client = Client::new(&device);
-            let held = set.alloc(Bare, Alloc::NoWait).ok().expect("the one of the reserve");
+            let mut queue = Queue::new().unwrap();
+            let held = queue.bios(&set).alloc(queue.cx(), Bare, Alloc::NoWait);
+            let held = held.ok().expect("the one of the reserve");
             if data {
                 client.start(Op::Write, Flags::PREFLUSH, 12, &[512], &stream(1, 512));
             } else {
@@ -112,7 +121,7 @@ fn a_flush_that_a_target_parks_goes_on_to_its_own_disk() {
     }
 }
 
-/// A disk whose driver panics at a flush, or that keeps its bios, as it is told.
+/// What a disk does: its driver panics at a flush, or keeps its bios, as it is told.
 struct Faulty {
     ram: Arc<Ram>,
     panics: AtomicBool,
@@ -120,27 +129,25 @@ struct Faulty {
     kept: Mutex<Vec<Bio>>,
 }
 
-impl Device for Faulty {
-    fn geometry(&self) -> Geometry {
-        self.ram.geometry()
-    }
-
-    fn submit(&self, bio: Bio) {
+impl Faulty {
+    fn serve(&self, cx: &mut Dispatch, bio: Bio) {
         assert!(!(self.panics.load(Ordering::SeqCst) && bio.op() == Op::Flush), "the driver panics");
         if self.keeps.load(Ordering::SeqCst) && bio.op() != Op::Flush {
             return self.kept.lock().unwrap().push(bio);
         }
-        self.ram.submit(bio);
+        self.ram.serve(cx, bio);
     }
 }
 
 fn managed() -> (Arc<Faulty>, Arc<ManagedDevice>) {
-    let disk = Arc::new(Faulty {
+    let faulty = Arc::new(Faulty {
         ram: Ram::new(64),
         panics: AtomicBool::new(false),
         keeps: AtomicBool::new(false),
         kept: Mutex::default(),
     });
+    let serves = faulty.clone();
+    let disk = does(faulty.ram.geometry(), move |cx, bio| serves.serve(cx, bio));
     let options = ManagedOptions {
         read_only: false,
         cipher: CipherChoice::default(),
@@ -148,9 +155,9 @@ fn managed() -> (Arc<Faulty>, Arc<ManagedDevice>) {
         reserves: Reserves::default(),
     };
     let table = Table::parse("0 64 linear disk 0").unwrap();
-    let shelf: [(&str, DeviceRef); 1] = [("disk", disk.clone())];
+    let shelf: [(&str, DeviceRef); 1] = [("disk", disk)];
     let device = ManagedDevice::create("t", table, &Shelf(&shelf), options);
-    (disk, device.unwrap_or_else(|error| panic!("{error}")))
+    (faulty, device.unwrap_or_else(|error| panic!("{error}")))
 }
 
 /// No time that a client can name overflows the clock: a suspend with all the patience there is waits for the I/O.
@@ -168,7 +175,7 @@ fn a_suspend_with_endless_patience_waits_for_the_io() {
             disk.keeps.store(false, Ordering::SeqCst);
             let kept = std::mem::take(&mut *disk.kept.lock().unwrap());
             for bio in kept {
-                disk.ram.submit(bio);
+                disk.ram.serve_elsewhere(bio);
             }
             assert_eq!(client.wait().status, Status::Ok);
             suspend.join().expect("a suspend does not panic").unwrap_or_else(|error| panic!("{error}"));

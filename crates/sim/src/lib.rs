@@ -11,7 +11,9 @@
 //! # Testing a driver of your own
 //! ```
 //! use std::sync::Arc;
-//! use udm_block::{Bio, Device, DeviceRef, Geometry, Op, Sector, Sectors, Status, submit};
+//! use udm_block::{
+//!     Bio, Channel, ChannelId, Device, DeviceRef, Dispatch, Geometry, Op, OpenError, Opening, Sectors, Status,
+//! };
 //! use udm_sim::{DiskOptions, Fault, Hits, Sim, SimDisk, Workload, WorkloadOptions};
 //!
 //! /// The driver: the second half of a disk.
@@ -20,8 +22,14 @@
 //!     geometry: Geometry,
 //! }
 //!
+//! /// A queue's way into it.
+//! struct SecondHalfChannel {
+//!     disk: ChannelId,
+//!     start: Sectors,
+//! }
+//!
 //! impl SecondHalf {
-//!     fn open(disk: &Arc<SimDisk>) -> DeviceRef {
+//!     fn over(disk: &Arc<SimDisk>) -> DeviceRef {
 //!         let whole = disk.geometry();
 //!         let geometry = Geometry { size: Sectors(whole.size.0 / 2), ..whole };
 //!         Arc::new(Self { disk: Arc::clone(disk) as DeviceRef, geometry })
@@ -33,11 +41,18 @@
 //!         self.geometry
 //!     }
 //!
-//!     fn submit(&self, mut bio: Bio) {
+//!     fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+//!         let disk = opening.open(&self.disk)?;
+//!         Ok(Box::new(SecondHalfChannel { disk, start: self.geometry.size }))
+//!     }
+//! }
+//!
+//! impl Channel for SecondHalfChannel {
+//!     fn submit(&mut self, cx: &mut Dispatch, mut bio: Bio) {
 //!         if bio.op() != Op::Flush {
-//!             bio.set_sector(Sector(bio.sector().0 + self.geometry.size.0));
+//!             bio.set_sector(bio.sector() + self.start);
 //!         }
-//!         submit(&self.disk, bio);
+//!         cx.submit(self.disk, bio);
 //!     }
 //! }
 //!
@@ -46,7 +61,7 @@
 //!     for seed in udm_sim::seeds(0x5eed, 20) {
 //!         let sim = Sim::new(seed);
 //!         let disk = SimDisk::new(&sim, DiskOptions::new(Sectors(512)));
-//!         let driver = SecondHalf::open(&disk);
+//!         let driver = SecondHalf::over(&disk);
 //!         let mut workload = Workload::new(&sim, driver.geometry(), WorkloadOptions::default());
 //!         workload.fill(&driver)?;
 //!         disk.fail(Fault { hits: Hits::PerMille(10), op: None, status: Status::IoErr });
@@ -60,7 +75,7 @@
 //!         // What is left is opened again: what was flushed must be there, and nothing that nobody wrote.
 //!         disk.heal();
 //!         sim.restore_power();
-//!         let driver = SecondHalf::open(&disk);
+//!         let driver = SecondHalf::over(&disk);
 //!         workload.verify(&driver)?;
 //!         workload.run(&driver, 100)?;
 //!     }
@@ -69,9 +84,8 @@
 //! ```
 //!
 //! # What it cannot see
-//! The workload's thread is a queue thread: a driver that sleeps for memory there (`Alloc::Wait`) is refused, as it is on any.
-//! A bio that ends on another thread (a cipher that answers from elsewhere, a back end with a ring) is not waited for: the
-//! workload says that it is stuck. Races between threads are the work of a model checker.
+//! The workload's queue never sleeps: a driver that sleeps for memory (`Alloc::Wait`) is refused there. A bio that ends on another thread (a cipher that answers from elsewhere, a back end with a ring) is not waited for: the workload says
+//! that it is stuck. Races between threads are the work of a model checker.
 
 mod client;
 mod contents;

@@ -96,7 +96,7 @@ impl Workload {
     /// A workload for a device of this geometry, on which anything may stand: [`Workload::fill`] it to know more.
     ///
     /// # Panics
-    /// When this thread is a queue thread already.
+    /// When there is no memory, or the system has no event descriptor left.
     pub fn new(sim: &Sim, geometry: Geometry, options: WorkloadOptions) -> Self {
         Self {
             client: Client::new(sim, options.depth),

@@ -12,7 +12,7 @@ use crate::trace::{Event, Trace, What};
 /// A world that a seed decides. Copies of it are the same world.
 ///
 /// All of it runs on the thread that calls [`Sim::step`], one thing after another; time passes only there, and nothing
-/// sleeps. What is due at the same nanosecond happens in an order that the seed decides. So the same program with the
+/// sleeps. What ends there is mailed to its queue, which goes on with it when it runs next, and takes no time for that. What is due at the same nanosecond happens in an order that the seed decides. So the same program with the
 /// same seed does the same, to the byte, as long as no driver under test asks a real clock, a real generator or a
 /// thread of its own.
 #[derive(Clone)]
@@ -114,7 +114,7 @@ impl Sim {
     /// what comes later, and of what was not durable an arbitrary part is left.
     pub fn cut_power(&self) {
         let disks = self.switch(false, What::PowerCut);
-        // All are off before the first bio ends: its owner may send the next one to any of them.
+        // All are off before the first bio ends: its queue may send the next one to any of them.
         let in_flight: Vec<_> = disks.iter().map(|disk| disk.power_off()).collect();
         for (disk, bios) in disks.iter().zip(in_flight) {
             disk.end_all(bios);

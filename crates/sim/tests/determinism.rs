@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use udm_block::{Bio, Device, DeviceRef, Geometry, Sectors, Status, submit};
+use udm_block::{
+    Bio, Channel, ChannelId, Device, DeviceRef, Dispatch, Geometry, OpenError, Opening, Sectors, Status,
+};
 use udm_sim::{DiskOptions, Event, Fault, Hits, Sim, SimDisk, Workload, WorkloadOptions, seeds};
 
 /// A world with faults and a power cut, and all that happened in it.
@@ -38,12 +40,20 @@ fn the_same_seed_does_the_same_and_another_does_not() {
 /// A driver that asks a real clock how many bios it sends twice.
 struct Clocked(DeviceRef);
 
+struct ClockedChannel(ChannelId);
+
 impl Device for Clocked {
     fn geometry(&self) -> Geometry {
         self.0.geometry()
     }
 
-    fn submit(&self, mut bio: Bio) {
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        Ok(Box::new(ClockedChannel(opening.open(&self.0)?)))
+    }
+}
+
+impl Channel for ClockedChannel {
+    fn submit(&mut self, cx: &mut Dispatch, mut bio: Bio) {
         let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.subsec_nanos());
         // A wish that changes nothing but is seen below.
         let wish = if nanoseconds.count_ones().is_multiple_of(2) {
@@ -52,7 +62,7 @@ impl Device for Clocked {
             udm_block::Flags::NONE
         };
         bio.set_flags(bio.flags() | wish);
-        submit(&self.0, bio);
+        cx.submit(self.0, bio);
     }
 }
 

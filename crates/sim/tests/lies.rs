@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use udm_block::{Bio, Device, DeviceRef, Geometry, Op, Sectors, Status, submit};
+use udm_block::{
+    Bio, Channel, ChannelId, Device, DeviceRef, Dispatch, Geometry, Op, OpenError, Opening, Sectors, Status,
+};
 use udm_sim::{
     DiskOptions, Failure, Fault, Hits, Kind, Lie, Report, Sim, SimDisk, Workload, WorkloadOptions, seeds,
 };
@@ -101,6 +103,11 @@ struct Buggy {
     disk: DeviceRef,
 }
 
+struct BuggyChannel {
+    bug: Bug,
+    disk: ChannelId,
+}
+
 impl Buggy {
     fn over(bug: Bug) -> impl Fn(&Arc<SimDisk>) -> DeviceRef {
         move |disk| Arc::new(Self { bug, disk: bare(disk) })
@@ -112,11 +119,17 @@ impl Device for Buggy {
         self.disk.geometry()
     }
 
-    fn submit(&self, bio: Bio) {
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        Ok(Box::new(BuggyChannel { bug: self.bug, disk: opening.open(&self.disk)? }))
+    }
+}
+
+impl Channel for BuggyChannel {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
         match self.bug {
-            Bug::SwallowsFlushes if bio.op() == Op::Flush => bio.complete(Status::Ok),
-            Bug::FailsSome if bio.sector().0 % 100 == 99 => bio.complete(Status::IoErr),
-            _ => submit(&self.disk, bio),
+            Bug::SwallowsFlushes if bio.op() == Op::Flush => cx.complete(bio, Status::Ok),
+            Bug::FailsSome if bio.sector().0 % 100 == 99 => cx.complete(bio, Status::IoErr),
+            _ => cx.submit(self.disk, bio),
         }
     }
 }

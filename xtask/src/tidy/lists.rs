@@ -83,6 +83,7 @@ pub const UNSAFE_MODULES: &[(&str, &str)] = &[
 /// Files that every I/O runs through, where nothing may allocate.
 pub const IO_PATH: &[&str] = &[
     "crates/backend/src/file/calls.rs",
+    "crates/backend/src/file/channel.rs",
     "crates/backend/src/file/image.rs",
     "crates/backend/src/file/uring/sqe.rs",
     "crates/block/src/bio/list.rs",
@@ -104,6 +105,7 @@ pub const IO_PATH: &[&str] = &[
     "crates/crypto/src/walk.rs",
     "crates/dm/src/targets/linear.rs",
     "crates/dm/src/targets/crypt/by_key.rs",
+    "crates/dm/src/targets/crypt/channel.rs",
     "crates/dm/src/targets/crypt/crypt_io.rs",
     "crates/dm/src/targets/zero.rs",
     "crates/dm/src/targets/crypt/iv/benbi.rs",

@@ -201,10 +201,9 @@ impl Client {
         self.queue
     }
 
-    /// Drops the queue with bios in flight, as no owner of bios may: in a debug build that is a panic.
+    /// Drops the queue with bios in flight.
     pub fn leave(self) {
-        let left = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(self.queue)));
-        assert_eq!(left.is_err(), cfg!(debug_assertions), "bios that are lost are loud");
+        drop(self.queue);
     }
 }
 

@@ -5,10 +5,9 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use udm_block::blocking::Blocking;
-use udm_block::{Device, DeviceRef, Status, queue};
+use udm_block::{Device, DeviceRef, Status};
 
 use super::error::{ManageError, Refusal, errno};
-use super::live_table::Current;
 use super::state::{Loaded, State};
 use super::{ManagedDevice, ManagedOptions};
 use crate::load::{Devices, LoadError, Lookup, build, open_all};
@@ -94,8 +93,9 @@ impl ManagedDevice {
         let known = self.changeable()?.live.as_ref().map(|live| live.devices.clone()).unwrap_or_default();
         let devices = open_all(&table, &Reuse(&known, lookup)).map_err(LoadError::from)?;
         let mapped = self.build(&table, &devices)?;
+        // A key of the former one is wiped outside the lock.
         let old = self.state().inactive.replace((Loaded { table, devices }, mapped));
-        retire(old);
+        drop(old);
         Ok(())
     }
 
@@ -106,12 +106,12 @@ impl ManagedDevice {
     pub fn clear(&self) -> Result<(), ManageError> {
         let _changing = self.change();
         let old = self.changeable()?.inactive.take();
-        retire(old);
+        drop(old);
         Ok(())
     }
 
     /// Holds new I/O, waits for what is under way, and flushes what lies below. A suspended device stays as it is.
-    /// Not on a queue thread: it sleeps.
+    /// It waits for every queue that has the device open: not for the owner of one.
     ///
     /// # Errors
     /// When the I/O under way does not end in time, or a flush fails: then the device runs on.
@@ -124,7 +124,7 @@ impl ManagedDevice {
     }
 
     /// Lets I/O through again, that which was held first; takes the inactive table up where there is one. That
-    /// suspends a device which is not: not on a queue thread, as it sleeps.
+    /// suspends a device which is not, and waits as [`ManagedDevice::suspend`] does.
     ///
     /// # Errors
     /// When there is no table, a key of it is wiped (`EAGAIN`), or the suspend fails.
@@ -144,7 +144,7 @@ impl ManagedDevice {
         }
         self.ready()?;
         self.state().suspended = false;
-        self.gate.open();
+        self.channels.release();
         Ok(())
     }
 
@@ -162,18 +162,17 @@ impl ManagedDevice {
         }
         state.removed = true;
         drop(state);
-        // Whatever happens from here on, nobody waits behind the gate for a device that does not come back.
-        self.gate.close();
-        self.gate.refuse(Status::Offline);
-        self.gate.drain(None);
+        // Whatever happens from here on, nobody waits for a device that does not come back.
+        let hold = self.channels.hold();
+        self.channels.refuse(Status::Offline);
+        hold.wait(None);
+        hold.stay();
         let (live, inactive) = {
             let mut state = self.state();
             (state.live.take(), state.inactive.take())
         };
-        self.live_table.take_away();
-        retire(inactive);
-        drop(live);
-        self.wipe_stacks();
+        self.take_away();
+        drop((live, inactive));
         Ok(())
     }
 
@@ -182,10 +181,10 @@ impl ManagedDevice {
     /// I/O on a device that is not suspended goes on.
     pub fn close(&self) {
         self.state().closing = true;
-        self.gate.refuse(Status::Offline);
+        self.channels.refuse(Status::Offline);
     }
 
-    /// Makes durable, on every device below, what was acknowledged, also while suspended. Not on a queue thread.
+    /// Makes durable, on every device below, what was acknowledged, also while suspended. It waits for that.
     ///
     /// # Errors
     /// What the first device that fails says.
@@ -203,16 +202,10 @@ impl ManagedDevice {
 
     /// Suspends a device that is not. The caller changes it.
     fn suspend_running(&self, how: Suspend) -> Result<(), ManageError> {
-        queue::might_sleep();
-        let closed = self.gate.close_for_now();
+        let hold = self.channels.hold();
         // A time that the clock cannot name does not come: that long is for ever.
-        if !self.gate.drain(how.patience.and_then(|patience| Instant::now().checked_add(patience))) {
-            let left = self.gate.count();
-            let message = format!(
-                "{left} I/Os of device {} have not ended in time, so it was not suspended",
-                self.name
-            );
-            return Err(Refusal::new(errno::ETIMEDOUT, message, "look at the devices below it").into());
+        if !hold.wait(how.patience.and_then(|patience| Instant::now().checked_add(patience))) {
+            return Err(self.late().into());
         }
         if how.flush
             && let Err(status) = self.flush_below()
@@ -222,31 +215,51 @@ impl ManagedDevice {
             return Err(Refusal::new(errno::EIO, message, "suspend it without a flush (--noflush)").into());
         }
         self.state().suspended = true;
-        closed.stay();
+        hold.stay();
         Ok(())
+    }
+
+    /// What is said of a device that could not be suspended in time.
+    fn late(&self) -> Refusal {
+        let name = &self.name;
+        let (message, hint) = match self.channels.under_way() {
+            0 => (
+                format!(
+                    "a program that has device {name} open has not answered in time, so it was not suspended"
+                ),
+                "try again, or close the device there",
+            ),
+            left => (
+                format!("{left} I/Os of device {name} have not ended in time, so it was not suspended"),
+                "look at the devices below it",
+            ),
+        };
+        Refusal::new(errno::ETIMEDOUT, message, hint)
     }
 
     /// Takes the inactive table up. Nothing is under way.
     fn swap(&self) {
         let Some((loaded, mapped)) = self.state().inactive.take() else { return };
-        self.set_floor(mapped);
+        self.take_up(mapped);
         let old = self.state().live.replace(loaded);
-        if let Some(old) = old {
-            drop(old);
-            self.wipe_stacks();
-        }
+        drop(old);
     }
 
-    /// Has I/O go to `mapped` from now on.
-    pub(super) fn set_floor(&self, mapped: MappedDevice) {
+    /// Has I/O go to `mapped` from now on. All channels hold.
+    pub(super) fn take_up(&self, mapped: MappedDevice) {
         let mut geometry = mapped.geometry();
         geometry.read_only |= self.options.read_only;
-        self.live_table.replace(Current { geometry, mapped: Some(mapped) });
+        self.channels.take_up(Some(mapped.into()), geometry);
+    }
+
+    /// Takes the live table's device away; what clients are told of it stays. All channels hold.
+    pub(super) fn take_away(&self) {
+        self.channels.take_up(None, self.channels.geometry());
     }
 
     /// Whether the device can be resumed.
     fn ready(&self) -> Result<(), ManageError> {
-        if self.live_table.is_there() {
+        if self.channels.has_table() {
             return Ok(());
         }
         if self.state().live.is_none() {
@@ -281,12 +294,5 @@ impl ManagedDevice {
             return Err(Refusal::new(errno::ENXIO, message, "create it again").into());
         }
         Ok(state)
-    }
-}
-
-/// Ends a table that was never live, outside the lock.
-fn retire(old: Option<(Loaded, MappedDevice)>) {
-    if let Some((_, mapped)) = old {
-        mapped.retire();
     }
 }

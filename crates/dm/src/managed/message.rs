@@ -1,9 +1,7 @@
 //! Messages to the targets of a live table (`dmsetup message`): crypt's `key set` and `key wipe` (the kernel's
 //! `crypt_message`).
 
-use std::time::Duration;
-
-use udm_block::{Sector, queue};
+use udm_block::{Sector, stack};
 
 use super::ManagedDevice;
 use super::error::{ManageError, Refusal, errno};
@@ -11,10 +9,6 @@ use super::state::{Loaded, State};
 use crate::load::LoadError;
 use crate::table::{Table, TargetSpec};
 use crate::targets::crypt::params::{CryptSpec, KeySpec};
-use udm_block::stack;
-
-/// How long threads may take to wipe their stacks: they never sleep but for I/O.
-const STACK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a crypt target is asked for.
 enum KeyMessage<'a> {
@@ -72,29 +66,17 @@ impl ManagedDevice {
         spec.key = key;
         if !table.has_wiped_key() {
             let mapped = self.build(&table, &devices).map_err(of_key)?;
-            self.set_floor(mapped);
+            self.take_up(mapped);
         }
         let old = self.state().live.replace(Loaded { table, devices });
         drop(old);
-        self.wipe_stacks();
         Ok(())
     }
 
-    /// Has the threads forget what they did with keys that are gone.
-    pub(super) fn wipe_stacks(&self) {
-        if !queue::wipe_stacks(STACK_PATIENCE) {
-            tracing::warn!(
-                device = self.name,
-                "a thread is busy: pieces of a former key may be on its stack"
-            );
-        }
-    }
-
-    /// Wipes the key of the live table's row number `row`: the table's device goes with its ciphers, and the table
-    /// keeps the key's size alone.
+    /// Wipes the key of the live table's row number `row`: the table's device goes with its ciphers, on all queues, and the
+    /// table keeps the key's size alone.
     fn wipe_key(&self, row: usize) {
-        self.live_table.take_away();
-        self.wipe_stacks();
+        self.take_away();
         if let Some(live) = &mut self.state().live
             && let Some(spec) = crypt_row(&mut live.table, row)
         {

@@ -7,16 +7,23 @@
 //!              clear             suspend: new I/O is held, what is under way ends, all below is flushed
 //! ```
 //!
-//! * `gate`: counts the I/O under way, and holds what comes while the device is suspended.
-//! * `live_table`: the live table's device under the gate.
+//! * `channel`: a queue's way into the device. It counts the I/O under way, and holds what comes while the device is
+//!   suspended.
+//! * `channels`: the channels that are open, and what holds for each of them; `change`: how they are told of a change, and
+//!   how their answers are waited for.
 //! * `control`: what can be done to the device; `message`: what targets are told; `state`: what it says of itself.
+//!
+//! A thread that changes the device waits for every queue that has it open. A queue answers when its owner drives it
+//! ([`Queue::run`](udm_block::Queue::run), [`Queue::wait`](udm_block::Queue::wait)); for one that is
+//! [aside](udm_block::Aside) the changing thread does it. So the owner of a queue that has the device open does not change it.
 //!
 //! An I/O costs a clone more here than on a [`MappedDevice`](crate::mapped::MappedDevice), whose table never changes.
 
+mod change;
+mod channel;
+mod channels;
 mod control;
 mod error;
-mod gate;
-mod live_table;
 mod message;
 mod state;
 
@@ -29,12 +36,12 @@ use std::sync::{Arc, Mutex};
 
 use udm_block::memory::Source;
 use udm_block::mempool::NoReserve;
-use udm_block::{Alloc, Bio, BioSet, BioSetOptions, Device, DeviceRef, Geometry, Pad, PadBio};
+use udm_block::{BioSet, BioSetOptions, Channel, Device, Geometry, OpenError, Opening};
 
 use crate::targets::Reserves;
 use crate::targets::crypt::CipherChoice;
-use gate::{Gate, Pass};
-use live_table::{Current, LiveTable};
+use channel::{ManagedChannel, Passage};
+use channels::Channels;
 use state::State;
 
 /// How a managed device makes what its tables describe.
@@ -54,10 +61,7 @@ pub struct ManagedOptions {
 pub struct ManagedDevice {
     name: String,
     options: ManagedOptions,
-    gate: Gate,
-    live_table: Arc<LiveTable>,
-    /// The same, as bios refer to it.
-    below: DeviceRef,
+    channels: Arc<Channels>,
     passages: BioSet<Passage>,
     /// One change at a time; some of them wait for I/O.
     changing: Mutex<()>,
@@ -65,25 +69,20 @@ pub struct ManagedDevice {
     opens: AtomicUsize,
 }
 
-/// The pad of the clone that goes below for a client's bio.
-struct Passage(Option<Pass>);
-
 impl ManagedDevice {
     /// A device without a table, suspended: I/O is held until it has one and is resumed.
     ///
     /// # Errors
     /// When there is no memory for the reserve of its bios.
     pub fn new(name: impl Into<String>, options: ManagedOptions) -> Result<Arc<Self>, NoReserve> {
+        let name = name.into();
         // A clone waits for what lies below it alone.
         let passages =
             BioSetOptions { reserve: options.reserves.bios, ..BioSetOptions::named("dm passages") };
-        let live_table = LiveTable::new();
         Ok(Arc::new(Self {
-            name: name.into(),
-            gate: Gate::new(),
-            below: Arc::clone(&live_table) as DeviceRef,
-            live_table,
-            passages: BioSet::new(&passages, &options.source, ())?,
+            channels: Channels::new(&name),
+            name,
+            passages: BioSet::new(&passages, &options.source)?,
             changing: Mutex::default(),
             state: Mutex::default(),
             opens: AtomicUsize::new(0),
@@ -99,53 +98,11 @@ impl ManagedDevice {
 
 impl Device for ManagedDevice {
     fn geometry(&self) -> Geometry {
-        self.live_table.geometry()
+        self.channels.geometry()
     }
 
-    fn submit(&self, mut bio: Bio) {
-        let pass = loop {
-            match self.gate.enter() {
-                Some(pass) => break pass,
-                None => match self.gate.hold(bio) {
-                    Ok(()) => return,
-                    Err(back) => bio = back,
-                },
-            }
-        };
-        match self.passages.alloc(Passage(Some(pass)), Alloc::NoWait) {
-            Ok(mut clone) => {
-                clone.clone_of(bio);
-                clone.submit(&self.below);
-            }
-            // It goes without its pass: what waits here is not under way yet, and comes to the gate again.
-            Err(_) => self.passages.park(bio),
-        }
-    }
-
-    fn prepare_thread(&self) {
-        self.passages.prepare_thread();
-        self.below.prepare_thread();
-    }
-}
-
-impl Pad for Passage {
-    type Context = ();
-
-    fn end_io(mut clone: PadBio<Self>) {
-        let (status, pass, bio) = (clone.status(), clone.pad_mut().0.take(), clone.take_parent());
-        // The clone is home, and the device is drained of it, before the client hears of the end.
-        drop(clone);
-        drop(pass);
-        if let Some(bio) = bio {
-            bio.complete(status);
-        }
-    }
-}
-
-/// The device of the live table may hold bios that refer to `LiveTable`: it goes first.
-impl Drop for ManagedDevice {
-    fn drop(&mut self) {
-        self.live_table.replace(Current { geometry: self.live_table.geometry(), mapped: None });
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        Ok(Box::new(ManagedChannel::open(&self.channels, &self.passages, opening)?))
     }
 }
 

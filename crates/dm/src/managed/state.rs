@@ -14,7 +14,7 @@ use crate::table::{ShowKeys, Table};
 /// The tables, and where in its life the device is. Held for moments: never while I/O is waited for.
 #[derive(Default)]
 pub(super) struct State {
-    /// The live table. Its device is in `live_table`.
+    /// The live table. Its device is in [`super::channels::Current`].
     pub(super) live: Option<Loaded>,
     /// A table that the next resume takes up, with its device.
     pub(super) inactive: Option<(Loaded, MappedDevice)>,
@@ -90,8 +90,8 @@ impl ManagedDevice {
             read_only: self.options.read_only,
             open: self.opens.load(Ordering::Relaxed),
             rows: state.live.as_ref().map_or(0, |live| live.table.rows.len()),
-            held: self.gate.held(),
-            under_way: self.gate.count(),
+            held: self.channels.held(),
+            under_way: self.channels.under_way(),
         }
     }
 

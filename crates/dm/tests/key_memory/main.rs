@@ -7,14 +7,16 @@ mod scan;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::any::Any;
 use std::sync::{Arc, mpsc};
-use std::thread;
+use std::thread::{self, Scope};
 
 use scan::{Masked, find};
 use support::client::Client;
 use support::cut::WHOLE;
 use support::disk::Ram;
 use support::{Shelf, heap, stream};
+use udm_block::blocking::Blocking;
 use udm_block::{DeviceRef, Sector};
 use udm_crypto::{Algorithm, Hash, Listing, Mode, Registry, Standing};
 use udm_dm::managed::{ManagedDevice, ManagedOptions, Suspend, TableSlot};
@@ -56,6 +58,50 @@ fn use_it(device: &Arc<ManagedDevice>) {
     let mut client = Client::new(&device);
     client.write(0, &bytes, WHOLE, 512);
     assert!(client.read(0, bytes.len(), WHOLE, 512) == bytes);
+}
+
+/// A thread that works with the key in its own way, and then does nothing until what is returned goes.
+fn idle<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    device: &DeviceRef,
+    work: impl FnOnce(&DeviceRef) -> Box<dyn Any> + Send + 'scope,
+) -> mpsc::Sender<()> {
+    let (end, ends) = mpsc::channel();
+    let (say, hear) = mpsc::channel();
+    let device = DeviceRef::clone(device);
+    scope.spawn(move || {
+        let kept = work(&device);
+        say.send(()).unwrap();
+        let _ = ends.recv();
+        drop(kept);
+    });
+    hear.recv().unwrap();
+    end
+}
+
+/// Threads that have worked with the key and do nothing now: one has the front door, one a queue that has the device open,
+/// one a queue that has closed it.
+fn idle_threads<'scope>(scope: &'scope Scope<'scope, '_>, device: &DeviceRef) -> [mpsc::Sender<()>; 3] {
+    let reads = |client: &mut Client| assert_eq!(client.read(0, 4096, WHOLE, 512), stream(99, 4096));
+    let front_door = idle(scope, device, |device| {
+        let door = Blocking::new(DeviceRef::clone(device)).unwrap();
+        let mut bytes = vec![0; 4096];
+        door.read_at(0, &mut bytes).unwrap();
+        door.write_at(0, &bytes).unwrap();
+        Box::new(door)
+    });
+    let open = idle(scope, device, move |device| {
+        let mut client = Client::new(device);
+        reads(&mut client);
+        Box::new(client)
+    });
+    let closed = idle(scope, device, move |device| {
+        let mut client = Client::new(device);
+        reads(&mut client);
+        client.close();
+        Box::new(client)
+    });
+    [front_door, open, closed]
 }
 
 /// Whether the device has become shorter: the sign for a client to end.
@@ -120,12 +166,14 @@ fn no_byte_of_a_key_outlives_a_wipe_or_a_remove() {
                     while !client.read(8, 4096, WHOLE, 512).is_empty() && !hear_end(&client.dev) {}
                 });
                 hear.recv().unwrap();
+                let idle = idle_threads(scope, &(Arc::clone(&device) as DeviceRef));
                 device.suspend(Suspend::default()).unwrap();
                 while device.info().held == 0 {
                     thread::yield_now();
                 }
                 device.message(Sector(0), "key wipe").unwrap();
                 all_gone("after key wipe");
+                drop(idle);
                 device.message(Sector(0), &with_key("key set KEY", &key)).unwrap();
                 device
                     .load(

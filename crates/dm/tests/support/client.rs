@@ -1,14 +1,17 @@
-//! A client of a device: a queue thread that gives bios with memory cut anywhere, and looks that nothing beside it
-//! is touched.
+//! A client of a device: a queue, aside while nobody waits, that gives bios with memory cut anywhere, and looks that
+//! nothing beside it is touched.
 #![allow(unsafe_code)]
 
 use std::collections::HashMap;
+use std::panic::resume_unwind;
 use std::ptr::NonNull;
+use std::thread;
 use std::time::Duration;
 
-use udm_block::bio::{BioSet, BioSetOptions, Pad, PadBio};
-use udm_block::queue::{self, Queue};
-use udm_block::{Alloc, Bytes, DeviceRef, Flags, Op, Sector, Span, Status};
+use udm_block::{
+    Alloc, Aside, BioSet, BioSetOptions, Bios, Bytes, ChannelId, DeviceRef, Flags, HasQueue, Op, Pad, PadBio,
+    Queue, Sector, Span, Status,
+};
 
 use super::cut::Cut;
 use super::{heap, stream};
@@ -21,13 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The pad: the number of the job.
 struct Ticket(u64);
 
-impl Pad for Ticket {
-    type Context = ();
-
-    fn end_io(bio: PadBio<Self>) {
-        queue::deliver(bio);
-    }
-}
+impl Pad for Ticket {}
 
 /// Memory of a client: runs with bytes between them that belong to nobody.
 pub struct Memory {
@@ -44,13 +41,34 @@ pub struct Ended {
     pub bytes: Vec<u8>,
 }
 
-/// This thread as a client of `dev`.
+/// A client of `dev`.
 pub struct Client {
     pub dev: DeviceRef,
     under_way: HashMap<u64, Memory>,
     next: u64,
+    front: Aside<Front>,
+}
+
+/// What drives its I/O.
+struct Front {
     queue: Queue,
-    set: BioSet<Ticket>,
+    channel: ChannelId,
+    bios: Bios<Ticket>,
+}
+
+impl HasQueue for Front {
+    fn queue(&mut self) -> &mut Queue {
+        &mut self.queue
+    }
+}
+
+impl Front {
+    fn bio(&mut self, number: u64, op: Op, flags: Flags, sector: u64) -> PadBio<Ticket> {
+        let bio = self.bios.alloc(self.queue.cx(), Ticket(number), Alloc::NoWait);
+        let mut bio = bio.ok().expect("a bio");
+        bio.prepare(op, flags, Sector(sector));
+        bio
+    }
 }
 
 impl Memory {
@@ -87,16 +105,21 @@ impl Memory {
 }
 
 impl Client {
-    /// Makes this thread the client of `dev`.
+    /// A client of `dev`.
     pub fn new(dev: &DeviceRef) -> Self {
-        let options = BioSetOptions { reserve: 64, limit: 64, magazine: 0, ..BioSetOptions::named("client") };
-        Self {
-            dev: DeviceRef::clone(dev),
-            under_way: HashMap::new(),
-            next: 0,
-            queue: Queue::enter().unwrap(),
-            set: BioSet::new(&options, &heap(), ()).unwrap(),
-        }
+        let options = BioSetOptions { reserve: 64, limit: 64, stock: 0, ..BioSetOptions::named("client") };
+        let mut queue = Queue::new().unwrap();
+        let channel = queue.open(dev).unwrap();
+        let bios = queue.bios(&BioSet::new(&options, &heap()).unwrap());
+        let front = Aside::new(Front { queue, channel, bios });
+        Self { dev: DeviceRef::clone(dev), under_way: HashMap::new(), next: 0, front }
+    }
+
+    /// Closes the device, and keeps the queue. Nothing is under way.
+    pub fn close(&mut self) {
+        let mut front = self.front.take();
+        let channel = front.channel;
+        front.queue.close(channel);
     }
 
     /// How many bios are under way.
@@ -107,8 +130,7 @@ impl Client {
     /// Starts a read or a write of `bytes` in these runs; what a read finds in its memory is `bytes`. Its number.
     pub fn start(&mut self, op: Op, flags: Flags, sector: u64, runs: &[usize], bytes: &[u8]) -> u64 {
         let mut memory = Memory::new(runs, bytes);
-        let mut bio = self.set.alloc(Ticket(self.next), Alloc::NoWait).ok().expect("a bio");
-        bio.prepare(op, flags, Sector(sector));
+        let mut bio = self.front.take().bio(self.next, op, flags, sector);
         let arena = memory.arena.as_mut_ptr();
         // SAFETY: the runs lie within the arena, which nobody touches until the bio has ended: it is kept in
         // `under_way`, and leaked where the client goes first.
@@ -123,39 +145,52 @@ impl Client {
 
     /// Starts an operation without data on `len` bytes. Its number.
     pub fn start_range(&mut self, op: Op, flags: Flags, sector: u64, len: u64) -> u64 {
-        let mut bio = self.set.alloc(Ticket(self.next), Alloc::NoWait).ok().expect("a bio");
-        bio.prepare(op, flags, Sector(sector));
+        let mut bio = self.front.take().bio(self.next, op, flags, sector);
         bio.set_range(Bytes(len));
         self.send(bio, Memory::new(&[], &[]))
     }
 
-    fn send(&mut self, mut bio: PadBio<Ticket>, memory: Memory) -> u64 {
+    fn send(&mut self, bio: PadBio<Ticket>, memory: Memory) -> u64 {
         let number = self.next;
         self.next += 1;
         self.under_way.insert(number, memory);
-        bio.set_home(self.queue.home());
-        bio.submit(&self.dev);
+        let mut front = self.front.take();
+        let channel = front.channel;
+        front.queue.submit(channel, bio);
+        drop(front);
         number
     }
 
-    /// Takes in what came for this thread, without waiting.
+    /// Takes in what came for it, without waiting.
     pub fn look(&self) {
-        self.queue.wait(&mut [], Some(Duration::ZERO)).unwrap();
+        self.front.take().queue.wait(&mut [], Some(Duration::ZERO)).unwrap();
+    }
+
+    /// Does `work` on another thread, and drives this client meanwhile: for what waits for its I/O, or for its queue.
+    pub fn during<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        thread::scope(|scope| {
+            let work = scope.spawn(work);
+            while !work.is_finished() {
+                self.front.take().queue.wait(&mut [], Some(Duration::from_millis(1))).unwrap();
+            }
+            work.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
     }
 
     /// Waits for the next bio to end.
     pub fn wait(&mut self) -> Ended {
         assert!(!self.under_way.is_empty(), "nothing is under way");
+        let mut front = self.front.take();
         loop {
-            if let Some(bio) = self.queue.take_ended() {
-                let bio = self.set.claim(bio).expect("a bio of this client");
+            if let Some(bio) = front.queue.take_ended() {
+                let Ok(bio) = front.bios.claim(bio) else { panic!("a bio of this client") };
                 let (number, status) = (bio.pad().0, bio.status());
-                drop(bio);
+                front.bios.free(bio);
                 let memory = self.under_way.remove(&number).expect("a bio ends once");
                 return Ended { number, status, bytes: memory.bytes() };
             }
             let before = std::time::Instant::now();
-            self.queue.wait(&mut [], Some(PATIENCE)).unwrap();
+            front.queue.wait(&mut [], Some(PATIENCE)).unwrap();
             assert!(before.elapsed() < PATIENCE, "{} bios never ended", self.under_way.len());
         }
     }

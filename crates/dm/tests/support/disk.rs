@@ -3,9 +3,35 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 
-use udm_block::{Bio, Device, Flags, Geometry, Op, Sectors, Status};
+use udm_block::{Bio, Channel, Device, Dispatch, Flags, Geometry, Op, OpenError, Opening, Sectors, Status};
 
 use super::Dice;
+
+/// A device that does one thing with each bio, on every queue.
+pub struct Does<F>(Geometry, Arc<F>);
+
+/// A device of this geometry that does `work` with each bio.
+pub fn does<F: Fn(&mut Dispatch, Bio) + Send + Sync + 'static>(geometry: Geometry, work: F) -> Arc<Does<F>> {
+    Arc::new(Does(geometry, Arc::new(work)))
+}
+
+struct DoesChannel<F>(Arc<F>);
+
+impl<F: Fn(&mut Dispatch, Bio) + Send + Sync + 'static> Device for Does<F> {
+    fn geometry(&self) -> Geometry {
+        self.0
+    }
+
+    fn open(&self, _: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        Ok(Box::new(DoesChannel(Arc::clone(&self.1))))
+    }
+}
+
+impl<F: Fn(&mut Dispatch, Bio) + Send + Sync + 'static> Channel for DoesChannel<F> {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
+        (self.0)(cx, bio);
+    }
+}
 
 /// A bio that a disk has served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,8 +44,12 @@ pub struct Seen {
 
 /// A disk in memory that serves a bio in the call.
 pub struct Ram {
-    bytes: Mutex<Vec<u8>>,
+    medium: Arc<Medium>,
     geometry: Geometry,
+}
+
+struct Medium {
+    bytes: Mutex<Vec<u8>>,
     seen: Mutex<Vec<Seen>>,
 }
 
@@ -33,26 +63,41 @@ impl Ram {
     /// A disk of zeros with this geometry.
     pub fn with(geometry: Geometry) -> Arc<Self> {
         let bytes = vec![0; geometry.size.bytes().0 as usize];
-        Arc::new(Self { bytes: Mutex::new(bytes), geometry, seen: Mutex::new(Vec::new()) })
+        let medium = Medium { bytes: Mutex::new(bytes), seen: Mutex::new(Vec::new()) };
+        Arc::new(Self { medium: Arc::new(medium), geometry })
     }
 
     /// What is on it.
     pub fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.bytes.lock().unwrap()
+        self.medium.bytes.lock().unwrap()
     }
 
     /// The bios since the last time.
     pub fn seen(&self) -> Vec<Seen> {
-        std::mem::take(&mut self.seen.lock().unwrap())
+        std::mem::take(&mut self.medium.seen.lock().unwrap())
     }
 
+    /// Serves a bio in a driver call.
+    pub fn serve(&self, cx: &mut Dispatch, bio: Bio) {
+        let status = self.medium.serve(&bio);
+        cx.complete(bio, status);
+    }
+
+    /// Serves a bio on any thread.
+    pub fn serve_elsewhere(&self, bio: Bio) {
+        let status = self.medium.serve(&bio);
+        bio.complete_elsewhere(status);
+    }
+}
+
+impl Medium {
     fn serve(&self, bio: &Bio) -> Status {
         let (sector, sectors) = (bio.sector().0, bio.sectors().0);
         self.seen.lock().unwrap().push(Seen { op: bio.op(), flags: bio.flags(), sector, sectors });
         if bio.op() == Op::Flush {
             return Status::Ok;
         }
-        let mut bytes = self.bytes();
+        let mut bytes = self.bytes.lock().unwrap();
         let place = &mut bytes[sector as usize * 512..][..bio.len().0 as usize];
         match bio.op() {
             Op::Read => bio.data().write(place),
@@ -64,14 +109,22 @@ impl Ram {
     }
 }
 
+struct RamChannel(Arc<Medium>);
+
 impl Device for Ram {
     fn geometry(&self) -> Geometry {
         self.geometry
     }
 
-    fn submit(&self, bio: Bio) {
-        let status = self.serve(&bio);
-        bio.complete(status);
+    fn open(&self, _: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        Ok(Box::new(RamChannel(Arc::clone(&self.medium))))
+    }
+}
+
+impl Channel for RamChannel {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
+        let status = self.0.serve(&bio);
+        cx.complete(bio, status);
     }
 }
 
@@ -81,6 +134,8 @@ pub struct Late {
     waiting: Arc<Waiting>,
     thread: Option<JoinHandle<()>>,
 }
+
+struct LateChannel(Arc<Waiting>);
 
 #[derive(Default)]
 struct Waiting {
@@ -111,7 +166,7 @@ fn serve_all(ram: &Ram, waiting: &Waiting, mut dice: Dice) {
         let which = dice.below(bios.0.len() as u64) as usize;
         let bio = bios.0.swap_remove(which);
         drop(bios);
-        ram.submit(bio);
+        ram.serve_elsewhere(bio);
         if dice.below(4) == 0 {
             thread::yield_now();
         }
@@ -123,9 +178,15 @@ impl Device for Late {
         self.ram.geometry()
     }
 
-    fn submit(&self, bio: Bio) {
-        self.waiting.bios.lock().unwrap().0.push(bio);
-        self.waiting.came.notify_one();
+    fn open(&self, _: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        Ok(Box::new(LateChannel(Arc::clone(&self.waiting))))
+    }
+}
+
+impl Channel for LateChannel {
+    fn submit(&mut self, _: &mut Dispatch, bio: Bio) {
+        self.0.bios.lock().unwrap().0.push(bio);
+        self.0.came.notify_one();
     }
 }
 

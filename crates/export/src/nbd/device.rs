@@ -1,7 +1,7 @@
 //! An export of an NBD server as a device: where the sectors of a volume may live.
 //!
 //! It stands here and not among the back ends, as it is made of the client, whose layer is this one. Each connection has a
-//! thread of its own, which takes bios from a list that all share: a queue thread never waits for the network. Bytes are
+//! thread of its own, which takes bios from a list that all share: a queue never waits for the network. Bytes are
 //! copied once more than with a file, between the socket's buffer and a bio's memory.
 //!
 //! * `connection`: a thread, its connection, and the requests under way on it.
@@ -18,7 +18,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use udm_block::{Bio, Device, Geometry, LONGEST_DEVICE, SECTOR_SIZE, Sectors};
+use udm_block::{
+    Bio, Channel, Device, Dispatch, Geometry, LONGEST_DEVICE, OpenError, Opening, SECTOR_SIZE, Sectors,
+    Status,
+};
 
 use super::client::{Client, ClientError};
 use connection::Connection;
@@ -145,8 +148,21 @@ impl Device for NbdDevice {
         self.geometry
     }
 
-    fn submit(&self, bio: Bio) {
-        self.shared.put(bio);
+    fn open(&self, _: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        Ok(Box::new(NbdChannel { shared: Arc::clone(&self.shared) }))
+    }
+}
+
+/// A queue's way to the threads of the export.
+struct NbdChannel {
+    shared: Arc<Shared>,
+}
+
+impl Channel for NbdChannel {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
+        if let Err(bio) = self.shared.put(bio) {
+            cx.complete(bio, Status::Offline);
+        }
     }
 }
 

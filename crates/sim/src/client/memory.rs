@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ptr::NonNull;
 
 use udm_block::bio::INLINE_SPANS;
-use udm_block::{PadBio, Span};
+use udm_block::{Bios, PadBio, Span};
 
 use super::Ticket;
 
@@ -73,7 +73,7 @@ impl Lending {
     /// # Panics
     /// When there is a bio of this number already.
     pub fn lend(&mut self, bio: &mut PadBio<Ticket>, memory: Memory) {
-        let number = bio.pad().0;
+        let number = bio.pad().number;
         let old = self.0.insert(number, memory);
         assert!(old.is_none(), "there are two bios of number {number}");
         let Memory { arena, runs } = self.0.get_mut(&number).expect("it was inserted");
@@ -93,10 +93,10 @@ impl Lending {
         unsafe { bio.set_foreign(&spans[..runs.len()]) };
     }
 
-    /// Takes the memory of a bio back, which has ended and ends here.
-    pub fn take_back(&mut self, bio: PadBio<Ticket>) -> Option<Memory> {
-        let number = bio.pad().0;
-        drop(bio);
+    /// Takes the memory of a bio back, which has ended and is freed here.
+    pub fn take_back(&mut self, bio: PadBio<Ticket>, bios: &mut Bios<Ticket>) -> Option<Memory> {
+        let number = bio.pad().number;
+        bios.free(bio);
         self.0.remove(&number)
     }
 

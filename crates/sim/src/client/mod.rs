@@ -1,13 +1,13 @@
 //! A client of devices: sends bios over memory that is cut anywhere, and lets the world go on until they end.
 
 mod memory;
+mod opened;
 
 use udm_block::bio::INLINE_SPANS;
 use udm_block::memory::{Heap, Source};
-use udm_block::queue::{self, Queue};
 use udm_block::{
-    Alloc, BioSet, BioSetOptions, Bytes, DeviceRef, Flags, Op, Pad, PadBio, SECTOR_SIZE, Sector, Sectors,
-    Status,
+    Alloc, BioSet, BioSetOptions, Bios, Bytes, ChannelId, DeviceRef, Flags, Op, Pad, Queue, SECTOR_SIZE,
+    Sector, Sectors, Status,
 };
 
 use std::sync::Arc;
@@ -18,22 +18,20 @@ use crate::trace::What;
 use crate::world::Sim;
 
 use memory::{Lending, Memory};
+use opened::Opened;
 
 /// For how many steps of the world no bio may end before the client says that they never will.
 const PATIENCE: u32 = 100_000;
 /// The name of a client in the trace.
 const NAME: &str = "client";
 
-/// The pad: the number of the bio.
-struct Ticket(u64);
-
-impl Pad for Ticket {
-    type Context = ();
-
-    fn end_io(bio: PadBio<Self>) {
-        queue::deliver(bio);
-    }
+/// The pad: the number of the bio, and where it was sent.
+struct Ticket {
+    number: u64,
+    channel: ChannelId,
 }
+
+impl Pad for Ticket {}
 
 /// A bio to be.
 #[derive(Clone, Debug)]
@@ -115,35 +113,35 @@ pub struct Ended {
     pub bytes: Vec<u8>,
 }
 
-/// This thread as a client of the devices of a world. It makes the thread a queue thread, so there is one at a time.
+/// A client of the devices of a world, with a queue of its own. It has a device open as long as a bio is under way there.
 pub struct Client {
     sim: Sim,
     lending: Lending,
     next: u64,
-    queue: Queue,
+    opened: Opened,
+    bios: Bios<Ticket>,
     /// Leaked when bios of it never ended.
-    set: Option<BioSet<Ticket>>,
+    queue: Option<Queue>,
 }
 
 impl Client {
     /// A client with room for `depth` bios at once.
     ///
     /// # Panics
-    /// When this thread is a queue thread already, or there is no memory.
+    /// When there is no memory, or the system has no event descriptor left.
     pub fn new(sim: &Sim, depth: usize) -> Self {
-        let options = BioSetOptions {
-            reserve: depth,
-            limit: 0,
-            magazine: 0,
-            ..BioSetOptions::named("simulated client")
-        };
+        let options =
+            BioSetOptions { reserve: depth, limit: 0, stock: 0, ..BioSetOptions::named("simulated client") };
         let source: Source = Arc::new(Heap);
+        let set = BioSet::new(&options, &source).expect("memory for the client's bios");
+        let queue = Queue::new().expect("an event descriptor");
         Self {
             sim: sim.clone(),
             lending: Lending::default(),
             next: 0,
-            queue: Queue::enter().expect("there are few queue threads"),
-            set: Some(BioSet::new(&options, &source, ()).expect("memory for the client's bios")),
+            opened: Opened::default(),
+            bios: queue.bios(&set),
+            queue: Some(queue),
         }
     }
 
@@ -155,12 +153,15 @@ impl Client {
     /// Sends a bio to `dev`: its number, counted from 0.
     ///
     /// # Panics
-    /// When as many are under way as there is room for, or when the request's runs are not as long as its bytes.
+    /// When as many are under way as there is room for, when the request's runs are not as long as its bytes, or when the
+    /// device cannot be opened.
     pub fn start(&mut self, dev: &DeviceRef, request: &Request) -> u64 {
         let Request { op, flags, sector, sectors, ref bytes, ref runs } = *request;
         let number = self.next;
         self.next += 1;
-        let bio = self.set().alloc(Ticket(number), Alloc::NoWait);
+        let queue = self.queue.as_mut().expect("it goes with the client");
+        let channel = self.opened.enter(queue, dev);
+        let bio = self.bios.alloc(queue.cx(), Ticket { number, channel }, Alloc::NoWait);
         let mut bio = bio.ok().expect("no more bios are under way than the client has room for");
         bio.prepare(op, flags, sector);
         let memory = match runs.as_slice() {
@@ -172,10 +173,9 @@ impl Client {
         if !op.has_data() {
             bio.set_range(sectors.bytes());
         }
-        bio.set_home(self.queue.home());
         let Bytes(len) = bio.len();
         self.sim.record(NAME, What::Began { number, op, flags, sector, len });
-        bio.submit(dev);
+        queue.submit(channel, bio);
         number
     }
 
@@ -216,10 +216,13 @@ impl Client {
     /// # Errors
     /// When its memory was written beside its runs.
     pub fn take(&mut self) -> Result<Option<Ended>, Failure> {
-        let Some(bio) = self.queue.take_ended() else { return Ok(None) };
-        let bio = self.set().claim(bio).expect("this thread has no bios of another set");
-        let (number, status, reads) = (bio.pad().0, bio.status(), bio.op() == Op::Read);
-        let memory = self.lending.take_back(bio).expect("a bio ends once");
+        let queue = self.queue.as_mut().expect("it goes with the client");
+        queue.run();
+        let Some(bio) = queue.take_ended() else { return Ok(None) };
+        let Ok(bio) = self.bios.claim(bio) else { unreachable!("the queue has bios of this set alone") };
+        let (&Ticket { number, channel }, status, reads) = (bio.pad(), bio.status(), bio.op() == Op::Read);
+        let memory = self.lending.take_back(bio, &mut self.bios).expect("a bio ends once");
+        self.opened.leave(queue, channel);
         let bytes = memory.bytes().map_err(|why| {
             Failure::new(&self.sim, Kind::Memory, format!("bio #{number} of the client: {why}"))
         })?;
@@ -240,17 +243,14 @@ impl Client {
         }
         true
     }
-
-    fn set(&self) -> &BioSet<Ticket> {
-        self.set.as_ref().expect("it goes with the client")
-    }
 }
 
-/// What is under way is given up, so that a test that failed does not fail a second time for bios that are still out.
+/// What is under way is given up: a queue waits for its bios when it is dropped, and a test that failed is not to wait for
+/// bios that never end.
 impl Drop for Client {
     fn drop(&mut self) {
         if self.under_way() > 0 && !self.abandon() {
-            std::mem::forget(self.set.take());
+            std::mem::forget(self.queue.take());
         }
     }
 }

@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use udm_block::{Bio, Device, Flags, Geometry, Op, SECTOR_SIZE, Status};
+use udm_block::{
+    Bio, Channel, Device, Dispatch, Flags, Geometry, Op, OpenError, Opening, SECTOR_SIZE, Status,
+};
 
 use crate::dice::Dice;
 use crate::trace::What;
@@ -20,7 +22,8 @@ use crate::world::Sim;
 use fault::Faults;
 use medium::Medium;
 
-/// A disk of a world. It keeps a bio until the world says that it ends.
+/// A disk of a world. It keeps a bio until the world says that it ends; the bio's queue hears of that when it runs next.
+/// All channels are the same: they share the one disk.
 ///
 /// A bio takes effect when it ends, all of it at once: until then a read finds what was there before. A flush makes
 /// durable what had ended when the flush came; what ended later may be lost. When the power goes, each physical block of
@@ -126,10 +129,15 @@ impl SimDisk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says in the trace how a bio ends, and ends it. Not under the lock: its owner may send the next one here.
-    fn finish(&self, number: u64, bio: Bio, status: Status) {
+    /// Says in the trace how a bio ends.
+    fn note_end(&self, number: u64, status: Status) {
         self.sim.record(self.options.name, What::Ended { number, status, digest: 0 });
-        bio.complete(status);
+    }
+
+    /// Ends a bio that the disk has kept.
+    fn finish(&self, number: u64, bio: Bio, status: Status) {
+        self.note_end(number, status);
+        bio.complete_elsewhere(status);
     }
 
     /// The time of this bio has come.
@@ -186,27 +194,42 @@ impl Device for SimDisk {
         self.options.geometry
     }
 
-    fn submit(&self, bio: Bio) {
+    fn open(&self, _: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        let disk = self.me.upgrade().ok_or(OpenError::Gone)?;
+        Ok(Box::new(DiskChannel(disk)))
+    }
+}
+
+/// A queue's way to a disk.
+struct DiskChannel(Arc<SimDisk>);
+
+impl Channel for DiskChannel {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
+        let Self(disk) = self;
+        let (number, ended) = disk.take(bio);
+        if let Some((bio, status)) = ended {
+            disk.note_end(number, status);
+            cx.complete(bio, status);
+        }
+    }
+}
+
+impl SimDisk {
+    /// Takes a bio in: its number, and the bio itself where it ends at once, and how.
+    fn take(&self, bio: Bio) -> (u64, Option<(Bio, Status)>) {
         let mut state = self.state();
         let number = state.next;
         state.next += 1;
         let (op, flags, sector, len) = (bio.op(), bio.flags(), bio.sector(), bio.len().0);
         self.sim.record(self.options.name, What::Began { number, op, flags, sector, len });
         if !state.powered {
-            drop(state);
             self.sim.count_fault();
-            return self.finish(number, bio, Status::Offline);
+            return (number, Some((bio, Status::Offline)));
         }
         let (in_flight, told) = state.take(&self.options, bio);
         state.in_flight.insert(number, in_flight);
         let forgets = self.options.lie == Some(Lie::Forgets) && state.dice.below(64) == 0;
-        let mut delay_ns = self.options.delay.throw(&mut state.dice);
-        if self.options.in_order {
-            let now_ns = self.sim.now_ns();
-            // A nanosecond apart: what is due at the same one happens in any order.
-            delay_ns = delay_ns.max((state.last_ns + 1).saturating_sub(now_ns));
-            state.last_ns = now_ns + delay_ns;
-        }
+        let delay_ns = state.delay_ns(&self.options, self.sim.now_ns());
         drop(state);
         if !forgets {
             let me = Weak::clone(&self.me);
@@ -216,13 +239,23 @@ impl Device for SimDisk {
                 }
             });
         }
-        if let Some(bio) = told {
-            self.finish(number, bio, Status::Ok);
-        }
+        (number, told.map(|bio| (bio, Status::Ok)))
     }
 }
 
 impl State {
+    /// How long the next bio takes, which comes at `now_ns`.
+    fn delay_ns(&mut self, options: &DiskOptions, now_ns: u64) -> u64 {
+        let delay_ns = options.delay.throw(&mut self.dice);
+        if !options.in_order {
+            return delay_ns;
+        }
+        // A nanosecond apart: what is due at the same one happens in any order.
+        let delay_ns = delay_ns.max((self.last_ns + 1).saturating_sub(now_ns));
+        self.last_ns = now_ns + delay_ns;
+        delay_ns
+    }
+
     /// What is to be done for `bio`, and the bio itself where it is acknowledged at once.
     fn take(&mut self, options: &DiskOptions, bio: Bio) -> (InFlight, Option<Bio>) {
         let start = bio.sector().0;

@@ -8,7 +8,7 @@ use udm_crypto::{
 use zeroize::Zeroizing;
 
 use super::chart::Chart;
-use super::memory::Buffers;
+use super::memory::Memory;
 use super::race::{Effort, Kind, Way};
 use super::{BenchError, Subject, openssl};
 
@@ -37,7 +37,7 @@ pub(crate) fn chart(subject: &Subject, effort: Effort) -> Result<Chart, BenchErr
         crate::cli::human(run as u64),
     );
     let mut chart = Chart::new("cipher", title, "unit");
-    let memory = Buffers::<2>::new(run)?;
+    let memory = Memory::<2>::new(run)?;
     let [from, to] = memory.spans().map(|span| [span]);
     let src = SpanIter::new(&from);
     let dst = if subject.in_place { src } else { SpanIter::new(&to) };

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::path::Path;
 
 use udm_block::Op;
-use udm_block::queue::Queue;
 use udm_dm::targets::crypt::{CipherChoice, Requests};
 
 use super::chart::{Chart, Measure};
@@ -24,12 +23,11 @@ const SIZES: [usize; 4] = [16 << 10, 64 << 10, 256 << 10, 1 << 20];
 /// # Errors
 /// When a file cannot be so long, or no driver takes the key.
 pub(crate) fn charts(subject: &Subject, folder: &Path, effort: Effort) -> Result<[Chart; 2], BenchError> {
-    let queue = Queue::enter().map_err(BenchError::of)?;
-    Ok([lengths(&queue, subject, folder, effort)?, threads(&queue, subject, effort)?])
+    Ok([lengths(subject, folder, effort)?, threads(subject, effort)?])
 }
 
 /// Reads of what the page cache has of devices of several lengths.
-fn lengths(queue: &Queue, subject: &Subject, folder: &Path, effort: Effort) -> Result<Chart, BenchError> {
+fn lengths(subject: &Subject, folder: &Path, effort: Effort) -> Result<Chart, BenchError> {
     const SIZE: usize = 4 << 10;
     let title = "reading 4 KiB anywhere in a sparse file by its length, one thread: nanoseconds a bio".into();
     let mut chart = Chart { measure: Measure::Time, ..Chart::new("device", title, "length") };
@@ -47,7 +45,7 @@ fn lengths(queue: &Queue, subject: &Subject, folder: &Path, effort: Effort) -> R
         let places = Places::Anywhere { sectors: length / 1024 };
         let open = |table: &str| {
             let cipher = CipherChoice { driver: subject.driver.clone(), requests: Requests::WholeBio };
-            Sender::new(queue, table, cipher, Op::Read, places, SIZE)
+            Sender::new(table, cipher, Op::Read, places, SIZE)
         };
         let (mut crypt, mut linear) = (open(&crypt)?, open(&linear)?);
         let mut ways = [
@@ -61,7 +59,7 @@ fn lengths(queue: &Queue, subject: &Subject, folder: &Path, effort: Effort) -> R
 }
 
 /// A bio on its queue thread, and spread over a thread a processor.
-fn threads(queue: &Queue, subject: &Subject, effort: Effort) -> Result<Chart, BenchError> {
+fn threads(subject: &Subject, effort: Effort) -> Result<Chart, BenchError> {
     let title = format!("{}, {}, a bio spread over all processors", subject.cipher, subject.verb());
     let mut chart = Chart::new("threads", title, "bio");
     let table = subject.table(SECTORS, "null:1G")?;
@@ -69,7 +67,7 @@ fn threads(queue: &Queue, subject: &Subject, effort: Effort) -> Result<Chart, Be
         let places = Places::InOrder { sectors: SECTORS };
         let open = |driver: Option<String>| {
             let cipher = CipherChoice { driver, requests: Requests::WholeBio };
-            Sender::new(queue, &table, cipher, subject.op(), places, size)
+            Sender::new(&table, cipher, subject.op(), places, size)
         };
         let (mut spread, mut alone) = (open(Some("threads".into()))?, open(subject.driver.clone())?);
         let mut ways = [

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use udm_block::memory::{Heap, Source};
-use udm_block::queue::{self, Queue};
-use udm_block::{Alloc, BioSet, BioSetOptions, Bytes, DeviceRef, Flags, Op, Pad, PadBio, PagePool, Sector};
+use udm_block::{
+    Alloc, BioSet, BioSetOptions, Bios, Bytes, ChannelId, Flags, Op, Pad, PadBio, Queue, Sector,
+};
 use udm_dm::targets::crypt::CipherChoice;
 
 use super::{BenchError, memory};
@@ -13,13 +14,7 @@ use crate::device::{DeviceOptions, open_table};
 /// The pad of the client's bio.
 pub(super) struct Client;
 
-impl Pad for Client {
-    type Context = ();
-
-    fn end_io(bio: PadBio<Self>) {
-        queue::deliver(bio);
-    }
-}
+impl Pad for Client {}
 
 /// Where the bio goes.
 #[derive(Clone, Copy)]
@@ -47,23 +42,20 @@ impl Places {
 }
 
 /// A client that sends one bio, and sends it again when it is back.
-pub(super) struct Sender<'a> {
-    dev: DeviceRef,
-    queue: &'a Queue,
+pub(super) struct Sender {
+    queue: Queue,
+    channel: ChannelId,
     op: Op,
     places: Places,
     /// How many bios were sent.
     count: u64,
-    // Dropped in this order: a pool goes when what is of it is home.
     bio: Option<PadBio<Client>>,
-    set: BioSet<Client>,
-    _pages: PagePool,
+    bios: Bios<Client>,
 }
 
-impl<'a> Sender<'a> {
+impl Sender {
     /// A client of the device that `table` describes, with bios of `size` bytes.
     pub(super) fn new(
-        queue: &'a Queue,
         table: &str,
         cipher: CipherChoice,
         op: Op,
@@ -73,13 +65,15 @@ impl<'a> Sender<'a> {
         let options = DeviceOptions { cipher, ..DeviceOptions::default() };
         let dev = open_table(table, &options).map_err(BenchError::of)?;
         let source: Source = Arc::new(Heap);
-        let set =
-            BioSet::<Client>::new(&BioSetOptions::named("bench"), &source, ()).map_err(BenchError::of)?;
-        let (pool, len) = (memory::pool(size, 1)?, Bytes(size as u64));
-        let mut bio = set.alloc(Client, Alloc::NoWait).map_err(|_| BenchError("no bio".into()))?;
-        bio.set_pages(memory::pages(&pool, size)?, len);
-        bio.set_home(queue.home());
-        Ok(Self { dev, queue, op, places, count: 0, bio: Some(bio), set, _pages: pool })
+        let mut queue = Queue::new().map_err(BenchError::of)?;
+        let channel = queue.open(&dev).map_err(BenchError::of)?;
+        let set = BioSet::<Client>::new(&BioSetOptions::named("bench"), &source).map_err(BenchError::of)?;
+        let mut bios = queue.bios(&set);
+        let bio = bios.alloc(queue.cx(), Client, Alloc::NoWait);
+        let mut bio = bio.map_err(|_| BenchError("no bio".into()))?;
+        let pages = memory::pages(&mut queue, &mut memory::pool(size, 1)?.buffers(), size)?;
+        bio.set_pages(pages, Bytes(size as u64));
+        Ok(Self { queue, channel, op, places, count: 0, bio: Some(bio), bios })
     }
 
     /// Sends the bio and waits for it.
@@ -88,11 +82,11 @@ impl<'a> Sender<'a> {
         bio.rearm();
         bio.prepare(self.op, Flags::NONE, self.places.at(self.count, bio.sectors().0));
         self.count += 1;
-        bio.submit(&self.dev);
+        self.queue.submit(self.channel, bio);
         loop {
             if let Some(ended) = self.queue.take_ended() {
                 let ended =
-                    self.set.claim(ended).map_err(|_| BenchError("a bio of somebody else's".into()))?;
+                    self.bios.claim(ended).map_err(|_| BenchError("a bio of somebody else's".into()))?;
                 let status = ended.status();
                 self.bio = Some(ended);
                 return if status.is_ok() {

@@ -1,7 +1,6 @@
 //! `udm bench stack`: what the layers above a cipher cost, a bio at a time, on a device that does nothing.
 
 use udm_block::SpanIter;
-use udm_block::queue::Queue;
 use udm_crypto::Direction;
 use udm_dm::table::{Table, TargetSpec};
 use udm_dm::targets::crypt::params::{CryptSpec, KeySpec};
@@ -9,7 +8,7 @@ use udm_dm::targets::crypt::{CipherChoice, Converter, Requests};
 use zeroize::Zeroizing;
 
 use super::chart::{Chart, Measure};
-use super::memory::Buffers;
+use super::memory::Memory;
 use super::race::{Effort, Kind, Way};
 use super::sender::{Places, Sender};
 use super::{BenchError, Subject};
@@ -27,7 +26,6 @@ const PLACES: Places = Places::InOrder { sectors: SECTORS / 4 };
 /// When there is no memory, or no driver takes the key.
 pub(crate) fn charts(subject: &Subject, effort: Effort) -> Result<[Chart; 2], BenchError> {
     let (table, spec) = table(subject)?;
-    let queue = Queue::enter().map_err(BenchError::of)?;
     let title = format!(
         "{} of {}-byte sectors on a device that does nothing, {}, one thread",
         subject.cipher,
@@ -40,7 +38,7 @@ pub(crate) fn charts(subject: &Subject, effort: Effort) -> Result<[Chart; 2], Be
         let bare = Bare::new(&spec, subject, size)?;
         let open = |requests| {
             let cipher = CipherChoice { driver: subject.driver.clone(), requests };
-            Sender::new(&queue, &table, cipher, subject.op(), PLACES, size)
+            Sender::new(&table, cipher, subject.op(), PLACES, size)
         };
         let (mut whole, mut single) = (open(Requests::WholeBio)?, open(Requests::PerSector)?);
         let mut ways = [
@@ -51,15 +49,15 @@ pub(crate) fn charts(subject: &Subject, effort: Effort) -> Result<[Chart; 2], Be
         crypt.measure(size as u64, size as u64, &mut ways, effort)?;
     }
     crypt.compare_ours();
-    Ok([crypt, linear(&queue, subject, effort)?])
+    Ok([crypt, linear(subject, effort)?])
 }
 
 /// What a layer costs that does nothing but map.
-fn linear(queue: &Queue, subject: &Subject, effort: Effort) -> Result<Chart, BenchError> {
+fn linear(subject: &Subject, effort: Effort) -> Result<Chart, BenchError> {
     const SIZE: usize = 4 << 10;
     let title = "a layer that only maps, on a device that does nothing, one thread: nanoseconds a bio".into();
     let mut chart = Chart { measure: Measure::Time, ..Chart::new("linear", title, "bio") };
-    let to = |table: &str| Sender::new(queue, table, CipherChoice::default(), subject.op(), PLACES, SIZE);
+    let to = |table: &str| Sender::new(table, CipherChoice::default(), subject.op(), PLACES, SIZE);
     let size = SECTORS / 2;
     let (mut linear, mut zero) = (to(&format!("0 {size} linear null:1G 8"))?, to(&format!("0 {size} zero"))?);
     let mut ways =
@@ -80,7 +78,7 @@ fn table(subject: &Subject) -> Result<(Zeroizing<String>, CryptSpec), BenchError
 /// The cipher without the layers: the same requests over memory of the same size.
 struct Bare {
     converter: Converter,
-    memory: Buffers<2>,
+    memory: Memory<2>,
 }
 
 impl Bare {
@@ -88,7 +86,7 @@ impl Bare {
         let choice = CipherChoice { driver: subject.driver.clone(), requests: Requests::WholeBio };
         let KeySpec::Bytes(key) = &spec.key else { return Err(BenchError("the table has no key".into())) };
         let converter = Converter::new(spec, key.as_slice(), &choice).map_err(BenchError::of)?;
-        Ok(Self { converter, memory: Buffers::new(size)? })
+        Ok(Self { converter, memory: Memory::new(size)? })
     }
 
     /// Out of place where it encrypts and in place where it decrypts, as crypt does.

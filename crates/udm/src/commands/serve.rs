@@ -12,7 +12,7 @@ use serde_json::json;
 use udm_block::DeviceRef;
 use udm_dm::managed::ManagedDevice;
 use udm_dm::table::Table;
-use udm_export::nbd::server::{Export, LIMIT_OF_CONNECTIONS, MAX_CONNECTIONS, MemoryLockGuard, Server};
+use udm_export::nbd::server::{Export, MOST_CONNECTIONS, MAX_CONNECTIONS, MemoryLockGuard, Server};
 use udm_nbd::address::Address;
 
 use crate::cli::{Failure, Given, NamedInput, ServeArgs, human, print, read_table};
@@ -68,9 +68,9 @@ fn max_connections(args: &ServeArgs) -> Result<usize, Failure> {
     match args.max_connections {
         None if args.locked.is_some() => Ok(locked::MAX_CONNECTIONS),
         None => Ok(MAX_CONNECTIONS),
-        Some(most @ 1..=LIMIT_OF_CONNECTIONS) => Ok(most),
+        Some(most @ 1..=MOST_CONNECTIONS) => Ok(most),
         Some(most) => Err(Failure::request(format!(
-            "--max-connections {most}: a server takes from 1 to {LIMIT_OF_CONNECTIONS} clients at once"
+            "--max-connections {most}: a server takes from 1 to {MOST_CONNECTIONS} clients at once"
         ))),
     }
 }

@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use udm_block::bio::Piece as Part;
 use udm_block::memory::{Heap, Source};
-use udm_block::queue::{self, Queue};
 use udm_block::{
-    Alloc, Bio, BioSet, BioSetOptions, Bytes, DeviceRef, Flags, Op, Pad, PadBio, PagePool, PagePoolOptions,
-    SECTOR_SIZE, Sector, Status, submit,
+    Alloc, Bio, BioSet, BioSetOptions, Bios, Buffers, Bytes, ChannelId, DeviceRef, Flags, Op, OwnBio, Pad, PadBio,
+    PagePool, PagePoolOptions, Queue, SECTOR_SIZE, Sector, Status,
 };
 
 use super::error::{ConvertError, Doing};
@@ -81,13 +80,7 @@ enum Role {
     Flush(u64),
 }
 
-impl Pad for Role {
-    type Context = ();
-
-    fn end_io(bio: PadBio<Self>) {
-        queue::deliver(bio);
-    }
-}
+impl Pad for Role {}
 
 /// A piece that is under way.
 #[derive(Clone, Copy)]
@@ -99,18 +92,18 @@ struct Slot {
 }
 
 /// A copy from one device to another.
-pub(super) struct Copy<'a> {
+pub(super) struct Copy {
     queue: Queue,
-    source: &'a DeviceRef,
-    destination: &'a DeviceRef,
+    source: ChannelId,
+    destination: ChannelId,
     /// How much a piece has, in bytes.
     piece: u64,
     zeros: Zeros,
-    set: BioSet<Role>,
-    /// Their bios are apart: a piece has its own whatever they take.
-    zeroing: BioSet<Role>,
-    parts: BioSet<Part>,
-    pages: PagePool,
+    bios: Bios<Role>,
+    /// These are apart: a piece has its own whatever they take.
+    zeroing: Bios<Role>,
+    parts: Bios<Part>,
+    buffers: Buffers,
     slots: [Option<Slot>; DEPTH],
     /// Of the piece that is being written.
     runs: Vec<Run>,
@@ -121,30 +114,32 @@ pub(super) struct Copy<'a> {
     failed_at: u64,
 }
 
-impl<'a> Copy<'a> {
-    /// A copy that this thread makes, which is a queue thread meanwhile.
+impl Copy {
+    /// A copy, on a queue of its own.
     ///
     /// # Errors
-    /// When there is no memory, or no room for another queue thread.
+    /// When there is no memory or no descriptor left, or a device cannot be opened.
     pub(super) fn new(
-        source: &'a DeviceRef,
-        destination: &'a DeviceRef,
+        source: &DeviceRef,
+        destination: &DeviceRef,
         zeros: Zeros,
     ) -> Result<Self, ConvertError> {
         let memory: Source = Arc::new(Heap);
         let named = BioSetOptions::named;
         // One for each piece, and one for the flush.
-        let bios = BioSetOptions { reserve: DEPTH + 1, limit: 0, magazine: 0, ..named("convert") };
+        let bios = BioSetOptions { reserve: DEPTH + 1, limit: 0, stock: 0, ..named("convert") };
+        let mut queue = Queue::new()?;
+        let (one, other) = (queue.open(source)?, queue.open(destination)?);
         Ok(Self {
-            queue: Queue::enter()?,
-            source,
-            destination,
+            source: one,
+            destination: other,
             piece: piece_between(source, destination),
             zeros,
-            set: BioSet::new(&bios, &memory, ())?,
-            zeroing: BioSet::new(&named("convert zeros"), &memory, ())?,
-            parts: BioSet::new(&named("convert parts"), &memory, ())?,
-            pages: PagePool::new(page_options(DEPTH), &memory)?,
+            bios: queue.bios(&BioSet::new(&bios, &memory)?),
+            zeroing: queue.bios(&BioSet::new(&named("convert zeros"), &memory)?),
+            parts: queue.bios(&BioSet::new(&named("convert parts"), &memory)?),
+            buffers: PagePool::new(page_options(DEPTH), &memory)?.buffers(),
+            queue,
             slots: [None; DEPTH],
             runs: Vec::with_capacity(PIECE as usize / 4096),
             is_flushing: false,
@@ -224,16 +219,16 @@ impl<'a> Copy<'a> {
             _ => {}
         }
         self.slots[slot] = Some(Slot { at, len, bios: 1 });
-        let pages = self.pages.alloc(Bytes(len), Alloc::NoWait).expect("there are pages for each slot");
-        let mut bio = self.set.alloc(Role::Read(slot), Alloc::NoWait).expect("there is a bio for each slot");
+        let cx = self.queue.cx();
+        let pages = self.buffers.alloc(cx, Bytes(len), Alloc::NoWait).expect("there are pages for each slot");
+        let mut bio = self.bios.alloc(cx, Role::Read(slot), Alloc::NoWait).expect("there is a bio for each slot");
         bio.prepare(Op::Read, Flags::NONE, sector_of(at));
         bio.set_pages(pages, Bytes(len));
-        bio.set_home(self.queue.home());
         if piece.is_hole {
             bio.data().for_each(|run| run.fill(0));
             self.write(bio, slot);
         } else {
-            bio.submit(self.source);
+            self.queue.submit(self.source, bio);
         }
         true
     }
@@ -243,12 +238,11 @@ impl<'a> Copy<'a> {
         let mut any = false;
         while let Some(bio) = self.queue.take_ended() {
             any = true;
-            let bio = self.set.claim(bio).or_else(|bio| self.zeroing.claim(bio));
-            let bio = bio.expect("this thread has no bios of other sets");
+            let Some(bio) = self.claim(bio) else { continue };
             let status = bio.status();
             match *bio.pad() {
                 Role::Flush(position) => {
-                    drop(bio);
+                    self.bios.free(bio);
                     self.flushed(position, status, watcher);
                 }
                 Role::Read(slot) if status.is_ok() => {
@@ -256,7 +250,7 @@ impl<'a> Copy<'a> {
                     self.write(bio, slot);
                 }
                 role @ (Role::Read(slot) | Role::Write(slot) | Role::Zero(slot)) => {
-                    drop(bio);
+                    self.free(bio, role);
                     match role {
                         _ if status.is_ok() => {}
                         Role::Read(_) => self.fail(slot, Doing::Read, status),
@@ -268,6 +262,29 @@ impl<'a> Copy<'a> {
             }
         }
         any
+    }
+
+    /// The bio of the copy's own that `bio` is, where it is none that a part of a piece had.
+    fn claim(&mut self, bio: OwnBio) -> Option<PadBio<Role>> {
+        let bio = match self.parts.claim(bio) {
+            Ok(part) => {
+                self.queue.end_piece(&mut self.parts, part);
+                return None;
+            }
+            Err(bio) => bio,
+        };
+        let bio = self.bios.claim(bio).or_else(|bio| self.zeroing.claim(bio)).ok();
+        Some(bio.expect("the queue has no bios of other sets"))
+    }
+
+    fn free(&mut self, mut bio: PadBio<Role>, role: Role) {
+        if let Some(pages) = bio.take_pages() {
+            self.buffers.free(pages);
+        }
+        match role {
+            Role::Zero(_) => self.zeroing.free(bio),
+            _ => self.bios.free(bio),
+        }
     }
 
     /// Writes what was read.
@@ -289,8 +306,11 @@ impl<'a> Copy<'a> {
             let Some(bio) = rest.take() else { break };
             let run = self.runs[index];
             let is_last = index + 1 == self.runs.len();
-            let split =
-                if is_last { Err(bio) } else { bio.split(Bytes(run.len as u64), &self.parts, Alloc::NoWait) };
+            let split = if is_last {
+                Err(bio)
+            } else {
+                bio.split(self.queue.cx(), Bytes(run.len as u64), &mut self.parts, Alloc::NoWait)
+            };
             // Where there is no bio for another part, the rest is written as it is.
             let (part, is_zero) = match split {
                 Ok(split) => {
@@ -308,10 +328,10 @@ impl<'a> Copy<'a> {
     fn write_part(&mut self, part: Bio, slot: usize, at: u64, is_zero: bool) {
         let len = part.len().0;
         if is_zero && self.has_zeros(slot, at, len) {
-            return part.complete(Status::Ok);
+            return self.queue.complete_part(part, Status::Ok);
         }
         self.amounts.written += len;
-        submit(self.destination, part);
+        self.queue.submit_part(self.destination, part);
     }
 
     /// Writes all of a piece.
@@ -320,7 +340,7 @@ impl<'a> Copy<'a> {
         *bio.pad_mut() = Role::Write(slot);
         bio.prepare(Op::Write, Flags::NONE, bio.sector());
         self.amounts.written += bio.len().0;
-        bio.submit(self.destination);
+        self.queue.submit(self.destination, bio);
     }
 
     /// Has zeros in a range without writing them: whether that is possible.
@@ -337,15 +357,16 @@ impl<'a> Copy<'a> {
 
     /// Zeroes a range by the destination's own operation: whether there was a bio for it.
     fn zero(&mut self, slot: usize, at: u64, len: u64) -> bool {
-        let Ok(mut bio) = self.zeroing.alloc(Role::Zero(slot), Alloc::NoWait) else { return false };
+        let Ok(mut bio) = self.zeroing.alloc(self.queue.cx(), Role::Zero(slot), Alloc::NoWait) else {
+            return false;
+        };
         bio.prepare(Op::WriteZeroes, Flags::NONE, sector_of(at));
         bio.set_range(Bytes(len));
-        bio.set_home(self.queue.home());
         self.amounts.zeros += len;
         if let Some(slot) = &mut self.slots[slot] {
             slot.bios += 1;
         }
-        bio.submit(self.destination);
+        self.queue.submit(self.destination, bio);
         true
     }
 
@@ -368,11 +389,11 @@ impl<'a> Copy<'a> {
 
     /// Makes all before `position` durable, which is written.
     fn flush(&mut self, position: u64) {
-        let Ok(mut bio) = self.set.alloc(Role::Flush(position), Alloc::NoWait) else { return };
+        let bio = self.bios.alloc(self.queue.cx(), Role::Flush(position), Alloc::NoWait);
+        let Ok(mut bio) = bio else { return };
         bio.prepare(Op::Flush, Flags::NONE, Sector(0));
-        bio.set_home(self.queue.home());
         self.is_flushing = true;
-        bio.submit(self.destination);
+        self.queue.submit(self.destination, bio);
     }
 
     fn flushed(&mut self, position: u64, status: Status, watcher: &mut dyn Watcher) {
@@ -401,7 +422,7 @@ pub(super) fn page_options(pieces: usize) -> PagePoolOptions {
         largest,
         reserve: pieces,
         limit: pieces * largest,
-        magazine: pieces * largest,
+        stock: pieces * largest,
     }
 }
 

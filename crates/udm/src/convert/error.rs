@@ -4,8 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use udm_block::Status;
 use udm_block::mempool::NoReserve;
+use udm_block::{OpenError, Status};
 
 use crate::device::DeviceError;
 
@@ -98,9 +98,12 @@ pub(crate) enum ConvertError {
     /// There is no memory.
     #[error(transparent)]
     NoReserve(#[from] NoReserve),
-    /// This thread cannot drive I/O.
-    #[error("this thread cannot drive I/O: {0}")]
+    /// The system has no queue for it.
+    #[error("cannot drive I/O: {0}")]
     Queue(#[from] io::Error),
+    /// A device that no I/O can be done on.
+    #[error(transparent)]
+    Open(#[from] OpenError),
 }
 
 /// What would do.

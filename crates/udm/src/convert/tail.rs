@@ -41,6 +41,7 @@ fn front(device: &DeviceRef) -> Result<Blocking, ConvertError> {
     Blocking::new(DeviceRef::clone(device)).map_err(|error| match error {
         BlockingError::NoReserve(error) => error.into(),
         BlockingError::Queue(error) => error.into(),
+        BlockingError::Open(error) => error.into(),
     })
 }
 

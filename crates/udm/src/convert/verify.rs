@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use udm_block::memory::{Heap, Source};
-use udm_block::queue::{self, Queue};
 use udm_block::{
-    Alloc, BioSet, BioSetOptions, Bytes, DeviceRef, Flags, Op, Pad, PadBio, PagePool, SECTOR_SIZE,
+    Alloc, BioSet, BioSetOptions, Bios, Buffers, Bytes, ChannelId, DeviceRef, Flags, Op, Pad, PadBio, PagePool,
+    Queue, SECTOR_SIZE,
 };
 
 use super::copy::{DEPTH, page_options, piece_between, sector_of};
@@ -21,33 +21,26 @@ struct Side {
     side: usize,
 }
 
-impl Pad for Side {
-    type Context = ();
+impl Pad for Side {}
 
-    fn end_io(bio: PadBio<Self>) {
-        queue::deliver(bio);
-    }
-}
-
-/// A comparison of two devices, by the thread that made it.
-struct Comparison<'a> {
+/// A comparison of two devices, on a queue of its own.
+struct Comparison {
     queue: Queue,
-    devices: [&'a DeviceRef; 2],
+    devices: [ChannelId; 2],
     /// How much one bio reads, in bytes.
     piece: u64,
     /// How many bytes are compared.
     size: u64,
-    /// What has been read and waits for its other side, or for the pairs before it. It goes before its pools.
+    /// What has been read and waits for its other side, or for the pairs before it.
     pairs: [[Option<PadBio<Side>>; 2]; DEPTH],
-    set: BioSet<Side>,
-    pages: PagePool,
+    bios: Bios<Side>,
+    buffers: Buffers,
     scratch: [Vec<u8>; 2],
     digest: Sha256,
     /// All before this byte is compared.
     done: u64,
     /// All before this byte is being read.
     asked: u64,
-    under_way: usize,
 }
 
 /// The SHA-256 of the first `size` bytes of both, in hexadecimal, where they are the same. `goes_on` hears how far it is, and
@@ -90,20 +83,20 @@ fn verify_blocks(
     goes_on: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Sha256, ConvertError> {
     let memory: Source = Arc::new(Heap);
-    let bios = BioSetOptions { reserve: 2 * DEPTH, limit: 0, magazine: 0, ..BioSetOptions::named("verify") };
+    let bios = BioSetOptions { reserve: 2 * DEPTH, limit: 0, stock: 0, ..BioSetOptions::named("verify") };
+    let mut queue = Queue::new()?;
     let mut comparison = Comparison {
-        queue: Queue::enter()?,
-        devices: [source, destination],
+        devices: [queue.open(source)?, queue.open(destination)?],
         piece: piece_between(source, destination),
         size,
-        set: BioSet::new(&bios, &memory, ())?,
-        pages: PagePool::new(page_options(2 * DEPTH), &memory)?,
+        bios: queue.bios(&BioSet::new(&bios, &memory)?),
+        buffers: PagePool::new(page_options(2 * DEPTH), &memory)?.buffers(),
+        queue,
         pairs: std::array::from_fn(|_| [None, None]),
         scratch: [Vec::new(), Vec::new()],
         digest: Sha256::new(),
         done: 0,
         asked: 0,
-        under_way: 0,
     };
     let mut result = Ok(());
     loop {
@@ -111,7 +104,7 @@ fn verify_blocks(
             comparison.read();
         }
         // What has been read is compared at once, so with nothing under way there is nothing left.
-        if comparison.under_way == 0 {
+        if comparison.queue.under_way() == 0 {
             break;
         }
         comparison.queue.wait(&mut [], None)?;
@@ -123,7 +116,7 @@ fn verify_blocks(
     result.map(|()| comparison.digest.clone())
 }
 
-impl Comparison<'_> {
+impl Comparison {
     /// Which pair begins at byte `at`.
     fn slot_of(&self, at: u64) -> usize {
         (at / self.piece) as usize % DEPTH
@@ -135,13 +128,12 @@ impl Comparison<'_> {
             let len = Bytes(self.piece.min(self.size - self.asked));
             for (side, device) in self.devices.into_iter().enumerate() {
                 let pad = Side { slot: self.slot_of(self.asked), side };
-                let pages = self.pages.alloc(len, Alloc::NoWait).expect("there are pages for each pair");
-                let mut bio = self.set.alloc(pad, Alloc::NoWait).ok().expect("there are bios for each pair");
+                let cx = self.queue.cx();
+                let pages = self.buffers.alloc(cx, len, Alloc::NoWait).expect("there are pages for each pair");
+                let mut bio = self.bios.alloc(cx, pad, Alloc::NoWait).ok().expect("there are bios for each pair");
                 bio.prepare(Op::Read, Flags::NONE, sector_of(self.asked));
                 bio.set_pages(pages, len);
-                bio.set_home(self.queue.home());
-                self.under_way += 1;
-                bio.submit(device);
+                self.queue.submit(device, bio);
             }
             self.asked += len.0;
         }
@@ -151,8 +143,7 @@ impl Comparison<'_> {
     fn take(&mut self) -> Result<(), ConvertError> {
         let mut result = Ok(());
         while let Some(bio) = self.queue.take_ended() {
-            self.under_way -= 1;
-            let bio = self.set.claim(bio).expect("this thread has no bios of another set");
+            let bio = self.bios.claim(bio).ok().expect("the queue has no bios of another set");
             let Side { slot, side } = *bio.pad();
             if !bio.status().is_ok() {
                 let doing = [Doing::Read, Doing::ReadBack][side];
@@ -171,6 +162,10 @@ impl Comparison<'_> {
             for (bio, bytes) in pair.iter().flatten().zip(&mut self.scratch) {
                 bytes.resize(bio.len().0 as usize, 0);
                 bio.data().read(bytes);
+            }
+            for mut bio in pair.into_iter().flatten() {
+                bio.take_pages().into_iter().for_each(|pages| self.buffers.free(pages));
+                self.bios.free(bio);
             }
             let [source, destination] = &self.scratch;
             check_same(source, destination, self.done)?;

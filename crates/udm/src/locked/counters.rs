@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::thread::gettid;
 use serde_json::json;
 use udm_block::mempool::Waits;
-use udm_block::queue::MAX_QUEUES;
 use udm_block::sealed::Sealed;
 use udm_dm::targets::crypt::OptionalMemory;
 use udm_export::nbd::server::MemoryLockGuard;
@@ -64,8 +63,7 @@ pub(crate) struct Counts {
 impl Counters {
     /// Counts for devices whose memory is `devices`.
     pub(super) fn new(devices: Arc<Sealed>) -> Arc<Self> {
-        let now = Now { watched: Vec::with_capacity(MAX_QUEUES), ..Now::default() };
-        Arc::new(Self { devices, now: Mutex::new(now) })
+        Arc::new(Self { devices, now: Mutex::default() })
     }
 
     /// The counts until now.

@@ -16,7 +16,7 @@ pub const ALL: &[Mutant] = &[
         find: "table.take_back(index);",
         replace: "let _ = (&table, index);",
         build: CLOSING,
-        test: "a_dropped_device_is_closed_at_once_while_the_threads_that_served_it_go_on",
+        test: "a_dropped_device_is_closed_at_once_while_the_queues_that_served_it_go_on",
         says: "the dropped device is still open",
     },
     Mutant {
@@ -25,7 +25,7 @@ pub const ALL: &[Mutant] = &[
         find: "IoringRegisterOp::UnregisterFiles, ptr::null(), 0",
         replace: "IoringRegisterOp::UnregisterFiles, ptr::null(), 1",
         build: CLOSING,
-        test: "a_dropped_device_is_closed_at_once_after_the_threads_that_served_it",
+        test: "a_dropped_device_is_closed_at_once_after_the_queues_that_served_it",
         says: "the dropped device is still open",
     },
     Mutant {
@@ -36,6 +36,15 @@ pub const ALL: &[Mutant] = &[
         build: CLOSING,
         test: "one_ring_never_mistakes_one_of_many_files_for_another",
         says: "round 40 file",
+    },
+    Mutant {
+        name: "a ring that goes does not wait for what is in flight",
+        file: "crates/backend/src/file/uring/ring.rs",
+        find: "while self.free.len() < SLOTS || self.backlog.waiting() > 0 {",
+        replace: "while self.free.len() > SLOTS {",
+        build: Build::Tests { package: "udm-backend", target: "--test=rings" },
+        test: "a_ring_that_goes_waits_for_what_is_in_flight",
+        says: "a driver lost a bio",
     },
     Mutant {
         name: "a flush is acknowledged while the error of another's sync is on its way",

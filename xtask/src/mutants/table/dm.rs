@@ -8,7 +8,8 @@ const BY_KEY: &str = "crates/dm/src/targets/crypt/by_key.rs";
 const DM: Build = Build::Tests { package: "udm-dm", target: "--lib" };
 const DEFINITIONS: Build = Build::Tests { package: "udm-dm", target: "--test=definitions" };
 
-const GATE: &str = "crates/dm/src/managed/gate.rs";
+const CHANNEL: &str = "crates/dm/src/managed/channel.rs";
+const CHANGE: &str = "crates/dm/src/managed/change.rs";
 const MANAGED: Build = Build::Tests { package: "udm-dm", target: "--test=managed" };
 const BEHAVIOUR: Build = Build::Tests { package: "udm-dm", target: "--test=behaviour" };
 const KEY_MEMORY: Build = Build::Tests { package: "udm-dm", target: "--test=key_memory" };
@@ -134,6 +135,15 @@ pub const ALL: &[Mutant] = &[
         says: "by threads",
     },
     Mutant {
+        name: "a channel does not hear that a busy driver takes requests again",
+        file: "crates/dm/src/targets/crypt/offload.rs",
+        find: "self.0.notify_owner();",
+        replace: "let _ = &self.0;",
+        build: Build::Tests { package: "udm-dm", target: "--test=busy" },
+        test: "queues_that_a_busy_driver_told_to_wait_go_on",
+        says: "never ended",
+    },
+    Mutant {
         name: "an option that keeps writes from other threads is not heard",
         file: "crates/dm/src/targets/crypt/params/options.rs",
         find: "Direction::Encrypt => !self.no_write_workqueue,",
@@ -163,18 +173,18 @@ pub const ALL: &[Mutant] = &[
     // A managed device's life.
     Mutant {
         name: "managed: a suspend does not wait for what is under way",
-        file: GATE,
-        find: "while self.count() > 0 {",
-        replace: "while false {",
+        file: CHANNEL,
+        find: "if self.counts.under_way.load(Ordering::Relaxed) > 0 {",
+        replace: "if false {",
         build: MANAGED,
         test: "a_suspend_waits_for_what_is_under_way_and_then_flushes",
         says: "flushed with I/O under way",
     },
     Mutant {
         name: "managed: what comes to a suspended device goes through",
-        file: GATE,
-        find: "self.closed.store(true, Ordering::SeqCst);",
-        replace: "self.closed.store(false, Ordering::SeqCst);",
+        file: CHANNEL,
+        find: "self.way = if self.holds { None } else { self.below };",
+        replace: "self.way = self.below;",
         build: MANAGED,
         test: "close_and_remove_let_nobody_wait",
         says: "left == right",
@@ -198,29 +208,28 @@ pub const ALL: &[Mutant] = &[
         says: "the key is at",
     },
     Mutant {
-        name: "managed: queue threads keep round keys on their stacks",
+        name: "managed: queues keep round keys on their threads' stacks",
         file: "crates/block/src/queue.rs",
-        find: "            crate::stack::wipe();\n            mailbox.wiped.store",
-        replace: "            mailbox.wiped.store",
+        find: "        if !self.cx.after_wipe.is_empty() {\n            stack::wipe();",
+        replace: "        if !self.cx.after_wipe.is_empty() {",
         build: KEY_MEMORY,
         test: "no_byte_of_a_key_outlives_a_wipe_or_a_remove",
         says: "the key is at",
     },
     Mutant {
-        name: "managed: a suspend that panics leaves the gate closed",
-        file: GATE,
-        find: "impl Drop for Closed<'_> {\n    fn drop(&mut self) {\n        self.0.open();",
-        replace: "impl Drop for Closed<'_> {\n    fn drop(&mut self) {\n        let _ = self.0;",
+        name: "managed: what goes on after a suspend that panicked is held",
+        file: CHANGE,
+        find: "            channels.release();",
+        replace: "            let _ = channels;",
         build: UNDER_WAY,
         test: "a_suspend_that_panics_opens_the_gate_again",
         says: "bios never ended",
     },
     Mutant {
-        name: "a target is called with a flush at the end of another's",
-        file: "crates/dm/src/mapped.rs",
-        find: "walk.submit(&device);",
-        replace: "drop(device); let row = walk.pad().next - 1; let rows = Arc::clone(&walk.context().rows);\n    \
-                  rows[row].target.map(walk.into_bio(), Sector(0));",
+        name: "a flush goes to another row's target",
+        file: "crates/dm/src/mapped/channel.rs",
+        find: "cx.submit(self.rows[next + step].target, walk.into_bio());",
+        replace: "cx.submit(self.rows[0].target, walk.into_bio());",
         build: UNDER_WAY,
         test: "a_flush_that_a_target_parks_goes_on_to_its_own_disk",
         says: "flushes before the answer",

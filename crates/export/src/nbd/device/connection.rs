@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use udm_block::queue::complete_at_home;
 use udm_block::{Bio, Flags, Op, Status};
 
 use super::session::{Next, Role, Shared};
@@ -78,7 +77,7 @@ impl Connection {
             let slots = &mut self.slots;
             let give_up = || {
                 let lost = slots.iter_mut().filter_map(Option::take);
-                lost.for_each(|flight| complete_at_home(flight.bio, Status::Offline));
+                lost.for_each(|flight| flight.bio.complete_elsewhere(Status::Offline));
             };
             let client = match self.shared.session_over(self.session, give_up) {
                 Role::Leader(client) => Ok(*client),
@@ -105,7 +104,7 @@ impl Connection {
     /// Ends what is under way with an error.
     fn give_up(&mut self) {
         let lost = self.slots.iter_mut().filter_map(Option::take);
-        lost.for_each(|flight| complete_at_home(flight.bio, Status::Offline));
+        lost.for_each(|flight| flight.bio.complete_elsewhere(Status::Offline));
     }
 
     fn serve(&mut self) -> End {
@@ -257,7 +256,7 @@ impl Connection {
         }
         let status = result.map_or_else(|error| Status::from_errno(error as i32), |()| Status::Ok);
         if let Some(flight) = self.slots[slot].take() {
-            complete_at_home(flight.bio, status);
+            flight.bio.complete_elsewhere(status);
         }
         Ok(())
     }

@@ -9,7 +9,6 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use udm_block::bio::BioList;
-use udm_block::queue::complete_at_home;
 use udm_block::{Bio, Geometry, SECTOR_SIZE, Status};
 
 use super::unflushed::Unflushed;
@@ -111,16 +110,16 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a bio from the device's user.
-    pub(super) fn put(&self, bio: Bio) {
+    /// Takes a bio from a queue; hands it back while the server is gone for longer than requests wait.
+    pub(super) fn put(&self, bio: Bio) -> Result<(), Bio> {
         let mut state = self.lock();
         if state.is_down {
-            drop(state);
-            return complete_at_home(bio, Status::Offline);
+            return Err(bio);
         }
         state.waiting.push(bio);
         drop(state);
         self.changed.notify_all();
+        Ok(())
     }
 
     pub(super) fn drop_device(&self) {
@@ -222,7 +221,7 @@ impl Shared {
                         drop(state);
                         self.changed.notify_all();
                         while let Some(bio) = waiting.pop() {
-                            complete_at_home(bio, Status::Offline);
+                            bio.complete_elsewhere(Status::Offline);
                         }
                         give_up();
                         state = self.lock();

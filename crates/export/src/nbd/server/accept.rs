@@ -174,7 +174,8 @@ impl<'a> Acceptor<'a> {
         }
     }
 
-    /// No descriptor or no memory is left: a client that leaves makes room, and the oldest that has chosen nothing has to.
+    /// A client waits, and no descriptor or no memory is left: another that leaves makes room, and the oldest that has
+    /// chosen nothing has to.
     fn exhausted(&mut self, error: &io::Error) {
         if self.told.is_none_or(|at| at.elapsed() > REMINDER) {
             self.told = Some(Instant::now());

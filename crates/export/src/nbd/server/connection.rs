@@ -1,4 +1,4 @@
-//! One client in the transmission phase: the queue thread that takes its requests and sends its replies.
+//! One client in the transmission phase: the thread with the queue that takes its requests and sends its replies.
 //!
 //! Nothing here waits but `Queue::wait`: not for the disk, not for the client, not for memory. A request that finds no
 //! memory is held, and nothing more is received, until a reply has gone out.
@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use udm_block::memory::Source;
 use udm_block::mempool::NoReserve;
 use udm_block::queue::{Interest, PollFlags, Queue};
-use udm_block::{BioSet, BioSetOptions, PadBio, PagePool, PagePoolOptions, Status};
+use udm_block::{ChannelId, Geometry, OpenError, PadBio, Status};
 
 use super::ending::Ending;
 use super::export::{Export, LONGEST};
 use super::input::{Input, Received};
+use super::memory::{Budget, RequestMemory};
 use super::ranges::Ranges;
 use super::replies::Replies;
 use super::request::{LONGEST_TAKEN, Work, work};
@@ -29,24 +30,6 @@ pub const DEPTH: usize = 128;
 /// The memory that one connection takes for the data of its requests, in bytes: one longest request always, and as
 /// much again.
 pub const MEMORY: usize = 2 * LONGEST as usize;
-/// What a connection has at hand, and what it may have beyond that.
-pub(super) struct Budget {
-    /// The longest read or write, in bytes: the export offers no longer ones.
-    pub(super) longest: usize,
-    /// How many bios are always there.
-    pub(super) bios: usize,
-    /// How many buffers of the longest size are always there.
-    pub(super) buffers: usize,
-    /// How many bytes of data there may be beyond these buffers.
-    pub(super) limit: usize,
-}
-
-impl Budget {
-    /// One of each is there, and the rest is taken when it is wanted.
-    pub(super) const GROWING: Self =
-        Self { longest: LONGEST as usize, bios: 1, buffers: 1, limit: MEMORY - LONGEST as usize };
-}
-
 /// The longest write whose data is skipped to be answered with an error; a longer one ends the connection.
 const LONGEST_SKIPPED: u32 = 2 * LONGEST_TAKEN;
 
@@ -85,9 +68,6 @@ pub(super) enum Hangup {
     /// The connection broke.
     #[error("{0}")]
     Io(io::Error),
-    /// No memory for the connection.
-    #[error("{0}")]
-    NoReserve(#[from] NoReserve),
 }
 
 impl From<io::Error> for Hangup {
@@ -126,11 +106,11 @@ pub(super) enum Step {
 /// The transmission phase with one client.
 pub(super) struct Connection<'a> {
     socket: BorrowedFd<'a>,
-    pub(super) queue: &'a Queue,
+    pub(super) queue: Queue,
+    /// The queue's way into the device of the export.
+    pub(super) device: ChannelId,
     pub(super) export: &'a Export,
     ending: &'a Ending,
-    /// The longest buffer, in bytes.
-    pub(super) longest: usize,
     input: Input,
     /// How many requests are on their way through the device, or wait for their place among the writes.
     pub(super) under_way: usize,
@@ -138,48 +118,44 @@ pub(super) struct Connection<'a> {
     counted: usize,
     /// How a long read failed that is half sent.
     pub(super) torn: Option<Status>,
-    // What holds bios comes before the pools that these go home to: fields are dropped in this order.
     /// Writes that wait for others to the same blocks.
     pub(super) waiting: VecDeque<PadBio<Pending>>,
     pub(super) next: Next,
     pub(super) ranges: Ranges,
     pub(super) replies: Replies,
-    pub(super) bios: BioSet<Pending>,
-    pub(super) pages: PagePool,
+    pub(super) memory: RequestMemory,
+}
+
+/// Why a connection did not begin.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BeginError {
+    /// No memory for its requests.
+    #[error(transparent)]
+    NoReserve(#[from] NoReserve),
+    /// The device has no way for its queue.
+    #[error("the device cannot be opened for a client: {0}")]
+    Open(#[from] OpenError),
 }
 
 impl<'a> Connection<'a> {
-    /// Begins with what the handshake has left in `input`.
+    /// Opens the device, and begins with what the handshake has left in `input`.
     pub(super) fn new(
         socket: BorrowedFd<'a>,
-        queue: &'a Queue,
+        mut queue: Queue,
         export: &'a Export,
         ending: &'a Ending,
         input: Input,
         budget: &Budget,
         source: &Source,
-    ) -> Result<Self, NoReserve> {
-        // A client's bio waits for what lies below alone, and there are never more than DEPTH.
-        let bios = BioSetOptions {
-            reserve: budget.bios,
-            limit: DEPTH,
-            magazine: DEPTH,
-            ..BioSetOptions::named("nbd requests")
-        };
-        let pages = PagePoolOptions {
-            name: "nbd data",
-            largest: budget.longest,
-            reserve: budget.buffers,
-            limit: budget.limit,
-            // This thread is the pool's only user.
-            magazine: budget.limit,
-        };
+    ) -> Result<Self, BeginError> {
+        let memory = RequestMemory::new(&queue, budget, source)?;
+        let device = queue.open(&export.device)?;
         Ok(Self {
             socket,
             queue,
+            device,
             export,
             ending,
-            longest: budget.longest,
             input,
             under_way: 0,
             counted: 0,
@@ -188,16 +164,13 @@ impl<'a> Connection<'a> {
             next: Next::Header,
             ranges: Ranges::new(DEPTH),
             replies: Replies::new(DEPTH),
-            bios: BioSet::new(&bios, source, ())?,
-            pages: PagePool::new(pages, source)?,
+            memory,
         })
     }
 
-    /// Takes what this thread would otherwise take at the client's first requests.
-    pub(super) fn prepare_thread(&self) {
-        self.bios.prepare_thread();
-        self.pages.prepare_thread();
-        self.export.device.prepare_thread();
+    /// What the device is now, as far as this connection has heard.
+    pub(super) fn geometry(&self) -> Geometry {
+        self.queue.geometry(self.device)
     }
 
     /// Serves the client until it goes. No request of it is under way then. When there is nothing left to wait for but
@@ -212,8 +185,8 @@ impl<'a> Connection<'a> {
             self.forget_ranges();
         }
         loop {
-            // A bio of ours that came home later would come to the next client of this queue's slot: whatever happens,
-            // all are waited for. A device with a fault gives up the bio that it has the fault with.
+            // Whatever happens, all bios are waited for: writes of other clients may wait for theirs. A device with a fault
+            // gives up the bio that it has the fault with.
             let drained = catch_unwind(AssertUnwindSafe(|| self.drain(&mut deadline, patience)));
             if drained.is_ok() {
                 break;
@@ -260,7 +233,7 @@ impl<'a> Connection<'a> {
             let may_send = self.torn.is_none() && deadline.is_some_and(|end| Instant::now() < end);
             if !may_send || self.send().is_err() {
                 *deadline = None;
-                self.replies.clear();
+                self.replies.clear(&mut self.memory);
             }
             if self.under_way == 0 && self.replies.is_empty() {
                 return;
@@ -297,7 +270,7 @@ impl<'a> Connection<'a> {
 
     /// Sends what the socket takes, and has long reads go on whose last piece is sent.
     fn send(&mut self) -> io::Result<()> {
-        self.replies.send(self.socket)?;
+        self.replies.send(self.socket, &mut self.memory)?;
         if let Some(bio) = self.replies.take_goes_on() {
             self.read_on(bio);
         }
@@ -361,7 +334,7 @@ impl<'a> Connection<'a> {
         if request.command == Command::Disc {
             return Err(Hangup::Clean);
         }
-        match work(&request, self.export) {
+        match work(&request, self.export, &self.geometry()) {
             Ok(work) => Ok(self.begin(work, request.cookie)),
             Err(error) => self.refuse(&request, error),
         }

@@ -69,23 +69,14 @@ impl Export {
         let geometry = self.device.geometry();
         info.size = geometry.stored().0;
         info.flags = flags(&geometry, self.is_read_only());
-        info.block_sizes = self.sizes();
+        info.block_sizes = self.sizes(&geometry);
         info
     }
 
-    /// How long the device is now, in bytes. It may end within a block.
-    pub(super) fn size(&self) -> u64 {
-        self.device.geometry().stored().0
-    }
-
-    /// The device's block now, in bytes.
-    pub(super) fn block(&self) -> u64 {
-        self.device.geometry().logical_block.into()
-    }
-
-    /// What clients may ask for, what is fast, and the longest read or write that the device takes at once, in bytes.
-    pub(super) fn sizes(&self) -> BlockSizes {
-        block_sizes(&self.device.geometry(), self.longest)
+    /// What clients may ask for, what is fast, and the longest read or write that a device of `geometry` takes at once, in
+    /// bytes.
+    pub(super) fn sizes(&self, geometry: &Geometry) -> BlockSizes {
+        block_sizes(geometry, self.longest)
     }
 
     /// The name.

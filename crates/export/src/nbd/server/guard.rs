@@ -13,7 +13,9 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use udm_block::queue::Home;
+use udm_block::Home;
+
+use super::connection::DEPTH;
 
 /// The bytes of a device that one word is about.
 const REGION: u64 = 4 << 20;
@@ -33,7 +35,12 @@ pub(super) struct Guard {
 struct List {
     writes: Vec<Listed>,
     next: u64,
+    /// How many connections there are.
+    connections: usize,
 }
+
+/// A connection whose writes the guard has room for.
+pub(super) struct Member<'a>(&'a Guard);
 
 struct Listed {
     ticket: u64,
@@ -59,22 +66,26 @@ impl Guard {
         Self { words: (0..WORDS).map(|_| AtomicU64::new(0)).collect(), list: Mutex::default() }
     }
 
-    /// Makes room for so many writes at once, so that the list takes no memory later.
-    pub(super) fn reserve(&self, writes: usize) {
+    /// Makes room for the writes of one connection more, [`DEPTH`] of them, so that the list takes no memory later.
+    // not on the I/O path: once a connection
+    pub(super) fn join(&self) -> Member<'_> {
         let mut list = self.lock();
-        let more = writes.saturating_sub(list.writes.len());
+        list.connections += 1;
+        let more = (list.connections * DEPTH).saturating_sub(list.writes.len());
         list.writes.reserve(more);
+        Member(self)
     }
 
     /// A place for a write to `blocks`, which are bytes from one block border to another. It may begin when
     /// [`Guard::may_begin`] says so; until then `home` is woken when that may have changed.
-    pub(super) fn enter(&self, blocks: &Range<u64>, is_partial: bool, home: Home) -> Place {
-        if !is_partial && self.count(blocks) {
+    pub(super) fn enter(&self, blocks: &Range<u64>, is_partial: bool, home: &Home) -> Place {
+        if !is_partial && self.count(blocks, home) {
             return Place::Counted(blocks.clone());
         }
         let mut list = self.lock();
         let ticket = list.next;
         list.next += 1;
+        let home = home.clone();
         list.writes.push(Listed { ticket, blocks: blocks.clone(), is_partial, waits: true, home });
         if is_partial {
             // Under the lock: a write that sees the mark finds the entry.
@@ -95,11 +106,11 @@ impl Guard {
         may
     }
 
-    /// The write has ended, or will not happen.
-    pub(super) fn leave(&self, place: Place) {
+    /// The write has ended, or will not happen. The connection of `home` asks by itself for its own that wait.
+    pub(super) fn leave(&self, place: Place, home: &Home) {
         match place {
             Place::None => {}
-            Place::Counted(blocks) => self.uncount(self.words(&blocks)),
+            Place::Counted(blocks) => self.uncount(self.words(&blocks), home),
             Place::Listed(ticket) => {
                 let mut list = self.lock();
                 let Some(at) = list.position(ticket) else { return };
@@ -109,16 +120,16 @@ impl Guard {
                         word.fetch_sub(PARTIAL, Ordering::SeqCst);
                     }
                 }
-                self.wake(&list);
+                self.wake(&list, home);
             }
         }
     }
 
     /// Counts a write of whole blocks, unless partial ones are in its regions.
-    fn count(&self, blocks: &Range<u64>) -> bool {
+    fn count(&self, blocks: &Range<u64>, home: &Home) -> bool {
         for (counted, word) in self.words(blocks).enumerate() {
             if word.fetch_add(1, Ordering::SeqCst) >= PARTIAL {
-                self.uncount(self.words(blocks).take(counted + 1));
+                self.uncount(self.words(blocks).take(counted + 1), home);
                 return false;
             }
         }
@@ -126,13 +137,13 @@ impl Guard {
     }
 
     /// Takes a count back, and wakes the partial writes that may have waited for it.
-    fn uncount<'a>(&self, words: impl Iterator<Item = &'a AtomicU64>) {
+    fn uncount<'a>(&self, words: impl Iterator<Item = &'a AtomicU64>, home: &Home) {
         let mut is_waited_for = false;
         for word in words {
             is_waited_for |= word.fetch_sub(1, Ordering::SeqCst) > PARTIAL;
         }
         if is_waited_for {
-            self.wake(&self.lock());
+            self.wake(&self.lock(), home);
         }
     }
 
@@ -156,10 +167,9 @@ impl Guard {
         no_counted && !list.writes[..at].iter().any(is_in_the_way)
     }
 
-    /// Wakes the connections of those that may begin now. The caller's own looks by itself.
-    fn wake(&self, list: &List) {
-        let waiting =
-            list.writes.iter().enumerate().filter(|(_, write)| write.waits && !write.home.is_here());
+    /// Wakes the connections of those that may begin now, but that of `home`.
+    fn wake(&self, list: &List, home: &Home) {
+        let waiting = list.writes.iter().enumerate().filter(|(_, write)| write.waits && write.home != *home);
         for (at, write) in waiting {
             if self.is_clear(list, at) {
                 write.home.wake();
@@ -172,8 +182,46 @@ impl Guard {
     }
 }
 
+/// The connection has no writes any more. Where most of the room is for connections that are gone, it is given back.
+impl Drop for Member<'_> {
+    fn drop(&mut self) {
+        let mut list = self.0.lock();
+        list.connections -= 1;
+        let room = list.connections * DEPTH;
+        if list.writes.capacity() > 4 * room {
+            list.writes.shrink_to(2 * room);
+        }
+    }
+}
+
 impl List {
     fn position(&self, ticket: u64) -> Option<usize> {
         self.writes.iter().position(|write| write.ticket == ticket)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use udm_block::Queue;
+
+    /// Oracle: the room of the list, which I/O never changes.
+    #[test]
+    fn there_is_room_for_the_writes_of_all_connections_and_not_for_those_of_others() {
+        const CONNECTIONS: usize = 40;
+        let (guard, queue) = (Guard::new(), Queue::new().unwrap());
+        let room = || guard.lock().writes.capacity();
+        assert_eq!(room(), 0);
+        let mut members: Vec<_> = (0..CONNECTIONS).map(|_| guard.join()).collect();
+        let full = room();
+        assert!(full >= CONNECTIONS * DEPTH);
+        let enter = |at: u64| guard.enter(&(at * 4096..at * 4096 + 4096), true, queue.home());
+        let places: Vec<_> = (0..(CONNECTIONS * DEPTH) as u64).map(enter).collect();
+        assert_eq!(room(), full, "a write took memory");
+        places.into_iter().rev().for_each(|place| guard.leave(place, queue.home()));
+        members.truncate(1);
+        assert!((DEPTH..=4 * DEPTH).contains(&room()), "room for {} writes of one connection", room());
+        members.clear();
+        assert_eq!(room(), 0);
     }
 }

@@ -4,6 +4,9 @@ use std::io;
 use std::net::{TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
+
 use crate::socket_file::SocketFile;
 use udm_nbd::address::Address;
 
@@ -61,8 +64,18 @@ impl Listener {
         match accepted {
             Ok(client) => Ok(Some(client)),
             Err(error) if is_transient(&error) => Ok(None),
+            // The system looks for a descriptor before it looks for a client. Where nobody waits, it is no matter that there is
+            // none.
+            Err(_) if !self.has_client() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether a client waits to be accepted.
+    fn has_client(&self) -> bool {
+        let mut fds = [PollFd::new(self, PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        retry_on_intr(|| poll(&mut fds, Some(&now))).is_err() || !fds[0].revents().is_empty()
     }
 }
 

@@ -1,11 +1,12 @@
-//! The NBD server: listens, gives each client a queue thread, and stops without losing what it acknowledged.
+//! The NBD server: listens, gives each client a thread with a queue, and stops without losing what it acknowledged.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `listen` | sockets that listen |
 //! | `accept` | the thread that accepts, and carries on all handshakes |
 //! | `handshake` | [`Negotiation`](udm_nbd::negotiate::Negotiation) over a socket |
-//! | `connection` | the transmission phase: the loop of a queue thread |
+//! | `connection` | the transmission phase: the loop of a client's queue |
+//! | `memory` | bios and buffers of requests |
 //! | `request` | from a request on the wire to what it asks of the device |
 //! | `steps` | the steps of a request that is long, or has parts of blocks |
 //! | `progress` | a request's way through its steps to its reply |
@@ -24,6 +25,7 @@ mod guard;
 mod handshake;
 mod input;
 mod listen;
+mod memory;
 mod progress;
 mod ranges;
 mod replies;
@@ -47,8 +49,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
+use udm_block::Home;
 use udm_block::memory::{Heap, Source};
-use udm_block::queue::{Home, Queue};
 
 use accept::Acceptor;
 use connection::{Connection, Hangup};
@@ -65,8 +67,8 @@ const THREAD_NAME: &str = "udm-nbd";
 /// How many clients there may be at once, unless it is said.
 pub const MAX_CONNECTIONS: usize = 16;
 
-/// The most clients that there may be at once: each has a queue thread, and others need some too.
-pub const LIMIT_OF_CONNECTIONS: usize = udm_block::queue::MAX_QUEUES - 8;
+/// The most clients that there may be at once.
+pub const MOST_CONNECTIONS: usize = 4096;
 
 /// Why a server could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +104,7 @@ struct Shared {
     ending: Ending,
     /// An eventfd that wakes the accepting thread.
     wakeup: OwnedFd,
-    /// The queue threads of clients.
+    /// The queues of clients.
     clients: Mutex<Vec<Home>>,
     /// How many clients have not chosen an export.
     #[cfg(test)]
@@ -159,10 +161,7 @@ impl Server {
         let infos: Vec<_> = exports.iter().map(|export| export.info.clone()).collect();
         check_exports(&infos)?;
         Export::share_guards(&mut exports);
-        let max_connections = max_connections.min(LIMIT_OF_CONNECTIONS);
-        for export in &exports {
-            export.guard.reserve(max_connections * DEPTH);
-        }
+        let max_connections = max_connections.min(MOST_CONNECTIONS);
         let listeners = addresses.iter().map(Listener::bind).collect::<Result<_, _>>()?;
         let shared = Shared {
             exports,
@@ -255,23 +254,24 @@ impl Shared {
         received: &[u8],
     ) -> Result<(), Box<dyn std::error::Error>> {
         rustix::io::ioctl_fionbio(client, true)?;
-        let queue = Queue::enter()?;
-        let registered = Registered::new(self, queue.home());
+        let memory = ConnectionMemory::new(&self.source, self.lock_guard.as_deref());
+        let queue = memory.queue()?;
+        let registered = Registered::new(self, queue.home().clone());
         let input = Input::new(received);
         let export = &self.exports[export];
+        let member = export.guard.join();
         tracing::info!(peer, export = export.name(), "a client connected");
-        let memory = ConnectionMemory::new(&self.source, self.lock_guard.as_deref());
         let (budget, source) = (memory.budget(), memory.source());
         let connection =
-            Connection::new(client.as_fd(), &queue, export, &self.ending, input, budget, &source)?;
-        memory.begin(&connection)?;
+            Connection::new(client.as_fd(), queue, export, &self.ending, input, budget, &source)?;
+        memory.begin()?;
         let hangup = connection.run(self.patience.goodbye);
         memory.end();
         match hangup {
             hangup @ (Hangup::Clean | Hangup::Closed | Hangup::Stopped) => tracing::info!(peer, "{hangup}"),
             hangup => return Err(hangup.into()),
         }
-        drop(registered);
+        drop((registered, member));
         Ok(())
     }
 }
@@ -305,7 +305,7 @@ struct Registered<'a>(&'a Shared, Home);
 
 impl<'a> Registered<'a> {
     fn new(shared: &'a Shared, home: Home) -> Self {
-        shared.clients.lock().unwrap_or_else(PoisonError::into_inner).push(home);
+        shared.clients.lock().unwrap_or_else(PoisonError::into_inner).push(home.clone());
         Self(shared, home)
     }
 }

@@ -1,6 +1,6 @@
 //! A request's way from its first step to its reply.
 
-use udm_block::{Alloc, Bytes, Flags, Op, PadBio, Sector, submit};
+use udm_block::{Flags, Op, PadBio};
 
 use super::connection::{Connection, Next, Step};
 use super::guard::Place;
@@ -12,7 +12,8 @@ use udm_nbd::wire::ErrorNumber;
 impl Connection<'_> {
     /// Takes a request on: it goes to the device, unless its data is to come first.
     pub(super) fn begin(&mut self, mut work: Work, cookie: u64) -> Step {
-        let (block, longest) = (self.export.block(), self.export.sizes().max);
+        let geometry = self.geometry();
+        let (block, longest) = (u64::from(geometry.logical_block), self.export.sizes(&geometry).max);
         let is_partial = !(work.bytes.start.is_multiple_of(block) && work.bytes.end.is_multiple_of(block));
         if is_partial && work.op == Op::Discard {
             // What a trim does with parts of blocks is the server's choice (section "Request types").
@@ -27,8 +28,8 @@ impl Connection<'_> {
             self.replies.push(cookie, Some(ErrorNumber::NotSup));
             return Step::More;
         }
-        let pending = Pending::new(cookie, work.clone(), block, longest.into(), self.longest as u64);
-        let Some(mut bio) = self.make(pending) else {
+        let pending = Pending::new(cookie, work.clone(), block, longest.into(), self.memory.longest());
+        let Some(mut bio) = self.memory.make(self.queue.cx(), pending) else {
             self.next = Next::Held { work, cookie };
             return Step::Wait;
         };
@@ -39,19 +40,6 @@ impl Connection<'_> {
             self.start(bio);
         }
         Step::More
-    }
-
-    /// A bio with the memory that it needs, when there is enough.
-    fn make(&self, pending: Pending) -> Option<PadBio<Pending>> {
-        let (op, len) = (pending.work.op, Bytes(pending.memory()));
-        let pages = if len.0 > 0 { Some(self.pages.alloc(len, Alloc::NoWait)?) } else { None };
-        let mut bio = self.bios.alloc(pending, Alloc::NoWait).ok()?;
-        bio.set_home(self.queue.home());
-        bio.prepare(op, Flags::NONE, Sector(0));
-        if let Some(pages) = pages {
-            bio.set_pages(pages, len);
-        }
-        Some(bio)
     }
 
     /// Begins a piece of a request: a write waits for those to the same blocks that it must not cross.
@@ -73,14 +61,14 @@ impl Connection<'_> {
         steps::prepare(&mut bio);
         let range = Range::of(&bio);
         if range.is_none() {
-            return submit(&self.export.device, bio.into_bio());
+            return self.queue.submit(self.device, bio);
         }
         bio.pad_mut().range = range;
         self.ranges.put(bio);
         if self.ranges.is_over() {
             self.forget_ranges();
         }
-        self.ranges.go_on(&self.export.device);
+        self.ranges.go_on(&mut self.queue, self.device);
     }
 
     /// Answers those long zeroings and trims of which the device has nothing, and no more of the others is done: the client
@@ -96,13 +84,14 @@ impl Connection<'_> {
     fn undone(&mut self, mut bio: PadBio<Pending>) {
         self.leave(&mut bio);
         self.replies.push(bio.pad().cookie, Some(ErrorNumber::Shutdown));
+        self.memory.free(bio);
     }
 
     /// A request is on its way no more.
     fn leave(&mut self, bio: &mut PadBio<Pending>) {
         self.under_way -= 1;
         let place = std::mem::replace(&mut bio.pad_mut().place, Place::None);
-        self.export.guard.leave(place);
+        self.export.guard.leave(place, self.queue.home());
     }
 
     /// Has a long read go on, whose last piece is sent.
@@ -114,8 +103,7 @@ impl Connection<'_> {
     /// Takes what has ended: to its next step, or to its reply. Then begins the writes that need not wait any more.
     pub(super) fn collect(&mut self) {
         while let Some(bio) = self.queue.take_ended() {
-            let bio = self.bios.claim(bio).expect("this thread has no bios of another set");
-            let mut bio = match self.ranges.ended(bio) {
+            let mut bio = match self.ranges.ended(self.memory.claim(bio)) {
                 Ended::GoesOn => continue,
                 Ended::Undone(bio) => {
                     self.undone(bio);
@@ -130,7 +118,7 @@ impl Connection<'_> {
                 self.ended(bio);
             }
         }
-        self.ranges.go_on(&self.export.device);
+        self.ranges.go_on(&mut self.queue, self.device);
         for _ in 0..self.waiting.len() {
             let Some(bio) = self.waiting.pop_front() else { return };
             if self.export.guard.may_begin(&bio.pad().place) {
@@ -147,18 +135,20 @@ impl Connection<'_> {
         let left = pad.left();
         match pad.work.op {
             Op::Write if left > 0 && matches!(self.next, Next::Piece) => {
-                self.next = if let Some(error) = super::replies::error_number(status, false) {
-                    Next::Skip { left: left as usize, cookie: pad.cookie, error }
+                if let Some(error) = super::replies::error_number(status, false) {
+                    self.next = Next::Skip { left: left as usize, cookie: pad.cookie, error };
                 } else {
                     steps::next_piece(&mut bio);
                     steps::show_data(&mut bio);
-                    Next::Data { bio, filled: 0 }
-                };
+                    self.next = Next::Data { bio, filled: 0 };
+                    return;
+                }
             }
             // The client is gone, and with it the rest of the data.
             Op::Write if left > 0 => {}
             Op::Read if !pad.is_first() && !status.is_ok() => self.torn = Some(status),
-            _ => self.replies.push_ended(bio),
+            _ => return self.replies.push_ended(bio, &mut self.memory),
         }
+        self.memory.free(bio);
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use udm_block::zeroes::{self, set_zeroes};
-use udm_block::{Bytes, DeviceRef, Flags, Op, PadBio, SECTOR_SIZE, Sector, Status};
+use udm_block::{Bytes, ChannelId, Flags, Geometry, Op, PadBio, Queue, SECTOR_SIZE, Sector, Status};
 
 use super::steps::Pending;
 
@@ -128,13 +128,13 @@ impl Ranges {
         Ended::GoesOn
     }
 
-    /// Gives the device pieces, as many as it may have.
-    pub(super) fn go_on(&mut self, device: &DeviceRef) {
+    /// Gives the device pieces by `queue`, as many as it may have.
+    pub(super) fn go_on(&mut self, queue: &mut Queue, device: ChannelId) {
         while self.on_device < PIECES || self.bytes_on_device < SHORT {
             let Some(mut bio) = self.waiting.pop_front() else { return };
-            self.bytes_on_device += prepare(&mut bio, device).0;
+            self.bytes_on_device += prepare(&mut bio, &queue.geometry(device)).0;
             self.on_device += 1;
-            bio.submit(device);
+            queue.submit(device, bio);
         }
     }
 
@@ -150,8 +150,7 @@ impl Ranges {
 }
 
 /// Makes the next piece of `bio`: how long it is.
-fn prepare(bio: &mut PadBio<Pending>, device: &DeviceRef) -> Bytes {
-    let geometry = device.geometry();
+fn prepare(bio: &mut PadBio<Pending>, geometry: &Geometry) -> Bytes {
     let range = bio.pad_mut().range.as_mut().expect("one that has a range");
     if range.next >= range.end {
         bio.prepare(Op::Flush, Flags::NONE, Sector(0));

@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 
 use udm_block::{Flags, Op, PadBio, Status};
 
+use super::memory::RequestMemory;
 use super::socket::Gather;
 use super::steps::{self, Pending};
 use udm_nbd::wire::{ErrorNumber, SimpleReply};
@@ -70,11 +71,12 @@ impl Replies {
     }
 
     /// Answers the request of a bio that ended: with data, where it has read some.
-    pub(super) fn push_ended(&mut self, mut bio: PadBio<Pending>) {
+    pub(super) fn push_ended(&mut self, mut bio: PadBio<Pending>, memory: &mut RequestMemory) {
         let pad = bio.pad();
         let is_fast = pad.work.flags.has(Flags::FAST);
         let (cookie, error) = (pad.cookie, error_number(bio.status(), is_fast));
         if pad.work.op != Op::Read || error.is_some() {
+            memory.free(bio);
             return self.push(cookie, error);
         }
         let begins = pad.is_first();
@@ -88,17 +90,17 @@ impl Replies {
     }
 
     /// Forgets everything: there is nobody to send it to.
-    pub(super) fn clear(&mut self) {
-        self.queue.clear();
-        self.goes_on = None;
+    pub(super) fn clear(&mut self, memory: &mut RequestMemory) {
+        let bios = self.queue.drain(..).filter_map(|reply| reply.data).chain(self.goes_on.take());
+        bios.for_each(|bio| memory.free(bio));
         (self.sent, self.is_within) = (0, false);
     }
 
-    /// Sends what the socket takes.
+    /// Sends what the socket takes, and gives the memory of what is sent back.
     ///
     /// # Errors
     /// What the system says; a full socket is none.
-    pub(super) fn send(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
+    pub(super) fn send(&mut self, socket: BorrowedFd<'_>, memory: &mut RequestMemory) -> io::Result<()> {
         while self.are_due() {
             let mut gather = Gather::new();
             let mut skip = self.sent;
@@ -115,7 +117,7 @@ impl Replies {
                 }
             }
             match gather.send(socket) {
-                Ok(sent) => self.advance(sent),
+                Ok(sent) => self.advance(sent, memory),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -125,7 +127,7 @@ impl Replies {
     }
 
     /// Drops the replies that are sent, and so gives their memory back.
-    fn advance(&mut self, sent: usize) {
+    fn advance(&mut self, sent: usize, memory: &mut RequestMemory) {
         self.sent += sent;
         while !self.is_within
             && let Some(first) = self.queue.front()
@@ -133,8 +135,11 @@ impl Replies {
         {
             self.sent -= first.len();
             let data = self.queue.pop_front().and_then(|reply| reply.data);
-            self.goes_on = data.filter(|bio| bio.pad().left() > 0);
-            self.is_within = self.goes_on.is_some();
+            match data {
+                Some(bio) if bio.pad().left() > 0 => (self.goes_on, self.is_within) = (Some(bio), true),
+                Some(bio) => memory.free(bio),
+                None => {}
+            }
         }
     }
 }

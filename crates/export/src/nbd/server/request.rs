@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use udm_block::{Flags, Op};
+use udm_block::{Flags, Geometry, Op};
 
 use super::export::Export;
 use udm_nbd::wire::{BlockSizes, Command, CommandFlags, ErrorNumber, Request};
@@ -20,11 +20,11 @@ pub(super) struct Work {
     pub(super) bytes: Range<u64>,
 }
 
-/// What `request` asks of `export`, or why it is refused (section "Request types" of the protocol).
+/// What `request` asks of `export`, whose device is `geometry` now, or why it is refused (section "Request types" of the protocol).
 ///
 /// # Errors
 /// The number that the client is answered with.
-pub(super) fn work(request: &Request, export: &Export) -> Result<Work, ErrorNumber> {
+pub(super) fn work(request: &Request, export: &Export, geometry: &Geometry) -> Result<Work, ErrorNumber> {
     // DF is for structured replies, which no client of ours has.
     let (op, allowed) = match request.command {
         Command::Read => (Op::Read, CommandFlags::NONE),
@@ -48,7 +48,7 @@ pub(super) fn work(request: &Request, export: &Export) -> Result<Work, ErrorNumb
             Err(ErrorNumber::Inval)
         };
     }
-    let bytes = range(request, op, export)?;
+    let bytes = range(request, op, geometry)?;
     let wished = |wish, flag| if request.flags.contains(wish) { flag } else { Flags::NONE };
     let mut flags =
         wished(CommandFlags::NO_HOLE, Flags::NO_UNMAP) | wished(CommandFlags::FAST_ZERO, Flags::FAST);
@@ -58,10 +58,10 @@ pub(super) fn work(request: &Request, export: &Export) -> Result<Work, ErrorNumb
     Ok(Work { op, flags, bytes })
 }
 
-/// The bytes of the request, where they are on the export.
-fn range(request: &Request, op: Op, export: &Export) -> Result<Range<u64>, ErrorNumber> {
+/// The bytes of the request, where they are on the device.
+fn range(request: &Request, op: Op, geometry: &Geometry) -> Result<Range<u64>, ErrorNumber> {
     let end = request.offset.checked_add(u64::from(request.length));
-    let Some(end) = end.filter(|end| *end <= export.size()) else {
+    let Some(end) = end.filter(|end| *end <= geometry.stored().0) else {
         let grows = matches!(op, Op::Write | Op::WriteZeroes);
         return Err(if grows { ErrorNumber::NoSpc } else { ErrorNumber::Inval });
     };

@@ -1,12 +1,14 @@
 //! Connections that take all of their memory before their first request: for devices that are swapped to.
 
+use std::io;
 use std::sync::Arc;
 
-use udm_block::PagePool;
 use udm_block::memory::{Heap, Source};
 use udm_block::sealed::{NoStock, Sealed};
+use udm_block::{PagePool, Queue};
 
-use super::connection::{Budget, Connection, DEPTH};
+use super::connection::DEPTH;
+use super::memory::Budget;
 
 /// The longest read or write of an export whose connections are sealed, in bytes: see
 /// [`Export::of_at_most`](super::Export::of_at_most). Linux's nbd driver asks for 128 KiB at most, unless it is told
@@ -52,6 +54,17 @@ impl<'a> ConnectionMemory<'a> {
             .map_or(Self::Growing(source), |lock_guard| Self::Sealed(Sealed::new(Arc::new(Heap)), lock_guard))
     }
 
+    /// A queue that takes no memory later, where the connection is sealed.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub(super) fn queue(&self) -> io::Result<Queue> {
+        match self {
+            Self::Growing(_) => Queue::new(),
+            Self::Sealed(..) => Queue::sealed(),
+        }
+    }
+
     /// What a connection has at hand.
     pub(super) fn budget(&self) -> &'static Budget {
         match self {
@@ -67,12 +80,11 @@ impl<'a> ConnectionMemory<'a> {
         }
     }
 
-    /// Takes the rest, and closes the source, for a connection that was made of it.
-    pub(super) fn begin(&self, connection: &Connection<'_>) -> Result<(), NoStock> {
+    /// Takes the rest, and closes the source: the connection was made of it.
+    pub(super) fn begin(&self) -> Result<(), NoStock> {
         let Self::Sealed(memory, lock_guard) = self else { return Ok(()) };
         memory.stock_as_reserved()?;
         stock_pages(memory, &STOCK)?;
-        connection.prepare_thread();
         memory.seal();
         lock_guard.began(memory);
         Ok(())

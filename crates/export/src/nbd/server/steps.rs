@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use udm_block::{Bytes, Flags, Op, Pad, PadBio, SECTOR_SIZE, Sector, SpanIter, queue};
+use udm_block::{Bytes, Flags, Op, Pad, PadBio, SECTOR_SIZE, Sector, SpanIter};
 
 use super::guard::Place;
 use super::request::Work;
@@ -40,13 +40,7 @@ enum Step {
     Body,
 }
 
-impl Pad for Pending {
-    type Context = ();
-
-    fn end_io(bio: PadBio<Self>) {
-        queue::deliver(bio);
-    }
-}
+impl Pad for Pending {}
 
 /// `bytes` with the whole of each block that they touch.
 fn around(bytes: &Range<u64>, block: u64) -> Range<u64> {

@@ -6,6 +6,7 @@ mod idle;
 mod listening;
 mod ranges;
 mod requests;
+mod sealed;
 mod sizes;
 mod stopping;
 mod support;

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use udm_block::memory::{Limited, Refuse, Starving};
 use udm_block::{Geometry, Sectors};
 
@@ -162,6 +163,32 @@ fn short_zeroings_are_all_at_the_device_at_once() {
         }
     }
     assert!(ram.bytes()[..PART * 256].iter().all(|byte| *byte == 0));
+}
+
+/// Each client is there while the last one comes.
+#[test]
+fn of_three_hundred_clients_at_once_none_is_refused() {
+    const CLIENTS: usize = 300;
+    // Of each client both ends are here.
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    let ram = Ram::later(able(SIZE), Duration::ZERO, 31);
+    let most = |shared: &mut Shared| shared.max_connections = CLIENTS;
+    let server = Running::with(vec![export("disk", &ram)], most);
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| server.client()).collect();
+    for (index, client) in clients.iter_mut().enumerate() {
+        client.write(index as u64 * 4096, &noise(index as u64, 4096), false).unwrap();
+    }
+    assert_eq!(server.shared.slots_taken.load(Ordering::SeqCst), CLIENTS);
+    // The twin: one more is refused, and has no place.
+    assert!(Client::connect(&server.address, "disk").is_err());
+    for (index, client) in clients.iter_mut().enumerate() {
+        let (mut back, next) = (vec![0; 4096], (index + 1) % CLIENTS);
+        client.read(next as u64 * 4096, &mut back).unwrap();
+        assert!(back == noise(next as u64, 4096), "what client {next} wrote, read by client {index}");
+    }
+    drop(clients);
+    server.wait_until_empty();
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the tests share: devices in memory that end their bios in several ways, servers over them, and raw clients.
 
+use std::any::Any;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -10,7 +11,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use udm_block::memory::splitmix64;
-use udm_block::{Bio, Device, DeviceRef, Flags, Geometry, Op, SECTOR_SIZE, Sectors, Status};
+use udm_block::{
+    Address as ChannelAddress, Bio, Channel, Device, DeviceRef, Dispatch, Flags, Geometry, Op, OpenError,
+    Opening, SECTOR_SIZE, Sectors, Status,
+};
 
 use super::super::*;
 use crate::nbd::client::Client;
@@ -56,8 +60,19 @@ pub(super) struct Store {
 pub(super) struct Ram {
     geometry: Mutex<Geometry>,
     pub(super) store: Arc<Store>,
-    manner: Manner,
+    manner: Arc<Manner>,
+    /// The ways of queues into it.
+    channels: Mutex<Vec<ChannelAddress>>,
 }
+
+/// One queue's way into it.
+struct RamChannel {
+    store: Arc<Store>,
+    manner: Arc<Manner>,
+}
+
+/// A message to a channel: the device is another one now. Who sends it waits until all channels have let go of it.
+struct Changed(Geometry, #[expect(dead_code, reason = "it is waited for its drop")] mpsc::Sender<()>);
 
 /// A device with every ability, of so many bytes.
 pub(super) fn able(size: usize) -> Geometry {
@@ -72,7 +87,9 @@ fn end_later(receiver: &mpsc::Receiver<Bio>, store: &Store, delay: Duration, mut
         let mut batch: Vec<_> = [first].into_iter().chain(receiver.try_iter()).collect();
         while !batch.is_empty() {
             let at = (splitmix64(&mut seed) % batch.len() as u64) as usize;
-            store.carry_out(batch.swap_remove(at));
+            let bio = batch.swap_remove(at);
+            store.carry_out(&bio);
+            bio.complete_elsewhere(Status::Ok);
         }
     }
 }
@@ -81,7 +98,8 @@ impl Ram {
     pub(super) fn new(geometry: Geometry, manner: Manner) -> Arc<Self> {
         let size = geometry.size.bytes().0 as usize;
         let store = Store { bytes: Mutex::new(vec![0; size]), ..Store::default() };
-        Arc::new(Self { geometry: Mutex::new(geometry), store: Arc::new(store), manner })
+        let (geometry, channels) = (Mutex::new(geometry), Mutex::default());
+        Arc::new(Self { geometry, store: Arc::new(store), manner: Arc::new(manner), channels })
     }
 
     /// A device that ends its bios from another thread.
@@ -98,14 +116,20 @@ impl Ram {
         Self::new(geometry, Manner::Held(Mutex::default()))
     }
 
-    /// Gives it other limits, as a table that is reloaded does.
+    /// Gives it other limits, as a table that is reloaded does: all queues have heard of them afterwards.
     pub(super) fn set_geometry(&self, geometry: Geometry) {
         *self.geometry.lock().unwrap() = geometry;
+        let (changed, all_have_heard) = mpsc::channel();
+        for channel in self.channels.lock().unwrap().iter() {
+            let _ = channel.send(Box::new(Changed(geometry, changed.clone())));
+        }
+        drop(changed);
+        assert!(all_have_heard.recv().is_err());
     }
 
     /// How many bios wait to be told.
     pub(super) fn waiting(&self) -> usize {
-        match &self.manner {
+        match &*self.manner {
             Manner::Held(held) => held.lock().unwrap().len(),
             _ => 0,
         }
@@ -113,9 +137,12 @@ impl Ram {
 
     /// Ends what it holds, last one first.
     pub(super) fn release(&self) {
-        let Manner::Held(held) = &self.manner else { return };
+        let Manner::Held(held) = &*self.manner else { return };
         let bios = std::mem::take(&mut *held.lock().unwrap());
-        bios.into_iter().rev().for_each(|bio| self.store.carry_out(bio));
+        for bio in bios.into_iter().rev() {
+            self.store.carry_out(&bio);
+            bio.complete_elsewhere(Status::Ok);
+        }
     }
 
     pub(super) fn log(&self) -> Vec<Asked> {
@@ -135,7 +162,7 @@ impl Ram {
 }
 
 impl Store {
-    fn carry_out(&self, bio: Bio) {
+    fn carry_out(&self, bio: &Bio) {
         let mut bytes = self.bytes.lock().unwrap();
         let start = bio.sector().0 as usize * SECTOR_SIZE;
         let range = start..start + bio.len().0 as usize;
@@ -145,8 +172,6 @@ impl Store {
             Op::Discard | Op::WriteZeroes => bytes[range].fill(0),
             Op::Flush => {}
         }
-        drop(bytes);
-        bio.complete(Status::Ok);
     }
 }
 
@@ -155,23 +180,36 @@ impl Device for Ram {
         *self.geometry.lock().unwrap()
     }
 
-    fn submit(&self, bio: Bio) {
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        self.channels.lock().unwrap().push(opening.address());
+        Ok(Box::new(RamChannel { store: Arc::clone(&self.store), manner: Arc::clone(&self.manner) }))
+    }
+}
+
+impl Channel for RamChannel {
+    fn message(&mut self, opening: &mut Opening<'_>, message: Box<dyn Any + Send>) {
+        let Changed(geometry, _) = *message.downcast().unwrap();
+        opening.set_geometry(geometry);
+    }
+
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
         let offset = bio.sector().0 * SECTOR_SIZE as u64;
         let asked = Asked { op: bio.op(), flags: bio.flags(), offset, len: bio.len().0 };
         // Who sees it in the log, and releases what is held, releases this too.
-        let held = if let Manner::Held(held) = &self.manner { Some(held.lock().unwrap()) } else { None };
+        let held = if let Manner::Held(held) = &*self.manner { Some(held.lock().unwrap()) } else { None };
         self.store.log.lock().unwrap().push(asked);
         let thread = rustix::thread::gettid().as_raw_nonzero().get() as usize;
         self.store.thread.store(thread, Ordering::SeqCst);
-        match &self.manner {
+        match &*self.manner {
             Manner::Later(sender) => sender.lock().unwrap().send(bio).unwrap(),
             Manner::Held(_) => held.expect("it is held").push(bio),
-            Manner::Fails(status) => bio.complete(*status),
+            Manner::Fails(status) => cx.complete(bio, *status),
             Manner::Faulty if bio.op() == Op::Read && bio.sector().0 == 7 => panic!("a fault, on purpose"),
-            Manner::Zeroless if bio.op() == Op::WriteZeroes => bio.complete(Status::NotSupported),
-            Manner::FailsFrom(at) if offset >= *at => bio.complete(Status::IoErr),
+            Manner::Zeroless if bio.op() == Op::WriteZeroes => cx.complete(bio, Status::NotSupported),
+            Manner::FailsFrom(at) if offset >= *at => cx.complete(bio, Status::IoErr),
             Manner::Inline | Manner::FailsFrom(_) | Manner::Zeroless | Manner::Faulty => {
-                self.store.carry_out(bio);
+                self.store.carry_out(&bio);
+                cx.complete(bio, Status::Ok);
             }
         }
     }

@@ -5,6 +5,8 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
+use udm_block::{Bio, Channel, ChannelId, Device, Dispatch, Geometry, OpenError, Opening};
+
 use super::support::*;
 use crate::nbd::server::*;
 use udm_nbd::wire::{Command, Request};
@@ -232,12 +234,24 @@ struct Either {
     faulty: Arc<Ram>,
 }
 
-impl udm_block::Device for Either {
-    fn geometry(&self) -> udm_block::Geometry {
+impl Device for Either {
+    fn geometry(&self) -> Geometry {
         self.held.geometry()
     }
 
-    fn submit(&self, bio: udm_block::Bio) {
-        if bio.sector().0 == 7 { self.faulty.submit(bio) } else { self.held.submit(bio) }
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        let [held, faulty] = [&self.held, &self.faulty].map(|ram| opening.open(&(Arc::clone(ram) as _)));
+        Ok(Box::new(EitherChannel { held: held?, faulty: faulty? }))
+    }
+}
+
+struct EitherChannel {
+    held: ChannelId,
+    faulty: ChannelId,
+}
+
+impl Channel for EitherChannel {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
+        cx.submit(if bio.sector().0 == 7 { self.faulty } else { self.held }, bio);
     }
 }
