@@ -274,7 +274,7 @@ impl<E: Element> Inner<E> {
     }
 
     /// Serves who waits, in the order of their tickets, with what the reserve has.
-    fn serve(self: &Arc<Self>, mut shared: MutexGuard<'_, Shared<E>>) {
+    fn serve<'a>(self: &'a Arc<Self>, mut shared: MutexGuard<'a, Shared<E>>) {
         loop {
             let mut woken = self.serve_waiting(&mut shared);
             drop(shared);
