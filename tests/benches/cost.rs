@@ -12,8 +12,8 @@ use std::time::Instant;
 use udm_backend::Null;
 use udm_block::memory::{Heap, Source};
 use udm_block::{
-    Alloc, BioSet, BioSetOptions, Bios, ChannelId, DeviceRef, Flags, Op, Pad, PadBio, Queue, Sector, Sectors, Span,
-    Status,
+    Alloc, BioSet, BioSetOptions, Bios, ChannelId, DeviceRef, Flags, Op, Pad, PadBio, Queue, Sector, Sectors,
+    Span, Status,
 };
 use udm_dm::load::Lookup;
 use udm_dm::managed::{ManagedDevice, ManagedOptions};

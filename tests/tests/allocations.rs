@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use udm::block::bio::Piece;
 use udm::block::memory::{Heap, Source};
-use udm::block::{BioSet, BioSetOptions, locks_taken};
+use udm::block::{Alloc, BioSet, BioSetOptions, Pad, Queue, locks_taken};
 use udm::device::{DeviceOptions, open_table};
 use udm::export::nbd::client::Client;
 use udm::export::nbd::server::{Export, MEMORY_PER_CONNECTION, Server};
@@ -71,6 +70,11 @@ fn load(client: &mut Client, rounds: u64, data: &[u8]) -> u64 {
     requests
 }
 
+/// The pad of the twin's bio.
+struct Bare;
+
+impl Pad for Bare {}
+
 #[test]
 fn a_request_of_a_running_connection_allocates_nothing_and_takes_no_lock() {
     IS_CLIENT.set(true);
@@ -114,8 +118,10 @@ fn a_request_of_a_running_connection_allocates_nothing_and_takes_no_lock() {
         let locks = locks_taken();
         thread::spawn(|| drop(std::hint::black_box(vec![0u8; 100]))).join().unwrap();
         assert!(TAKEN.load(Ordering::Relaxed) > before, "the allocator does not count");
-        // And so is a lock: a set of bios takes one when it comes and goes.
-        drop(BioSet::<Piece>::new(&BioSetOptions::named("twin"), &source).unwrap());
+        // And so is a lock: a bio that is dropped, and not freed where its channel keeps it, takes one on its way home.
+        let mut queue = Queue::new().unwrap();
+        let mut bios = queue.bios(&BioSet::new(&BioSetOptions::named("twin"), &source).unwrap());
+        drop(bios.alloc(queue.cx(), Bare, Alloc::NoWait));
         assert!(!cfg!(debug_assertions) || locks_taken() > locks, "locks are not counted");
         stopper.stop();
         server.join().unwrap().unwrap();

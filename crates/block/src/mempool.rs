@@ -281,7 +281,9 @@ impl<E: Element> Inner<E> {
             let mut unused = 0;
             while let Some(bio) = woken.pop() {
                 // Counted, and not dropped: that would serve those behind it from here, and so on with each.
-                unused += bio.wake(self.promise()).is_err_and(|promise| promise.map(Promise::redeem).is_some()) as usize;
+                unused +=
+                    bio.wake(self.promise()).is_err_and(|promise| promise.map(Promise::redeem).is_some())
+                        as usize;
             }
             if unused == 0 {
                 return;

@@ -261,7 +261,11 @@ impl Bio {
         let mailed = if ends { home.mail_ended(self) } else { home.mail_to_submit(self) };
         mailed.map_err(|mut bio| {
             let promise = bio.take_promise();
-            if ends { Self::all_go_home(bio.abandon()) } else { bio.complete_elsewhere(Status::Offline) }
+            if ends {
+                Self::all_go_home(bio.abandon())
+            } else {
+                bio.complete_elsewhere(Status::Offline)
+            }
             promise
         })
     }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use udm_block::bio::Piece as Part;
 use udm_block::memory::{Heap, Source};
 use udm_block::{
-    Alloc, Bio, BioSet, BioSetOptions, Bios, Buffers, Bytes, ChannelId, DeviceRef, Flags, Op, OwnBio, Pad, PadBio,
-    PagePool, PagePoolOptions, Queue, SECTOR_SIZE, Sector, Status,
+    Alloc, Bio, BioSet, BioSetOptions, Bios, Buffers, Bytes, ChannelId, DeviceRef, Flags, Op, OwnBio, Pad,
+    PadBio, PagePool, PagePoolOptions, Queue, SECTOR_SIZE, Sector, Status,
 };
 
 use super::error::{ConvertError, Doing};
@@ -221,7 +221,8 @@ impl Copy {
         self.slots[slot] = Some(Slot { at, len, bios: 1 });
         let cx = self.queue.cx();
         let pages = self.buffers.alloc(cx, Bytes(len), Alloc::NoWait).expect("there are pages for each slot");
-        let mut bio = self.bios.alloc(cx, Role::Read(slot), Alloc::NoWait).expect("there is a bio for each slot");
+        let mut bio =
+            self.bios.alloc(cx, Role::Read(slot), Alloc::NoWait).expect("there is a bio for each slot");
         bio.prepare(Op::Read, Flags::NONE, sector_of(at));
         bio.set_pages(pages, Bytes(len));
         if piece.is_hole {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use udm_block::memory::{Heap, Source};
 use udm_block::{
-    Alloc, BioSet, BioSetOptions, Bios, Buffers, Bytes, ChannelId, DeviceRef, Flags, Op, Pad, PadBio, PagePool,
-    Queue, SECTOR_SIZE,
+    Alloc, BioSet, BioSetOptions, Bios, Buffers, Bytes, ChannelId, DeviceRef, Flags, Op, Pad, PadBio,
+    PagePool, Queue, SECTOR_SIZE,
 };
 
 use super::copy::{DEPTH, page_options, piece_between, sector_of};
@@ -129,8 +129,10 @@ impl Comparison {
             for (side, device) in self.devices.into_iter().enumerate() {
                 let pad = Side { slot: self.slot_of(self.asked), side };
                 let cx = self.queue.cx();
-                let pages = self.buffers.alloc(cx, len, Alloc::NoWait).expect("there are pages for each pair");
-                let mut bio = self.bios.alloc(cx, pad, Alloc::NoWait).ok().expect("there are bios for each pair");
+                let pages =
+                    self.buffers.alloc(cx, len, Alloc::NoWait).expect("there are pages for each pair");
+                let mut bio =
+                    self.bios.alloc(cx, pad, Alloc::NoWait).ok().expect("there are bios for each pair");
                 bio.prepare(Op::Read, Flags::NONE, sector_of(self.asked));
                 bio.set_pages(pages, len);
                 self.queue.submit(device, bio);
