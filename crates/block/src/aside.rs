@@ -4,7 +4,6 @@ use std::sync::{Arc, PoisonError, TryLockError, Weak};
 use std::{fmt, ops};
 
 use crate::queue::Queue;
-use crate::stack;
 use crate::sync::{Mutex, MutexGuard, Ordering, fence};
 
 /// What has a queue.
@@ -64,7 +63,7 @@ fn drive<T: HasQueue>(aside: &Mutex<T>) {
         };
         let home = thing.queue().home().clone();
         thing.queue().run();
-        stack::wipe();
+        thing.queue().wipe_stack();
         drop(thing);
         // Between putting a message and looking at this lock its sender has a fence too (that of the handshake): either it
         // found the lock free, or its message is seen here, and was left to this thread.
@@ -91,8 +90,9 @@ impl<T: HasQueue> ops::DerefMut for InHand<'_, T> {
 impl<T: HasQueue> Drop for InHand<'_, T> {
     fn drop(&mut self) {
         // A cipher may have left pieces of a key here, and messages reach other threads from now on.
-        stack::wipe();
-        drop(self.guard.take());
+        if let Some(mut thing) = self.guard.take() {
+            thing.queue().wipe_stack();
+        }
         drive(self.aside);
     }
 }

@@ -33,12 +33,15 @@ pub struct Dispatch {
     /// Of each channel, which device it is of.
     pub(crate) keys: Vec<usize>,
     pub(crate) engines: Engines,
+    /// Whether a channel leaves parts of keys on the stack.
+    pub(crate) has_secrets: bool,
     /// What is dropped once the stack is wiped.
     pub(crate) after_wipe: Vec<Box<dyn Any + Send>>,
     home: Home,
 }
 
 impl Dispatch {
+    // not on the I/O path: once a queue
     pub(crate) fn new(home: Home, sleeps: bool) -> Self {
         Self {
             fresh: BioList::new(),
@@ -50,6 +53,7 @@ impl Dispatch {
             sleeps,
             keys: Vec::new(),
             engines: Engines::default(),
+            has_secrets: false,
             after_wipe: Vec::new(),
             home,
         }

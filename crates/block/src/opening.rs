@@ -61,12 +61,11 @@ impl<'a> Opening<'a> {
     /// # Errors
     /// What the device says.
     pub fn open(&mut self, device: &DeviceRef) -> Result<ChannelId, OpenError> {
-        let id = match self.channels.find(device) {
-            Some(id) => id,
-            None => {
-                let id = self.channels.add(Some(DeviceRef::clone(device)), device.geometry());
-                self.enter(id, key_of(device), |opening| device.open(opening))?
-            }
+        let id = if let Some(id) = self.channels.find(device) {
+            id
+        } else {
+            let id = self.channels.add(Some(DeviceRef::clone(device)), device.geometry());
+            self.enter(id, key_of(device), |opening| device.open(opening))?
         };
         self.keep(id);
         Ok(id)
@@ -168,6 +167,12 @@ impl<'a> Opening<'a> {
     /// What the bios of a channel that is open are held against.
     pub fn geometry(&self, id: ChannelId) -> Option<Geometry> {
         self.channels.geometry(id)
+    }
+
+    /// Says that the I/O of the channel leaves parts of keys on the stack of the thread that does it. The stack is wiped
+    /// before the queue is somebody else's, and when it ends.
+    pub fn leaves_secrets(&mut self) {
+        self.cx.has_secrets = true;
     }
 
     /// Whether the queue takes no memory from the system once it is at work: then the channel takes now what it will ever

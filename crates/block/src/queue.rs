@@ -167,6 +167,13 @@ impl Queue {
         self.under_way
     }
 
+    /// Wipes the stack of this thread, where a channel of the queue may have left parts of keys.
+    pub(crate) fn wipe_stack(&self) {
+        if self.cx.has_secrets {
+            stack::wipe();
+        }
+    }
+
     /// Does all that can be done now.
     pub fn run(&mut self) {
         // What a pool had promised to a bio that the user has taken was for what the user has allocated since.
@@ -241,6 +248,7 @@ impl Queue {
         self.take_in(messages);
     }
 
+    // not on the I/O path: for what other threads send; a notice has no size, and its box takes no memory
     fn take_in(&mut self, messages: Messages) {
         let Messages { mut ended, mut to_submit, to_channels, has_notices, .. } = messages;
         while let Some(bio) = ended.pop() {
@@ -356,7 +364,7 @@ impl Drop for Queue {
         self.channels.close_all(&mut self.cx);
         drop(self.cx.engines.take_all());
         // Before the last messages are dropped: whoever waits for that knows then that nothing is left here.
-        stack::wipe();
+        self.wipe_stack();
         self.cx.after_wipe.clear();
         let last = self.home().close();
         self.take_in(last);

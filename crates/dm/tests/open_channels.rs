@@ -203,29 +203,33 @@ fn nothing_is_lost_while_the_table_is_loaded_anew_200_times() {
     assert_eq!((device.info().held, device.info().under_way), (0, 0));
 }
 
+/// Writes bytes at a sector, and reads them back.
+type Transfer = Box<dyn FnMut(u64, &[u8]) -> Vec<u8>>;
+
+/// The way of the client `number`: the last one's is the front door, another's goes by a table on top.
+fn transfer(number: u64, device: &DeviceRef) -> Transfer {
+    if number == 3 {
+        let door = Blocking::new(DeviceRef::clone(device)).unwrap();
+        return Box::new(move |sector, bytes| {
+            let mut read = vec![0; bytes.len()];
+            door.write_at(sector * 512, bytes).unwrap();
+            door.read_at(sector * 512, &mut read).unwrap();
+            read
+        });
+    }
+    let over = map_over(device);
+    let mut client = Client::new(if number == 2 { &over } else { device });
+    Box::new(move |sector, bytes| {
+        client.write(sector, bytes, CUTS[7], 512);
+        client.read(sector, bytes.len(), WHOLE, 512)
+    })
+}
+
 /// Writes and reads the quarter number `number` of the device until it is told to stop.
 fn play(number: u64, device: &DeviceRef, seed: u64, stop: &AtomicBool, rounds: &AtomicU64) {
     let quarter = SECTORS / 4;
     let mut dice = Dice(seed);
-    let mut transfer: Box<dyn FnMut(u64, &[u8]) -> Vec<u8>> = match number {
-        3 => {
-            let door = Blocking::new(DeviceRef::clone(device)).unwrap();
-            Box::new(move |sector, bytes| {
-                let mut read = vec![0; bytes.len()];
-                door.write_at(sector * 512, bytes).unwrap();
-                door.read_at(sector * 512, &mut read).unwrap();
-                read
-            })
-        }
-        _ => {
-            let over = map_over(device);
-            let mut client = Client::new(if number == 2 { &over } else { device });
-            Box::new(move |sector, bytes| {
-                client.write(sector, bytes, CUTS[7], 512);
-                client.read(sector, bytes.len(), WHOLE, 512)
-            })
-        }
-    };
+    let mut transfer = transfer(number, device);
     while !stop.load(Ordering::Relaxed) {
         let sectors = 1 + dice.below(64);
         let sector = number * quarter + dice.below(quarter - sectors + 1);

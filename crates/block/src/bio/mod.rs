@@ -1,6 +1,7 @@
 //! One I/O: operation, flags, place, data, and who is told at the end (the kernel's `struct bio`).
 //!
 //! * `raw`: `Bio`, the handle; `PadBio`, the owner's view of it with the pad; where they live in memory.
+//! * `data`: where its data is.
 //! * `set`: `BioSet`, the pool that bios come from; `bios`: one channel's way to it, with some that it keeps.
 //! * `split`: pieces of a bio, and how a bio ends when its last piece has.
 //! * `table`: where its runs are when they are many.
@@ -8,6 +9,7 @@
 //! * `list`: a queue of bios through their own links.
 
 mod bios;
+mod data;
 mod list;
 mod pending;
 mod raw;
@@ -198,7 +200,7 @@ impl Bio {
         if self.own().marks & MARK_ANYWHERE != 0 {
             return self.end_anywhere();
         }
-        let Some(home) = self.home().cloned() else { return None };
+        let home = self.home().cloned()?;
         if let Err(bio) = home.mail_ended(self) {
             return bio.abandon();
         }
@@ -251,7 +253,7 @@ impl Bio {
 
     /// A pool wakes it, and has an element for it: it goes on where it was parked. Where that queue has ended, it ends too,
     /// and the promise comes back.
-    pub(crate) fn wake(mut self, promise: Promise) -> Result<(), Option<Promise>> {
+    pub(crate) fn wake(mut self, promise: Promise) -> Result<(), Promise> {
         let own = self.own_mut();
         own.promise = Some(promise);
         let ends = own.marks & MARK_ENDS != 0;
@@ -260,11 +262,11 @@ impl Bio {
         let home = parked_on.or_else(|| self.home().cloned()).expect("a bio that is parked has a queue");
         let mailed = if ends { home.mail_ended(self) } else { home.mail_to_submit(self) };
         mailed.map_err(|mut bio| {
-            let promise = bio.take_promise();
+            let promise = bio.take_promise().expect("given above");
             if ends {
-                Self::all_go_home(bio.abandon())
+                Self::all_go_home(bio.abandon());
             } else {
-                bio.complete_elsewhere(Status::Offline)
+                bio.complete_elsewhere(Status::Offline);
             }
             promise
         })

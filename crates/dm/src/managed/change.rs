@@ -64,13 +64,13 @@ impl Channels {
 
     /// Replaces the live table's device. When this returns nothing of the former one is left, on no queue and no stack: its
     /// keys are wiped. All channels hold, and no bio is under way.
-    pub(super) fn take_up(&self, table: Option<DeviceRef>, geometry: Geometry) {
+    pub(super) fn take_up(&self, table: Option<&DeviceRef>, geometry: Geometry) {
         let (acks, mut former) = (Arc::<Acks>::default(), None);
         let swap = |current: &mut Current| {
-            former = std::mem::replace(&mut current.table, table.clone());
+            former = std::mem::replace(&mut current.table, table.cloned());
             current.geometry = geometry;
         };
-        self.tell(swap, || Message::TakeUp(table.clone(), geometry, acks.one()));
+        self.tell(swap, || Message::TakeUp(table.cloned(), geometry, acks.one()));
         let deadline = Instant::now() + PATIENCE;
         if !acks.wait(Some(deadline)) {
             tracing::warn!(

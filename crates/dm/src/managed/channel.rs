@@ -134,7 +134,7 @@ impl ManagedChannel {
         match opening.open(table) {
             Ok(below) => self.below = Some(below),
             Err(error) => {
-                tracing::error!(device = self.channels.name(), %error, "a queue cannot open the table")
+                tracing::error!(device = self.channels.name(), %error, "a queue cannot open the table");
             }
         }
     }
@@ -169,6 +169,7 @@ impl Channel for ManagedChannel {
         }
     }
 
+    // not on the I/O path: for what a changing thread sends
     fn message(&mut self, opening: &mut Opening<'_>, message: Box<dyn Any + Send>) {
         let Ok(message) = message.downcast::<Message>() else { return };
         match *message {

@@ -249,7 +249,7 @@ impl ManagedDevice {
     pub(super) fn take_up(&self, mapped: MappedDevice) {
         let mut geometry = mapped.geometry();
         geometry.read_only |= self.options.read_only;
-        self.channels.take_up(Some(mapped.into()), geometry);
+        self.channels.take_up(Some(&mapped.into()), geometry);
     }
 
     /// Takes the live table's device away; what clients are told of it stays. All channels hold.

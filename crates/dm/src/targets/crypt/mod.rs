@@ -164,6 +164,8 @@ impl Target for Crypt {
     }
 
     fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        // Round keys are spilt there by a cipher at work.
+        opening.leaves_secrets();
         Ok(Box::new(CryptChannel::open(&self.0, opening)?))
     }
 
