@@ -280,10 +280,11 @@ impl<E: Element> Inner<E> {
             drop(shared);
             let mut unused = 0;
             while let Some(bio) = woken.pop() {
-                // Counted, and not dropped: that would serve those behind it from here, and so on with each.
-                unused +=
-                    bio.wake(self.promise()).is_err_and(|promise| promise.map(Promise::redeem).is_some())
-                        as usize;
+                if let Err(promise) = bio.wake(self.promise()) {
+                    // Counted, and not dropped: that would serve those behind it from here, and so on with each.
+                    promise.redeem();
+                    unused += 1;
+                }
             }
             if unused == 0 {
                 return;

@@ -251,7 +251,7 @@ impl Bio {
 
     /// A pool wakes it, and has an element for it: it goes on where it was parked. Where that queue has ended, it ends too,
     /// and the promise comes back.
-    pub(crate) fn wake(mut self, promise: Promise) -> Result<(), Option<Promise>> {
+    pub(crate) fn wake(mut self, promise: Promise) -> Result<(), Promise> {
         let own = self.own_mut();
         own.promise = Some(promise);
         let ends = own.marks & MARK_ENDS != 0;
@@ -260,7 +260,7 @@ impl Bio {
         let home = parked_on.or_else(|| self.home().cloned()).expect("a bio that is parked has a queue");
         let mailed = if ends { home.mail_ended(self) } else { home.mail_to_submit(self) };
         mailed.map_err(|mut bio| {
-            let promise = bio.take_promise();
+            let promise = bio.take_promise().expect("given above");
             if ends {
                 Self::all_go_home(bio.abandon())
             } else {
