@@ -129,7 +129,8 @@ impl Queue {
         self.submit_part(to, bio.into_bio());
     }
 
-    /// The same for a part of such a bio: what was split off, or the rest.
+    /// The same for a part of such a bio: what was split off, or the rest. Not on a queue that may sleep, where pieces end
+    /// wherever they are, and the queue does not hear of it.
     pub fn submit_part(&mut self, to: ChannelId, mut part: Bio) {
         debug_assert_eq!(part.owner(), ChannelId::USER, "a bio of the queue's user");
         self.under_way += 1;
@@ -147,6 +148,7 @@ impl Queue {
 
     /// Takes a piece of a bio of the user's that has ended.
     pub fn end_piece(&mut self, pieces: &mut Bios<Piece>, piece: PadBio<Piece>) {
+        debug_assert!(!self.cx.may_sleep(), "pieces of a queue that sleeps are not counted");
         pieces.end_piece(&mut self.cx, piece);
         self.run();
     }
@@ -372,7 +374,10 @@ impl Queue {
             self.run();
             while let Some(bio) = self.cx.for_user.pop() {
                 self.under_way -= 1;
-                bio.free();
+                // What it is a piece of ends with it.
+                if let Some(next) = bio.abandon() {
+                    self.cx.end(next);
+                }
             }
             if self.under_way == 0 {
                 return;

@@ -171,3 +171,9 @@ fn a_bio_that_is_parked_when_its_channel_is_closed_ends_with_an_error() {
     drop(held);
     assert_eq!(client.wait(), (7, Status::Offline));
 }
+
+/// A client's bio that waits for a buffer.
+fn wait_for_a_buffer(client: &mut Client, buffers: &Buffers) {
+    let bio = client.bios.alloc(client.queue.cx(), Bare, Alloc::NoWait).ok().unwrap();
+    client.queue.wait_for(bio, buffers);
+}

@@ -194,7 +194,10 @@ impl Bio {
     }
 
     /// Has a bio of which every completion has come end: where it is, when it may, or else at its queue. What ends with it.
-    pub(crate) fn go_home(self) -> Option<Self> {
+    pub(crate) fn go_home(mut self) -> Option<Self> {
+        // It was for the driver that parked it here. On the way home others would wait for it, as long as nobody drives that
+        // queue.
+        drop(self.take_promise());
         if self.own().marks & MARK_ANYWHERE != 0 {
             return self.end_anywhere();
         }
