@@ -155,12 +155,8 @@ impl Queue {
 
     /// The next bio of the user's that has ended.
     pub fn take_ended(&mut self) -> Option<OwnBio> {
-        let mut bio = self.cx.for_user.pop()?;
+        let bio = self.cx.for_user.pop()?;
         self.under_way -= 1;
-        // What the user allocates for this one, before it goes on with the queue.
-        if let Some(promise) = bio.take_promise() {
-            self.cx.promise = Some(promise);
-        }
         Some(OwnBio::new(bio))
     }
 
@@ -171,8 +167,6 @@ impl Queue {
 
     /// Does all that can be done now.
     pub fn run(&mut self) {
-        // What a pool had promised to a bio that the user has taken was for what the user has allocated since.
-        self.break_promise();
         loop {
             if let Some(bio) = self.cx.next_ended() {
                 self.end(bio);
@@ -216,6 +210,8 @@ impl Queue {
         }
         let owner = bio.owner();
         if owner == ChannelId::USER {
+            // It was promised to a channel that is closed.
+            drop(bio.take_promise());
             return self.cx.for_user.push(bio);
         }
         let channel = self.channels.get(owner).and_then(|slot| slot.channel.as_mut());
@@ -228,7 +224,7 @@ impl Queue {
         self.break_promise();
     }
 
-    /// What a driver, or the user, did not make use of goes back to the pool.
+    /// What a driver did not make use of goes back to the pool.
     #[inline]
     fn break_promise(&mut self) {
         if self.cx.promise.is_some() {

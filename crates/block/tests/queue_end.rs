@@ -15,8 +15,8 @@ use std::time::Duration;
 use support::{Bare, Client, heap, reserve_alone, serves};
 use udm_block::bio::Piece;
 use udm_block::{
-    Address, Alloc, Bio, BioList, BioSet, Bios, Bytes, Channel, ChannelId, Device, DeviceRef, Dispatch, Flags,
-    Geometry, Op, OpenError, Opening, OwnBio, Pad, PadBio, Queue, Sector, Sectors, Status,
+    Address, Alloc, Bio, BioList, BioSet, Bios, Bytes, Channel, ChannelId, Device, DeviceRef, Dispatch,
+    Flags, Geometry, Op, OpenError, Opening, OwnBio, Pad, PadBio, Queue, Sector, Sectors, Status,
 };
 
 fn geometry() -> Geometry {
@@ -340,10 +340,8 @@ impl<P: Hand> Channel for HandsChannel<P> {
 /// A device's own bio is handed on by a driver whose bios end after their queue: all that hangs on them is free then.
 fn what_ends_later_is_free<P: Hand>(pieces: u64) {
     let ((own, set), (kept, disk)) = ((set(), set()), keeping());
-    let hands: DeviceRef = Arc::new(Hands::<P> {
-        lower: disk,
-        set: BioSet::new(&reserve_alone("hands", 4), &heap()).unwrap(),
-    });
+    let hands: DeviceRef =
+        Arc::new(Hands::<P> { lower: disk, set: BioSet::new(&reserve_alone("hands", 4), &heap()).unwrap() });
     let mut client = Client::of(&(Arc::new(Behind { lower: hands, set: own.clone(), count: 2 }) as _), &set);
     submit(&mut client);
     assert_eq!(client.told(), Some((0, Status::Ok)));

@@ -386,9 +386,11 @@ impl<P: Pad> PadBio<P> {
         self.own().marks & MARK_SINGLE_UNIT != 0
     }
 
-    /// Leaves it to `buffers`, where its driver found none for it: it ends, on its queue and with the status that it has,
-    /// when the reserve has a buffer for it, and its `end_io` finds that buffer there.
+    /// Leaves it to `buffers`, where its channel found none for it: it ends, on its queue and with the status that it has,
+    /// when the reserve has a buffer for it, and its channel's `end_io` finds that buffer there. Not for a bio of a queue's
+    /// user.
     pub fn wait(mut self, buffers: &Buffers) {
+        debug_assert_ne!(self.owner(), ChannelId::USER, "a bio of a queue's user cannot wait for a buffer");
         self.bio_mut().own_mut().marks |= MARK_ENDS;
         buffers.wait(self.into_bio());
     }

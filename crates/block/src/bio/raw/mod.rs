@@ -1,9 +1,11 @@
-//! Where a bio lives in memory, and who may touch what of it. All of the bio's `unsafe` is here.
+//! Where a bio lives in memory, and who may touch what of it; `runs`: where its data is. All of the bio's `unsafe` is here.
 //!
 //! A bio is one block: the driver's pad, the head that all layers see, and the way home to its pool. `Bio` is the
 //! right of its one holder to the head's own part. What several may touch at once (the status and the count of
 //! pieces) is atomic. A piece that was split off keeps its parent's block through a count (`ChainRef`).
 #![allow(unsafe_code)]
+
+mod runs;
 
 use std::alloc::Layout;
 use std::cell::UnsafeCell;
@@ -12,17 +14,14 @@ use std::mem::{ManuallyDrop, MaybeUninit, offset_of};
 use std::ptr::NonNull;
 
 use super::pending::Pending;
-use super::table::Table;
-use super::{Ending, Memory, Op, Own, Pad, Status};
+use super::{Ending, Op, Own, Pad, Status};
 use crate::channel::ChannelId;
 use crate::lent::Lent;
 use crate::mailbox::Home;
 use crate::memory::Chunk;
 use crate::mempool::Element;
-use crate::pages::Pages;
 use crate::span::Span;
 use crate::sync::{AtomicU8, Ordering};
-use crate::units::Bytes;
 
 /// How many runs of memory fit into a bio; more have a table.
 pub const INLINE_SPANS: usize = 8;
@@ -246,47 +245,6 @@ impl<P: Pad> PadBio<P> {
     }
 }
 
-impl<P: Pad> PadBio<P> {
-    /// Gives it the first `len` bytes of `pages` for its data.
-    ///
-    /// # Panics
-    /// Where `pages` are shorter.
-    pub fn set_pages(&mut self, pages: Pages, len: Bytes) {
-        let span = pages.span(len);
-        // SAFETY: the pages do not move, and are kept in this bio until it is freed or takes them back.
-        unsafe {
-            self.bio_mut().set_spans(&[span]);
-        }
-        let own = self.bio_mut().own_mut();
-        (own.memory, own.skip, own.len) = (Memory::Pages(pages), 0, len.0 as usize);
-    }
-
-    /// Gives it the place for more runs than fit inside.
-    pub(super) fn set_table(&mut self, table: Table) {
-        self.bio_mut().own_mut().table = Some(table);
-    }
-
-    /// Takes the place for its runs back. It has no data then.
-    pub(super) fn take_table(&mut self) -> Option<Table> {
-        let own = self.bio_mut().own_mut();
-        let table = own.table.take()?;
-        (own.spans, own.skip, own.len) = (super::NO_SPANS, 0, 0);
-        Some(table)
-    }
-
-    /// Gives it memory that somebody else keeps, such as a guest's. A parent that waits inside stays there.
-    ///
-    /// # Safety
-    /// The memory of `spans` stays valid until the bio has ended.
-    pub unsafe fn set_foreign(&mut self, spans: &[Span<'_>]) {
-        // SAFETY: by the caller's promise; a `PadBio` that has not been handed on has no pieces.
-        unsafe { self.bio_mut().set_spans(spans) };
-        let len = self.runs().iter().map(Span::len).sum();
-        let own = self.bio_mut().own_mut();
-        (own.skip, own.len) = (0, len);
-    }
-}
-
 impl<P: Pad> std::ops::Deref for PadBio<P> {
     type Target = Bio;
     fn deref(&self) -> &Bio {
@@ -348,33 +306,6 @@ impl Bio {
     pub(crate) fn home(&self) -> Option<&Home> {
         // SAFETY: the holder alone touches it.
         unsafe { (*self.head().home.get()).as_ref() }
-    }
-
-    /// Takes `spans` for its runs.
-    ///
-    /// # Safety
-    /// The memory stays valid until the bio ends. Pieces have not been split off yet.
-    ///
-    /// # Panics
-    /// For more runs than there is room for: [`INLINE_SPANS`], or what its table has.
-    pub(super) unsafe fn set_spans(&mut self, spans: &[Span<'_>]) {
-        let (place, room) = match &self.own().table {
-            None => (self.head().spans.get().cast::<Span<'static>>(), INLINE_SPANS),
-            Some(table) => (table.addr().as_ptr().cast(), table.len() / size_of::<Span<'_>>()),
-        };
-        assert!(spans.len() <= room, "{} runs in a bio, which has room for {room}", spans.len());
-        // SAFETY: there is room, aligned for runs; nobody borrows the runs yet; their lifetime is the caller's promise.
-        unsafe { std::ptr::copy_nonoverlapping(spans.as_ptr().cast(), place, spans.len()) };
-        // SAFETY: block and table do not move, and the runs are initialised and not written again.
-        let runs = unsafe { std::slice::from_raw_parts(place, spans.len()) };
-        self.own_mut().spans = runs;
-    }
-
-    /// Its runs, whole: `skip` and `len` say what of them it is about.
-    pub(super) fn runs(&self) -> &[Span<'_>] {
-        // SAFETY: the runs are in this bio's block or table or in those of a parent, which lives until this bio has ended; none
-        // is written while a bio refers to it, and their memory is kept in the same way (`Memory`, or a promise).
-        unsafe { &*self.own().spans }
     }
 
     /// Notes what went wrong; the first error stays.
@@ -464,17 +395,6 @@ impl ChainRef {
         let own = bio.own_mut();
         (own.sector, own.len, own.skip) = own.handed_on;
         Some(bio)
-    }
-}
-
-impl Bio {
-    /// Makes this bio a piece of `parent`: its first `len` bytes, at the same place with the same operation.
-    pub(super) fn borrow_front(&mut self, parent: &Bio, len: usize) {
-        let from = parent.own();
-        let own = self.own_mut();
-        (own.op, own.flags, own.sector) = (from.op, from.flags, from.sector);
-        // The runs are the parent's, which lives until this piece has ended.
-        (own.spans, own.skip, own.len) = (from.spans, from.skip, len);
     }
 }
 
