@@ -53,9 +53,6 @@ impl<T: HasQueue> Aside<T> {
 /// Takes in the messages of a queue that is aside. Whoever has it in hand does it otherwise, when it is put back.
 fn drive<T: HasQueue>(aside: &Mutex<T>) {
     loop {
-        // Who has it in hand sees what was sent before, or this thread sees that nobody has it any more: so they look in this
-        // order, and below in the other one.
-        fence(Ordering::SeqCst);
         let mut thing = match aside.try_lock() {
             Ok(thing) => thing,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),

@@ -41,6 +41,7 @@ impl Channels {
     }
 
     /// A place for a channel, which has one user.
+    // not on the I/O path: once a channel
     pub(crate) fn add(&mut self, device: Option<DeviceRef>, geometry: Geometry) -> ChannelId {
         let free = self.slots.iter().position(|slot| slot.users == 0);
         let generation = free.map_or(0, |index| self.slots[index].generation.wrapping_add(1));
@@ -69,6 +70,7 @@ impl Channels {
     }
 
     /// One user of a channel less. With the last one the channel goes, and then what it has open.
+    // not on the I/O path: once a channel
     pub(crate) fn close(&mut self, cx: &mut Dispatch, id: ChannelId) {
         let mut to_close = vec![id];
         while let Some(id) = to_close.pop() {

@@ -103,6 +103,7 @@ impl Engines {
     }
 
     /// The engines that are not at work.
+    #[cfg(not(shuttle))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &dyn Engine> {
         self.places.iter().filter_map(|place| place.engine.as_deref())
     }

@@ -134,6 +134,7 @@ impl Home {
     }
 
     /// Takes all messages.
+    // not on the I/O path: for what other threads have sent; an empty list takes no memory
     pub(crate) fn take(&self) -> Messages {
         let mut messages = self.lock();
         self.0.handshake.taken();

@@ -280,8 +280,8 @@ impl<E: Element> Inner<E> {
             drop(shared);
             let mut unused = 0;
             while let Some(bio) = woken.pop() {
-                // Counted, and not dropped: that would serve those behind it from here, and so on with each.
                 if let Err(promise) = bio.wake(self.promise()) {
+                    // Counted, and not dropped: that would serve those behind it from here, and so on with each.
                     promise.redeem();
                     unused += 1;
                 }

@@ -129,7 +129,8 @@ impl Queue {
         self.submit_part(to, bio.into_bio());
     }
 
-    /// The same for a part of such a bio: what was split off, or the rest.
+    /// The same for a part of such a bio: what was split off, or the rest. Not on a queue that may sleep, where pieces end
+    /// wherever they are, and the queue does not hear of it.
     pub fn submit_part(&mut self, to: ChannelId, mut part: Bio) {
         debug_assert_eq!(part.owner(), ChannelId::USER, "a bio of the queue's user");
         self.under_way += 1;
@@ -147,18 +148,15 @@ impl Queue {
 
     /// Takes a piece of a bio of the user's that has ended.
     pub fn end_piece(&mut self, pieces: &mut Bios<Piece>, piece: PadBio<Piece>) {
+        debug_assert!(!self.cx.may_sleep(), "pieces of a queue that sleeps are not counted");
         pieces.end_piece(&mut self.cx, piece);
         self.run();
     }
 
     /// The next bio of the user's that has ended.
     pub fn take_ended(&mut self) -> Option<OwnBio> {
-        let mut bio = self.cx.for_user.pop()?;
+        let bio = self.cx.for_user.pop()?;
         self.under_way -= 1;
-        // What the user allocates for this one, before it goes on with the queue.
-        if let Some(promise) = bio.take_promise() {
-            self.cx.promise = Some(promise);
-        }
         Some(OwnBio::new(bio))
     }
 
@@ -176,8 +174,6 @@ impl Queue {
 
     /// Does all that can be done now.
     pub fn run(&mut self) {
-        // What a pool had promised to a bio that the user has taken was for what the user has allocated since.
-        self.break_promise();
         loop {
             if let Some(bio) = self.cx.next_ended() {
                 self.end(bio);
@@ -221,6 +217,8 @@ impl Queue {
         }
         let owner = bio.owner();
         if owner == ChannelId::USER {
+            // It was promised to a channel that is closed.
+            drop(bio.take_promise());
             return self.cx.for_user.push(bio);
         }
         let channel = self.channels.get(owner).and_then(|slot| slot.channel.as_mut());
@@ -233,7 +231,7 @@ impl Queue {
         self.break_promise();
     }
 
-    /// What a driver, or the user, did not make use of goes back to the pool.
+    /// What a driver did not make use of goes back to the pool.
     #[inline]
     fn break_promise(&mut self) {
         if self.cx.promise.is_some() {
@@ -380,7 +378,10 @@ impl Queue {
             self.run();
             while let Some(bio) = self.cx.for_user.pop() {
                 self.under_way -= 1;
-                bio.free();
+                // What it is a piece of ends with it.
+                if let Some(next) = bio.abandon() {
+                    self.cx.end(next);
+                }
             }
             if self.under_way == 0 {
                 return;

@@ -14,6 +14,7 @@ use crate::wakeup::Wakeup;
 const FEW: usize = 16;
 
 /// A descriptor that a queue waits for beside its engines.
+#[cfg_attr(shuttle, expect(dead_code))]
 pub struct Interest<'a> {
     fd: BorrowedFd<'a>,
     events: PollFlags,

@@ -171,3 +171,19 @@ fn a_bio_that_is_parked_when_its_channel_is_closed_ends_with_an_error() {
     drop(held);
     assert_eq!(client.wait(), (7, Status::Offline));
 }
+
+#[test]
+fn what_was_promised_to_a_bio_whose_channel_is_closed_goes_to_the_next_though_nobody_takes_the_bio() {
+    let (dev, users) = (Parks::new(1), set(2));
+    let mut client = Client::of(&(dev.clone() as DeviceRef), &users);
+    let mut next = Client::of(&(dev.clone() as DeviceRef), &users);
+    let held = Sleeper::of(&dev.set).alloc(Alloc::Wait).unwrap();
+    client.submit(Op::Flush, 7, Bytes(0));
+    next.submit(Op::Flush, 8, Bytes(0));
+    client.queue.close(client.channel);
+    drop(held);
+    client.queue.run();
+    next.queue.run();
+    assert_eq!(next.told(), Some((8, Status::Ok)), "the promise is kept from it");
+    assert_eq!(client.told(), Some((7, Status::Offline)));
+}

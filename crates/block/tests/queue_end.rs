@@ -13,9 +13,10 @@ use std::thread;
 use std::time::Duration;
 
 use support::{Bare, Client, heap, reserve_alone, serves};
+use udm_block::bio::Piece;
 use udm_block::{
-    Address, Alloc, Bio, BioList, BioSet, Bytes, Channel, Device, DeviceRef, Dispatch, Geometry, Op,
-    OpenError, Opening, Queue, Sectors, Status,
+    Address, Alloc, Bio, BioList, BioSet, Bios, Bytes, Channel, ChannelId, Device, DeviceRef, Dispatch,
+    Flags, Geometry, Op, OpenError, Opening, OwnBio, Pad, PadBio, Queue, Sector, Sectors, Status,
 };
 
 fn geometry() -> Geometry {
@@ -42,12 +43,16 @@ fn submit(client: &mut Client) {
     client.submit(Op::Discard, 0, Bytes(512));
 }
 
-/// That all of a set is free again.
+/// That all of a set of four is free again.
 fn assert_all_home(set: &BioSet<Bare>) {
+    assert_home(set, 4);
+}
+
+fn assert_home(set: &BioSet<Bare>, count: usize) {
     let mut queue = Queue::new().unwrap();
     let mut bios = queue.bios(set);
     let all: Vec<_> = std::iter::from_fn(|| bios.alloc(queue.cx(), Bare, Alloc::NoWait).ok()).collect();
-    assert_eq!(all.len(), 4, "a bio is missing");
+    assert_eq!(all.len(), count, "a bio is missing");
 }
 
 #[test]
@@ -225,4 +230,201 @@ fn three_hundred_queues_on_one_device_all_work() {
             assert_eq!(client.told(), Some((0, Status::Ok)));
         }
     }
+}
+
+/// Ends each bio at once, and does I/O of its own for it below, of which no client hears.
+struct Behind {
+    lower: DeviceRef,
+    set: BioSet<Bare>,
+    count: u64,
+}
+
+struct BehindChannel {
+    lower: ChannelId,
+    bios: Bios<Bare>,
+    count: u64,
+}
+
+impl Device for Behind {
+    fn geometry(&self) -> Geometry {
+        geometry()
+    }
+
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        let (lower, bios) = (opening.open(&self.lower)?, opening.bios(&self.set));
+        Ok(Box::new(BehindChannel { lower, bios, count: self.count }))
+    }
+}
+
+impl Channel for BehindChannel {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
+        for number in 0..self.count {
+            let mut own = self.bios.alloc(cx, Bare, Alloc::NoWait).ok().expect("reserved");
+            own.prepare(Op::Discard, Flags::NONE, Sector(2 * number));
+            own.set_range(Bytes(1024));
+            cx.submit(self.lower, own.into_bio());
+        }
+        cx.complete(bio, Status::Ok);
+    }
+
+    fn end_io(&mut self, _: &mut Dispatch, bio: OwnBio) {
+        let own = self.bios.claim(bio).ok().expect("its own bio");
+        self.bios.free(own);
+    }
+}
+
+/// Hands bios on in two pieces, or as clones.
+struct Hands<P: Pad> {
+    lower: DeviceRef,
+    set: BioSet<P>,
+}
+
+struct HandsChannel<P: Pad> {
+    lower: ChannelId,
+    bios: Bios<P>,
+}
+
+/// What hands a bio on, and how its own end.
+trait Hand: Pad {
+    fn hand_on(bios: &mut Bios<Self>, cx: &mut Dispatch, lower: ChannelId, bio: Bio);
+    fn end(bios: &mut Bios<Self>, cx: &mut Dispatch, bio: PadBio<Self>);
+}
+
+impl Hand for Piece {
+    fn hand_on(bios: &mut Bios<Self>, cx: &mut Dispatch, lower: ChannelId, bio: Bio) {
+        let split = bio.split(cx, Bytes(512), bios, Alloc::NoWait).expect("reserved");
+        cx.submit(lower, split.front);
+        cx.submit(lower, split.rest);
+    }
+
+    fn end(bios: &mut Bios<Self>, cx: &mut Dispatch, bio: PadBio<Self>) {
+        bios.end_piece(cx, bio);
+    }
+}
+
+impl Hand for Bare {
+    fn hand_on(bios: &mut Bios<Self>, cx: &mut Dispatch, lower: ChannelId, bio: Bio) {
+        let mut clone = bios.alloc(cx, Bare, Alloc::NoWait).ok().expect("reserved");
+        clone.clone_of(bio);
+        cx.submit(lower, clone.into_bio());
+    }
+
+    fn end(bios: &mut Bios<Self>, cx: &mut Dispatch, mut bio: PadBio<Self>) {
+        let (parent, status) = (bio.take_parent().expect("put in"), bio.status());
+        bios.free(bio);
+        cx.complete(parent, status);
+    }
+}
+
+impl<P: Hand> Device for Hands<P> {
+    fn geometry(&self) -> Geometry {
+        geometry()
+    }
+
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        Ok(Box::new(HandsChannel { lower: opening.open(&self.lower)?, bios: opening.bios(&self.set) }))
+    }
+}
+
+impl<P: Hand> Channel for HandsChannel<P> {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
+        P::hand_on(&mut self.bios, cx, self.lower, bio);
+    }
+
+    fn end_io(&mut self, cx: &mut Dispatch, bio: OwnBio) {
+        let bio = self.bios.claim(bio).ok().expect("its own bio");
+        P::end(&mut self.bios, cx, bio);
+    }
+}
+
+/// A device's own bio is handed on by a driver whose bios end after their queue: all that hangs on them is free then.
+fn what_ends_later_is_free<P: Hand>(pieces: u64) {
+    let ((own, set), (kept, disk)) = ((set(), set()), keeping());
+    let hands: DeviceRef =
+        Arc::new(Hands::<P> { lower: disk, set: BioSet::new(&reserve_alone("hands", 4), &heap()).unwrap() });
+    let mut client = Client::of(&(Arc::new(Behind { lower: hands, set: own.clone(), count: 2 }) as _), &set);
+    submit(&mut client);
+    assert_eq!(client.told(), Some((0, Status::Ok)));
+    drop(client);
+    let mut ended = 0;
+    while let Some(bio) = { kept.lock().unwrap().pop() } {
+        bio.complete_elsewhere(Status::Ok);
+        ended += 1;
+    }
+    assert_eq!(ended, 2 * pieces);
+    assert_all_home(&own);
+    assert_all_home(&set);
+}
+
+#[test]
+fn what_a_bio_that_ends_after_its_queue_is_a_piece_of_is_free_then() {
+    what_ends_later_is_free::<Piece>(2);
+}
+
+#[test]
+fn what_a_bio_that_ends_after_its_queue_is_a_clone_of_is_free_then() {
+    what_ends_later_is_free::<Bare>(1);
+}
+
+/// Needs a bio of its set for each bio, and parks those that find none.
+struct Parks(BioSet<Bare>);
+
+struct ParksChannel(Bios<Bare>);
+
+impl Device for Parks {
+    fn geometry(&self) -> Geometry {
+        geometry()
+    }
+
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        Ok(Box::new(ParksChannel(opening.bios(&self.0))))
+    }
+}
+
+impl Channel for ParksChannel {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
+        let Ok(needed) = self.0.alloc(cx, Bare, Alloc::NoWait) else { return self.0.park(cx, bio) };
+        self.0.free(needed);
+        cx.complete(bio, Status::Ok);
+    }
+}
+
+#[test]
+fn bios_that_are_parked_when_their_queue_ends_leave_the_reserve_to_the_next_on_a_bounded_stack() {
+    const PARKED: u64 = 20_000;
+    let own = BioSet::new(&reserve_alone("behind", PARKED as usize), &heap()).unwrap();
+    let scarce = BioSet::new(&reserve_alone("scarce", 1), &heap()).unwrap();
+    let parks: DeviceRef = Arc::new(Parks(scarce.clone()));
+    let mut queue = Queue::new().unwrap();
+    let held = queue.bios(&scarce).alloc(queue.cx(), Bare, Alloc::NoWait).ok().unwrap();
+    let set = set();
+    let behind = Arc::new(Behind { lower: parks.clone(), set: own.clone(), count: PARKED });
+    let mut client = Client::of(&(behind as DeviceRef), &set);
+    submit(&mut client);
+    assert_eq!((client.told(), scarce.waits().0.parked), (Some((0, Status::Ok)), PARKED));
+    let mut next = Client::of(&parks, &set);
+    submit(&mut next);
+    drop(client);
+    assert_eq!(next.told(), None, "it waits behind them");
+    drop(held);
+    assert_eq!(next.wait(), (0, Status::Ok));
+    assert_home(&own, PARKED as usize);
+    assert_home(&scarce, 1);
+}
+
+#[test]
+fn a_queue_that_is_dropped_ends_the_pieces_of_its_users_bios() {
+    let (set, dev) = (set(), ready());
+    let pieces = BioSet::<Piece>::new(&reserve_alone("pieces", 4), &heap()).unwrap();
+    let mut client = Client::of(&dev, &set);
+    let mut split = client.queue.bios(&pieces);
+    let mut bio = client.bios.alloc(client.queue.cx(), Bare, Alloc::NoWait).ok().unwrap();
+    bio.prepare(Op::Discard, Flags::NONE, Sector(0));
+    bio.set_range(Bytes(1024));
+    let split = bio.into_bio().split(client.queue.cx(), Bytes(512), &mut split, Alloc::NoWait).unwrap();
+    client.queue.submit_part(client.channel, split.front);
+    client.queue.submit_part(client.channel, split.rest);
+    assert_eq!(client.queue.under_way(), 2);
+    drop(client);
+    assert_all_home(&set);
 }

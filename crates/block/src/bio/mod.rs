@@ -1,7 +1,6 @@
 //! One I/O: operation, flags, place, data, and who is told at the end (the kernel's `struct bio`).
 //!
 //! * `raw`: `Bio`, the handle; `PadBio`, the owner's view of it with the pad; where they live in memory.
-//! * `data`: where its data is.
 //! * `set`: `BioSet`, the pool that bios come from; `bios`: one channel's way to it, with some that it keeps.
 //! * `split`: pieces of a bio, and how a bio ends when its last piece has.
 //! * `table`: where its runs are when they are many.
@@ -9,7 +8,6 @@
 //! * `list`: a queue of bios through their own links.
 
 mod bios;
-mod data;
 mod list;
 mod pending;
 mod raw;
@@ -196,11 +194,14 @@ impl Bio {
     }
 
     /// Has a bio of which every completion has come end: where it is, when it may, or else at its queue. What ends with it.
-    pub(crate) fn go_home(self) -> Option<Self> {
+    pub(crate) fn go_home(mut self) -> Option<Self> {
+        // It was for the driver that parked it here. On the way home others would wait for it, as long as nobody drives that
+        // queue.
+        drop(self.take_promise());
         if self.own().marks & MARK_ANYWHERE != 0 {
             return self.end_anywhere();
         }
-        let home = self.home().cloned()?;
+        let Some(home) = self.home().cloned() else { return None };
         if let Err(bio) = home.mail_ended(self) {
             return bio.abandon();
         }
@@ -264,9 +265,9 @@ impl Bio {
         mailed.map_err(|mut bio| {
             let promise = bio.take_promise().expect("given above");
             if ends {
-                Self::all_go_home(bio.abandon());
+                Self::all_go_home(bio.abandon())
             } else {
-                bio.complete_elsewhere(Status::Offline);
+                bio.complete_elsewhere(Status::Offline)
             }
             promise
         })
@@ -385,9 +386,11 @@ impl<P: Pad> PadBio<P> {
         self.own().marks & MARK_SINGLE_UNIT != 0
     }
 
-    /// Leaves it to `buffers`, where its driver found none for it: it ends, on its queue and with the status that it has,
-    /// when the reserve has a buffer for it, and its `end_io` finds that buffer there.
+    /// Leaves it to `buffers`, where its channel found none for it: it ends, on its queue and with the status that it has,
+    /// when the reserve has a buffer for it, and its channel's `end_io` finds that buffer there. Not for a bio of a queue's
+    /// user.
     pub fn wait(mut self, buffers: &Buffers) {
+        debug_assert_ne!(self.owner(), ChannelId::USER, "a bio of a queue's user cannot wait for a buffer");
         self.bio_mut().own_mut().marks |= MARK_ENDS;
         buffers.wait(self.into_bio());
     }

@@ -8,16 +8,22 @@
 //! * `tables`: the same for tables of runs.
 //! * `pools`: sleepers, parked bios, and the end of a set, each against frees on other threads.
 //! * `chains`: pieces of a bio that end on different threads.
+//! * `queue_end`: a queue that ends while others send it messages and bring its bios home.
+//! * `hold`: all queues of a device hold its bios, and let go.
+//! * `aside`: a queue that nobody has in hand, and messages to it.
 //!
 //! `cargo xtask model` runs them: without `--cfg shuttle` this file is empty. `cargo xtask mutants` shows that each of
 //! them can fail.
 #![cfg(shuttle)]
 
+mod aside;
 mod chains;
 mod check;
 mod depth_first;
+mod hold;
 mod pools;
 mod progress;
+mod queue_end;
 mod rescue;
 #[path = "../../examples/splitter.rs"]
 mod splitter;

@@ -1,9 +1,11 @@
-//! Where a bio lives in memory, and who may touch what of it. All of the bio's `unsafe` is here.
+//! Where a bio lives in memory, and who may touch what of it; `runs`: where its data is. All of the bio's `unsafe` is here.
 //!
 //! A bio is one block: the driver's pad, the head that all layers see, and the way home to its pool. `Bio` is the
 //! right of its one holder to the head's own part. What several may touch at once (the status and the count of
 //! pieces) is atomic. A piece that was split off keeps its parent's block through a count (`ChainRef`).
 #![allow(unsafe_code)]
+
+mod runs;
 
 use std::alloc::Layout;
 use std::cell::UnsafeCell;
@@ -33,7 +35,7 @@ pub(super) struct Head {
     status: AtomicU8,
     pending: Pending,
     /// Its own runs. Written before the bio is first handed on, and not again until it is free: pieces borrow them.
-    pub(super) spans: UnsafeCell<[MaybeUninit<Span<'static>>; INLINE_SPANS]>,
+    spans: UnsafeCell<[MaybeUninit<Span<'static>>; INLINE_SPANS]>,
     /// What the holder alone touches.
     own: UnsafeCell<Own>,
     /// The queue that it belongs to: the holder's too. It stays while the bio is free in a stock of this queue, so that
@@ -284,7 +286,7 @@ impl Drop for OwnBio {
 }
 
 impl Bio {
-    pub(super) fn head(&self) -> &Head {
+    fn head(&self) -> &Head {
         // SAFETY: the block lives as long as a handle to it; nobody makes a `&mut Head`.
         unsafe { self.0.as_ref() }
     }

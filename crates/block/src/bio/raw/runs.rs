@@ -1,9 +1,9 @@
-//! Where the data of a bio is: its own pages, memory that somebody else keeps, or that of the bio that it is of. The runs stand
-//! in the bio's block or in a table, and nobody writes them while a bio refers to them.
+//! The runs of a bio's memory: its own, or those of the bio that it is a piece or a clone of.
 #![allow(unsafe_code)]
 
-use super::table::Table;
-use super::{Bio, INLINE_SPANS, Memory, NO_SPANS, Pad, PadBio};
+use super::{Bio, INLINE_SPANS, PadBio};
+use crate::bio::table::Table;
+use crate::bio::{Memory, NO_SPANS, Pad};
 use crate::pages::Pages;
 use crate::span::Span;
 use crate::units::Bytes;
@@ -24,12 +24,12 @@ impl<P: Pad> PadBio<P> {
     }
 
     /// Gives it the place for more runs than fit inside.
-    pub(super) fn set_table(&mut self, table: Table) {
+    pub(in crate::bio) fn set_table(&mut self, table: Table) {
         self.bio_mut().own_mut().table = Some(table);
     }
 
     /// Takes the place for its runs back. It has no data then.
-    pub(super) fn take_table(&mut self) -> Option<Table> {
+    pub(in crate::bio) fn take_table(&mut self) -> Option<Table> {
         let own = self.bio_mut().own_mut();
         let table = own.table.take()?;
         (own.spans, own.skip, own.len) = (NO_SPANS, 0, 0);
@@ -57,7 +57,7 @@ impl Bio {
     ///
     /// # Panics
     /// For more runs than there is room for: [`INLINE_SPANS`], or what its table has.
-    pub(super) unsafe fn set_spans(&mut self, spans: &[Span<'_>]) {
+    pub(in crate::bio) unsafe fn set_spans(&mut self, spans: &[Span<'_>]) {
         let (place, room) = match &self.own().table {
             None => (self.head().spans.get().cast::<Span<'static>>(), INLINE_SPANS),
             Some(table) => (table.addr().as_ptr().cast(), table.len() / size_of::<Span<'_>>()),
@@ -71,14 +71,14 @@ impl Bio {
     }
 
     /// Its runs, whole: `skip` and `len` say what of them it is about.
-    pub(super) fn runs(&self) -> &[Span<'_>] {
+    pub(in crate::bio) fn runs(&self) -> &[Span<'_>] {
         // SAFETY: the runs are in this bio's block or table or in those of a parent, which lives until this bio has ended; none
         // is written while a bio refers to it, and their memory is kept in the same way (`Memory`, or a promise).
         unsafe { &*self.own().spans }
     }
 
     /// Makes this bio a piece of `parent`: its first `len` bytes, at the same place with the same operation.
-    pub(super) fn borrow_front(&mut self, parent: &Bio, len: usize) {
+    pub(in crate::bio) fn borrow_front(&mut self, parent: &Bio, len: usize) {
         let from = parent.own();
         let own = self.own_mut();
         (own.op, own.flags, own.sector) = (from.op, from.flags, from.sector);
