@@ -4,7 +4,7 @@ use super::raw::BioMemory;
 use super::table::{self, Table};
 use super::{Bio, BioSet, Ending, INLINE_SPANS, OwnBio, Pad, PadBio};
 use crate::channel::ChannelId;
-use crate::classes::ClassStocks;
+use crate::classes::{ClassStocks, Classes};
 use crate::dispatch::Dispatch;
 use crate::lent::Lent;
 use crate::mempool::Alloc;
@@ -82,7 +82,7 @@ impl<P: Pad> Bios<P> {
     /// A table for so many runs.
     fn table(&mut self, cx: &mut Dispatch, runs: usize, how: Alloc) -> Option<Table> {
         let len = table::bytes(runs);
-        let longest = self.set.0.tables.as_ref().map_or(0, |tables| tables.largest());
+        let longest = self.set.0.tables.as_ref().map_or(0, Classes::largest);
         let tables = self.tables.as_mut().filter(|_| len <= longest);
         let tables = tables.unwrap_or_else(|| panic!("{runs} runs in a bio of a set for fewer"));
         alloc(&self.set, cx, how, |promise, how| tables.alloc(len, promise, how))

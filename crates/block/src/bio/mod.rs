@@ -201,7 +201,7 @@ impl Bio {
         if self.own().marks & MARK_ANYWHERE != 0 {
             return self.end_anywhere();
         }
-        let Some(home) = self.home().cloned() else { return None };
+        let home = self.home().cloned()?;
         if let Err(bio) = home.mail_ended(self) {
             return bio.abandon();
         }
@@ -265,9 +265,9 @@ impl Bio {
         mailed.map_err(|mut bio| {
             let promise = bio.take_promise().expect("given above");
             if ends {
-                Self::all_go_home(bio.abandon())
+                Self::all_go_home(bio.abandon());
             } else {
-                bio.complete_elsewhere(Status::Offline)
+                bio.complete_elsewhere(Status::Offline);
             }
             promise
         })
