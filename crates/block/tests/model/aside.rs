@@ -1,90 +1,168 @@
-//! A queue that is put aside: whoever sends it a message is answered, whether somebody has it in hand, takes it, puts it
-//! back, or nobody ever comes.
+//! A queue that is put aside hears of messages whoever has it in hand: none is left unread, and nobody waits for ever.
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use shuttle::sync::mpsc::{Sender, channel};
-use shuttle::thread;
+use shuttle::sync::Mutex;
+use shuttle::thread::{self, JoinHandle};
 use udm_block::{
-    Address, Aside, Bio, Channel, Device, DeviceRef, Dispatch, Geometry, HasQueue, OpenError, Opening, Queue,
-    Status,
+    Address, Aside, Bio, BioList, Channel, Device, DeviceRef, Dispatch, Geometry, HasQueue, OpenError,
+    Opening, Queue, Status,
 };
 
 use crate::check::check;
-use crate::stack::{Client, Clients, geometry, join_all};
+use crate::messages::Acks;
+use crate::stack::{Bottom, Client, Clients, geometry, join_all};
 
-/// A device whose channel answers messages, and ends bios at once.
-#[derive(Default)]
-struct Answers {
-    address: std::sync::OnceLock<Address>,
-    told: Arc<AtomicUsize>,
+/// Keeps bios until its channel is told something, where it `keeps`; else it passes them on.
+struct Hears {
+    lower: DeviceRef,
+    keeps: bool,
+    address: Mutex<Option<Address>>,
 }
 
-struct AnswersChannel(Arc<AtomicUsize>);
+struct HearsChannel {
+    lower: udm_block::ChannelId,
+    keeps: bool,
+    kept: BioList,
+}
 
-impl Device for Answers {
+impl Hears {
+    fn over(lower: DeviceRef, keeps: bool) -> Arc<Self> {
+        Arc::new(Self { lower, keeps, address: Mutex::default() })
+    }
+}
+
+impl Device for Hears {
     fn geometry(&self) -> Geometry {
         geometry()
     }
 
     fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
-        self.address.set(opening.address()).expect("it is opened once");
-        Ok(Box::new(AnswersChannel(Arc::clone(&self.told))))
+        *self.address.lock().unwrap() = Some(opening.address());
+        let lower = opening.open(&self.lower)?;
+        Ok(Box::new(HearsChannel { lower, keeps: self.keeps, kept: BioList::new() }))
     }
 }
 
-impl Channel for AnswersChannel {
+impl Channel for HearsChannel {
     fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
-        cx.complete(bio, Status::Ok);
+        if self.keeps { self.kept.push(bio) } else { cx.submit(self.lower, bio) }
     }
 
-    fn message(&mut self, _: &mut Opening<'_>, message: Box<dyn Any + Send>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        message.downcast::<Sender<()>>().expect("who waits").send(()).expect("who waits");
+    /// The message is dropped, which its sender waits for.
+    fn message(&mut self, opening: &mut Opening<'_>, _: Box<dyn Any + Send>) {
+        self.keeps = false;
+        while let Some(bio) = self.kept.pop() {
+            opening.cx().submit(self.lower, bio);
+        }
     }
 }
 
-impl HasQueue for Client {
+/// What is put aside.
+struct User(Client);
+
+impl HasQueue for User {
     fn queue(&mut self) -> &mut Queue {
-        &mut self.queue
+        &mut self.0.queue
     }
 }
 
-/// Sends so many messages, and waits for the answer to each.
-fn asks(address: &Address, messages: usize) {
-    for _ in 0..messages {
-        let (send, answer) = channel::<()>();
-        address.send(Box::new(send)).expect("the queue is there");
-        answer.recv().expect("an answer");
-    }
+/// Sends messages, and waits for each until it was heard, or dropped unread.
+fn sends(address: &Address, count: usize) -> JoinHandle<()> {
+    let address = address.clone();
+    thread::spawn(move || {
+        for _ in 0..count {
+            let acks = Acks::default();
+            let _ = address.send(Box::new(acks.one_more()));
+            acks.wait();
+        }
+    })
+}
+
+/// The address of a user's channel, and the user.
+fn user(clients: &Clients, dev: &Arc<Hears>) -> (Address, User) {
+    let client = clients.parking()(&(dev.clone() as DeviceRef));
+    let address = dev.address.lock().unwrap().clone().unwrap();
+    (address, User(client))
+}
+
+/// A device that ends bios at once.
+fn ready() -> DeviceRef {
+    Arc::new(Bottom::at_once(|_| Status::Ok))
 }
 
 #[test]
-fn a_message_is_answered_while_the_queue_is_put_aside_taken_and_put_back() {
+fn messages_are_heard_while_a_queue_is_taken_and_put_back() {
     check(|| {
-        let (dev, clients) = (Arc::new(Answers::default()), Clients::new(2));
-        let client = clients.parking()(&(dev.clone() as DeviceRef));
-        let mut threads: Vec<_> = (0..2)
-            .map(|_| {
-                let address = dev.address.get().expect("it is open").clone();
-                thread::spawn(move || asks(&address, 2))
-            })
-            .collect();
-        // What was sent before this has found nobody.
-        let aside = Arc::new(Aside::new(client));
-        let theirs = Arc::clone(&aside);
-        threads.push(thread::spawn(move || {
-            for sector in 0..2 {
-                let mut client = theirs.take();
-                client.submit(sector, 1);
-                client.finish();
-            }
-        }));
-        join_all(threads);
-        assert_eq!(dev.told.load(Ordering::Relaxed), 4);
+        let (bottom, disk) = Bottom::with_disk(|_| Status::Ok);
+        let bottom = Arc::new(bottom);
+        let (clients, dev) = (Clients::new(2), Hears::over(bottom.clone(), false));
+        let (address, user) = user(&clients, &dev);
+        let aside = Aside::new(user);
+        let senders = (0..2).map(|_| sends(&address, 2)).collect();
+        for sector in 0..2 {
+            let mut user = aside.take();
+            user.0.submit(sector, 1);
+            user.0.finish();
+        }
+        // The messages that come now are for nobody but their senders to take in.
+        join_all(senders);
         drop(aside);
         clients.assert_all_end(|_| Status::Ok);
+        bottom.stop();
+        disk.join().unwrap();
+    });
+}
+
+#[test]
+fn messages_of_two_senders_are_heard_while_nobody_takes_the_queue() {
+    check(|| {
+        let (clients, dev) = (Clients::new(0), Hears::over(ready(), false));
+        let (address, user) = user(&clients, &dev);
+        let aside = Aside::new(user);
+        join_all((0..2).map(|_| sends(&address, 2)).collect());
+        drop(aside);
+    });
+}
+
+#[test]
+fn a_message_that_is_sent_while_its_queue_is_put_aside_is_heard() {
+    check(|| {
+        let (clients, dev) = (Clients::new(0), Hears::over(ready(), false));
+        let (address, user) = user(&clients, &dev);
+        let sender = sends(&address, 1);
+        let aside = Aside::new(user);
+        sender.join().unwrap();
+        drop(aside);
+    });
+}
+
+#[test]
+fn who_has_a_queue_in_hand_and_waits_hears_of_messages() {
+    check(|| {
+        let (clients, dev) = (Clients::new(1), Hears::over(ready(), true));
+        let (address, user) = user(&clients, &dev);
+        let aside = Aside::new(user);
+        let sender = sends(&address, 1);
+        let mut user = aside.take();
+        user.0.submit(0, 1);
+        user.0.finish();
+        drop(user);
+        sender.join().unwrap();
+        drop(aside);
+        clients.assert_all_end(|_| Status::Ok);
+    });
+}
+
+#[test]
+fn a_queue_that_is_dropped_while_it_is_aside_keeps_no_sender_waiting() {
+    check(|| {
+        let (clients, dev) = (Clients::new(0), Hears::over(ready(), false));
+        let (address, user) = user(&clients, &dev);
+        let aside = Aside::new(user);
+        let senders = (0..2).map(|_| sends(&address, 1)).collect();
+        drop(aside);
+        join_all(senders);
     });
 }

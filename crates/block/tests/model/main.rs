@@ -8,7 +8,9 @@
 //! * `tables`: the same for tables of runs.
 //! * `pools`: sleepers, parked bios, and the end of a set, each against frees on other threads.
 //! * `chains`: pieces of a bio that end on different threads.
+//! * `messages`: messages to channels, against a queue that is about to sleep.
 //! * `queue_end`: a queue that ends while others send it messages and bring its bios home.
+//! * `left_behind`: what a queue that ends leaves: its bios, those of its channels, and what they had been promised.
 //! * `hold`: all queues of a device hold its bios, and let go.
 //! * `aside`: a queue that nobody has in hand, and messages to it.
 //!
@@ -21,6 +23,8 @@ mod chains;
 mod check;
 mod depth_first;
 mod hold;
+mod left_behind;
+mod messages;
 mod pools;
 mod progress;
 mod queue_end;

@@ -11,8 +11,9 @@ use udm_block::{
     OpenError, Opening, OwnBio, Sectors, Status,
 };
 
-use crate::check::check;
-use crate::stack::{Bottom, Clients, Watched, geometry, heap, reserve_alone};
+use crate::check::{check, fails};
+use crate::left_behind::Needs;
+use crate::stack::{Bare, Bottom, Clients, Taker, Watched, geometry, heap, reserve_alone};
 
 const SECTOR: Bytes = Bytes(512);
 
@@ -425,4 +426,44 @@ fn a_rescuer_takes_bios_while_the_one_that_it_dispatches_sleeps() {
         drop((upper, leaves));
         bottom.seen.assert_each_once(4);
     });
+}
+
+/// A driver that sleeps over one that parks for want of a bio, which another thread frees when a client has submitted all of
+/// its bios but the last. They are of so many sectors.
+fn sleeps_over_parks(bios: &[u64]) {
+    let bottom = Watched::new(Bottom::at_once(|_| Status::Ok));
+    let scarce = BioSet::new(&reserve_alone("scarce", 1), &heap()).unwrap();
+    let held = Taker::of(&scarce).take(Bare, Alloc::Wait).unwrap();
+    let parks: DeviceRef = Arc::new(Needs { lower: bottom.clone(), set: scarce });
+    let set = rescued(1, std::slice::from_ref(&parks));
+    let dev: DeviceRef = Arc::new(Cutter { lower: parks, set });
+    let clients = Clients::new(bios.len());
+    let mut client = clients.sleeping()(&dev);
+    let (last, first) = bios.split_last().unwrap();
+    let mut at = 0;
+    for sectors in first {
+        client.submit(at, *sectors);
+        at += sectors;
+    }
+    let frees = thread::spawn(move || drop(held));
+    client.submit(at, *last);
+    at += last;
+    client.finish();
+    drop(client);
+    frees.join().unwrap();
+    clients.assert_all_end(|_| Status::Ok);
+    bottom.seen.assert_each_once(at);
+}
+
+#[test]
+fn a_bio_that_is_parked_on_the_rescuers_queue_goes_on_there() {
+    // It is a piece of the client's queue, whose thread sleeps for it.
+    check(|| sleeps_over_parks(&[4]));
+}
+
+#[test]
+fn a_driver_that_parks_below_one_that_sleeps_on_the_same_queue_deadlocks() {
+    // What `Queue::sleeping` says: a piece of the first bio is parked, not on the lists that are punted. It is woken by the
+    // queue, whose thread sleeps for that very piece, to split the second bio.
+    fails("deadlock!", || sleeps_over_parks(&[2, 2]));
 }
