@@ -3,11 +3,12 @@
 use crate::mutants::{Build, Mutant};
 
 const RESCUE: &str = "crates/block/src/rescue.rs";
-const SUBMIT: &str = "crates/block/src/submit.rs";
+const DISPATCH: &str = "crates/block/src/dispatch.rs";
+const HANDSHAKE: &str = "crates/block/src/handshake.rs";
 const MEMPOOL: &str = "crates/block/src/mempool.rs";
 const PENDING: &str = "crates/block/src/bio/pending.rs";
-const RAW: &str = "crates/block/src/bio/raw.rs";
-const SET: &str = "crates/block/src/bio/set.rs";
+const RAW: &str = "crates/block/src/bio/raw/mod.rs";
+const BIOS: &str = "crates/block/src/bio/bios.rs";
 const IDLE_MEMORY: Build = Build::Tests { package: "udm-block", target: "--test=idle_memory" };
 const QUEUE_END: Build = Build::Tests { package: "udm-block", target: "--test=queue_end" };
 const FRONT_DOOR: Build = Build::Tests { package: "udm-block", target: "--test=front_door" };
@@ -16,21 +17,18 @@ pub const ALL: &[Mutant] = &[
     // Twins of decisions that were made otherwise elsewhere.
     Mutant {
         name: "the bios of every set are punted",
-        file: SUBMIT,
-        find: "let of_set = |bio: &Bio| bio.set_id() == set;",
-        replace: "let _ = set; let of_set = |_: &Bio| true;",
+        file: DISPATCH,
+        find: "let of_set = |bio: &Bio| bio.set_id() == set && wanted(bio);",
+        replace: "let _ = set; let of_set = |bio: &Bio| wanted(bio);",
         build: Build::Model,
-        // The rescuer of the lower set comes to dispatch a bio of the upper one to the lower driver, which sleeps for
-        // the lower set: what would come home to it waits behind that, with the one thread that would dispatch it.
-        test: "progress::two_clients_finish_with_three_by_three_pieces",
-        says: "deadlock!",
+        test: "rescue::the_sets_own_bios_are_punted_and_those_of_others_stay_each_in_order",
+        says: "left == right",
     },
     Mutant {
         name: "bios are dispatched first in, first out, as before Linux 4.11",
-        file: SUBMIT,
-        find: "let Some(first) = FRESH.with(LocalList::pop) else {",
-        replace: "OLDER.with(|older| FRESH.with(|fresh| older.borrow_mut().append(&mut fresh.borrow_mut())));\n    \
-                  let Some(first): Option<Bio> = None else {",
+        file: DISPATCH,
+        find: "self.older.prepend(&mut same);\n        self.older.prepend(&mut lower);",
+        replace: "self.older.append(&mut lower);\n        self.older.append(&mut same);",
         build: Build::Model,
         // The rest waits at the barrier that was raised meanwhile; what is under way waits on the list behind the rest.
         test: "depth_first::a_lower_bio_goes_before_the_rest_that_waits_for_it",
@@ -40,16 +38,17 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "the rescuer dispatches in reverse",
         file: RESCUE,
-        find: "self.shared.lock().bios.append(&mut bios);",
-        replace: "while let Some(bio) = bios.pop() { let mut one = BioList::new(); one.push(bio); \
-                  self.shared.lock().bios.prepend(&mut one); }",
+        find: "while let Some(mut bio) = bios.pop() {",
+        replace: "let mut reversed = crate::bio::BioList::new(); while let Some(bio) = bios.pop() { \
+                  let mut one = crate::bio::BioList::new(); one.push(bio); reversed.prepend(&mut one); }\n        \
+                  while let Some(mut bio) = reversed.pop() {",
         build: Build::Model,
         test: "rescue::the_sets_own_bios_are_punted_and_those_of_others_stay_each_in_order",
         says: "left == right",
     },
     Mutant {
         name: "the bios of the wrong sets are punted",
-        file: SUBMIT,
+        file: DISPATCH,
         find: "bio.set_id() == set",
         replace: "bio.set_id() != set",
         build: Build::Model,
@@ -58,29 +57,39 @@ pub const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "the thread's list is not emptied: all but the first bio stay",
-        file: SUBMIT,
-        find: "let of_set = |bio: &Bio| bio.set_id() == set;",
-        replace: "let first = Cell::new(true); let of_set = |bio: &Bio| bio.set_id() == set && first.replace(false);",
+        file: DISPATCH,
+        find: "let of_set = |bio: &Bio| bio.set_id() == set && wanted(bio);",
+        replace: "let first = std::cell::Cell::new(true); \
+                  let of_set = |bio: &Bio| bio.set_id() == set && wanted(bio) && first.replace(false);",
         build: Build::Model,
         test: "rescue::the_sets_own_bios_are_punted_and_those_of_others_stay_each_in_order",
         says: "left == right",
     },
     Mutant {
         name: "the older bios of the set are not punted",
-        file: SUBMIT,
-        find: "taken.append(&mut OLDER.with(|older| older.borrow_mut().take_if(of_set)));",
+        file: DISPATCH,
+        find: "taken.append(&mut self.older.take_if(of_set));",
         replace: "taken.append(&mut BioList::new());",
         build: Build::Model,
         test: "rescue::older_bios_of_the_set_are_punted_behind_those_of_the_running_call",
         says: "the set did not go to the rescuer",
     },
     Mutant {
-        name: "the rescuer holds its lock while it dispatches",
-        file: RESCUE,
-        find: "drop(work);\n                submit::dispatch_here(bio);\n                work = self.lock();",
-        replace: "submit::dispatch_here(bio);",
+        name: "a message does not wake a queue that sleeps",
+        file: HANDSHAKE,
+        find: "self.sleeps.load(Ordering::Relaxed) && self.sleeps.swap(false, Ordering::Relaxed)",
+        replace: "false",
         build: Build::Model,
-        test: "rescue::a_rescuer_takes_bios_while_the_one_that_it_dispatches_sleeps",
+        test: "messages::a_message_wakes_a_queue_that_is_about_to_sleep",
+        says: "deadlock!",
+    },
+    Mutant {
+        name: "a queue that goes to sleep looks for messages before it says so",
+        file: HANDSHAKE,
+        find: "self.sleeps.swap(true, Ordering::Relaxed);\n        fence(Ordering::SeqCst);\n        self.has_mail()",
+        replace: "let mail = self.has_mail();\n        self.sleeps.swap(true, Ordering::Relaxed);\n        mail",
+        build: Build::Model,
+        test: "messages::a_message_wakes_a_queue_that_is_about_to_sleep",
         says: "deadlock!",
     },
     Mutant {
@@ -94,10 +103,10 @@ pub const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "it sleeps before it punts",
-        file: SET,
-        find: "if let Some(rescuer) = &self.rescuer {",
-        replace: "let memory = alloc(Alloc::Wait); if memory.is_some() { return memory; }\n        \
-                  if let Some(rescuer) = &self.rescuer {",
+        file: BIOS,
+        find: "if let Some(rescuer) = set.rescuer() {",
+        replace: "if let memory @ Some(_) = alloc(&mut cx.promise, Alloc::Wait) { return memory; }\n    \
+                  if let Some(rescuer) = set.rescuer() {",
         build: Build::Model,
         test: "progress::two_clients_finish_with_three_by_three_pieces_on_a_disk",
         says: "deadlock!",
@@ -115,8 +124,8 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "a sleeper that is served does not see to those behind it",
         file: MEMPOOL,
-        find: "self.serve(reserve);\n        element",
-        replace: "drop(reserve);\n        element",
+        find: "self.serve(shared);\n        element",
+        replace: "drop(shared);\n        element",
         build: Build::Model,
         test: "pools::two_sleepers_have_the_reserve_of_two_at_once",
         says: "deadlock!",
@@ -124,8 +133,8 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "a bio is parked though an element has become free",
         file: MEMPOOL,
-        find: "if !reserve.has_for_new() {\n            return reserve.park(bio);",
-        replace: "if true {\n            return reserve.park(bio);",
+        find: "if !shared.reserve.has_for_new() {\n            return shared.reserve.park(bio);",
+        replace: "if true {\n            return shared.reserve.park(bio);",
         build: Build::Model,
         test: "pools::parked_bios_are_woken_by_frees_on_another_thread",
         says: "deadlock!",
@@ -133,8 +142,8 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "a promise that is not used is lost",
         file: "crates/block/src/promise.rs",
-        find: "unsafe { self.0.as_ref().take_back() }",
-        replace: "let _ = unsafe { self.0.as_ref() };",
+        find: "pool.take_back();",
+        replace: "drop(pool);",
         build: Build::Model,
         test: "pools::what_a_woken_bio_does_not_use_goes_to_the_next_and_nobody_overtakes",
         says: "deadlock!",
@@ -150,9 +159,9 @@ pub const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "an allocation that sleeps for a table does not punt",
-        file: SET,
-        find: "Alloc::Wait => self.alloc_wait(|how| tables.alloc(len, how)),",
-        replace: "Alloc::Wait => tables.alloc(len, Alloc::Wait),",
+        file: BIOS,
+        find: "alloc(&self.set, cx, how, |promise, how| tables.alloc(len, promise, how))",
+        replace: "tables.alloc(len, &mut cx.promise, how)",
         build: Build::Model,
         test: "tables::two_clients_finish_with_one_table",
         says: "deadlock!",
@@ -217,34 +226,52 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "large pieces that nobody uses keep their room",
         file: "crates/block/src/classes.rs",
-        find: "self.evict(larger, fits)",
-        replace: "None::<Lent<Chunk>>",
+        find: ".or_else(|| self.evict(fits, true))",
+        replace: "",
         build: IDLE_MEMORY,
         test: "a_burst_of_large_buffers_leaves_room_for_small_ones",
         says: "after a burst of",
     },
     Mutant {
-        name: "what a thread keeps is for that thread alone",
-        file: MEMPOOL,
-        find: ".or_else(|| inner.magazines.steal())",
-        replace: "",
+        name: "queues keep all of a limit",
+        file: "crates/block/src/share.rs",
+        find: "most: limit / 2,",
+        replace: "most: limit,",
         build: IDLE_MEMORY,
-        test: "idle_threads_leave_their_bios_to_others",
+        test: "idle_queues_leave_bios_to_others",
+        says: "assertion failed",
+    },
+    Mutant {
+        name: "a stock that ends gives no room back",
+        file: "crates/block/src/stock.rs",
+        find: "options.share.give(self.room * options.layout.size());",
+        replace: "let _ = options;",
+        build: Build::Tests { package: "udm-block", target: "--lib" },
+        test: "stock::tests::no_more_than_the_share_is_kept_and_a_stock_that_ends_gives_it_back",
         says: "left == right",
     },
     Mutant {
-        name: "a mailbox gives its messages to another queue",
-        file: "crates/block/src/queue.rs",
-        find: "if messages.reader != Some(self) {",
-        replace: "if messages.reader.is_none() {",
+        name: "two channels, one after the other, have one number",
+        file: "crates/block/src/channels.rs",
+        find: "self.slots[index].generation.wrapping_add(1)",
+        replace: "self.slots[index].generation",
         build: QUEUE_END,
-        test: "what_ends_after_its_queue_does_not_reach_the_next_queue",
-        says: "a lost bio is loud",
+        test: "a_message_to_a_channel_that_was_closed_does_not_reach_the_next_one_in_its_place",
+        says: "two channels with one number",
+    },
+    Mutant {
+        name: "a queue that is dropped does not wait for its bios",
+        file: "crates/block/src/queue.rs",
+        find: "if self.under_way == 0 {\n                return;",
+        replace: "if true {\n                return;",
+        build: QUEUE_END,
+        test: "a_queue_that_is_dropped_waits_for_its_bios",
+        says: "it did not wait",
     },
     Mutant {
         name: "a call of the front door ends before its bios",
         file: "crates/block/src/blocking.rs",
-        find: "        while self.count > 0 {",
+        find: "        while !self.is_none() {",
         replace: "        while false {",
         build: FRONT_DOOR,
         test: "a_driver_that_panics_leaves_nothing_to_the_next_call",
