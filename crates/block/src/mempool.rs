@@ -1,6 +1,6 @@
 //! A pool with a guaranteed reserve (the kernel's `mempool_t`), and the rule by which an allocation is served.
 //!
-//! An allocation takes from the queue's stock ([`crate::stock`]); else what others have left here; else from normal memory,
+//! An allocation takes from the channel's stock (`stock.rs`); else what others have left here; else from normal memory,
 //! within the pool's limit; else from the reserve; else it gives up, and its bio is parked on the pool, or it sleeps.
 //! Freeing refills the reserve first, so a stock never robs it.
 //!

@@ -2,7 +2,7 @@
 //!
 //! A queue carries an I/O from request to reply. It has its own way into each device that it has opened
 //! ([`Channel`](crate::Channel)), and never sleeps for memory, unless it was made to ([`Queue::sleeping`]). What ends
-//! on another thread is mailed home ([`crate::mailbox`]).
+//! on another thread is mailed home (`mailbox.rs`).
 
 use std::io;
 use std::time::{Duration, Instant};

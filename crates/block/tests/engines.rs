@@ -55,7 +55,7 @@ impl Engine for Ring {
 /// Does each I/O in several steps, one after another, each by the ring; what is refused it tries again.
 struct Steps {
     set: BioSet<Step>,
-    steps: usize,
+    count: usize,
     refuses: usize,
     sent: Arc<AtomicUsize>,
 }
@@ -67,7 +67,7 @@ impl Pad for Step {}
 
 struct StepsChannel {
     bios: Bios<Step>,
-    steps: usize,
+    count: usize,
     ring: EngineId<Ring>,
 }
 
@@ -90,13 +90,13 @@ impl Device for Steps {
             })
         };
         let ring = opening.engine(make)?;
-        Ok(Box::new(StepsChannel { bios: opening.bios(&self.set), steps: self.steps, ring }))
+        Ok(Box::new(StepsChannel { bios: opening.bios(&self.set), count: self.count, ring }))
     }
 }
 
 impl Channel for StepsChannel {
     fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
-        let mut step = self.bios.alloc(cx, Step(self.steps), Alloc::NoWait).ok().expect("a bio");
+        let mut step = self.bios.alloc(cx, Step(self.count), Alloc::NoWait).ok().expect("a bio");
         step.set_parent(bio);
         cx.engine(self.ring).held.push(step.into_bio());
     }
@@ -117,10 +117,10 @@ impl Channel for StepsChannel {
 }
 
 /// A client of a device of so many steps, and how many were sent.
-fn client(steps: usize, refuses: usize) -> (Client, Arc<AtomicUsize>) {
+fn client(count: usize, refuses: usize) -> (Client, Arc<AtomicUsize>) {
     let sent = Arc::new(AtomicUsize::new(0));
-    let set = BioSet::new(&reserve_alone("steps", 4), &heap()).unwrap();
-    let dev: DeviceRef = Arc::new(Steps { set, steps, refuses, sent: Arc::clone(&sent) });
+    let bios = BioSet::new(&reserve_alone("steps", 4), &heap()).unwrap();
+    let dev: DeviceRef = Arc::new(Steps { set: bios, count, refuses, sent: Arc::clone(&sent) });
     (Client::of(&dev, &BioSet::new(&reserve_alone("client", 4), &heap()).unwrap()), sent)
 }
 
