@@ -139,13 +139,19 @@ mod tests {
             (0..5).map(|_| stock.alloc(&mut None, Alloc::NoWait).unwrap()).collect()
         };
         let elements = some(&mut stock);
-        elements.into_iter().for_each(|element| stock.free(element));
+        for element in elements {
+            stock.free(element);
+        }
         let elements = some(&mut other);
-        elements.into_iter().for_each(|element| other.free(element));
+        for element in elements {
+            other.free(element);
+        }
         assert_eq!((stock.kept.len(), other.kept.len()), (3, 0), "the share is three");
         drop(stock);
         let elements = some(&mut other);
-        elements.into_iter().for_each(|element| other.free(element));
+        for element in elements {
+            other.free(element);
+        }
         assert_eq!(other.kept.len(), 3);
     }
 }

@@ -25,12 +25,12 @@ type Told = (u64, Status);
 
 impl Client {
     fn of(dev: DeviceRef) -> Self {
-        Self::with(dev, &BioSetOptions::named("test"), &heap())
+        Self::with(&dev, &BioSetOptions::named("test"), &heap())
     }
 
-    fn with(dev: DeviceRef, options: &BioSetOptions, source: &Source) -> Self {
+    fn with(dev: &DeviceRef, options: &BioSetOptions, source: &Source) -> Self {
         let mut queue = Queue::new().unwrap();
-        let channel = queue.open(&dev).unwrap();
+        let channel = queue.open(dev).unwrap();
         let bios = queue.bios(&BioSet::new(options, source).unwrap());
         Self { queue, channel, bios }
     }
@@ -443,7 +443,8 @@ fn many_runs_have_a_table_of_a_size_that_fits_and_one_is_in_reserve() {
     let source = Starving::new(heap());
     let options =
         BioSetOptions { reserve: 2, limit: 8, stock: 0, runs: MAX_SPANS, ..BioSetOptions::named("runs") };
-    let mut client = Client::with(Bottom::new(|_| Status::Ok), &options, &(source.clone() as Source));
+    let mut client =
+        Client::with(&(Bottom::new(|_| Status::Ok) as DeviceRef), &options, &(source.clone() as Source));
     let mut bytes: Vec<u8> = (0..=255).collect();
     for count in [1, INLINE_SPANS, INLINE_SPANS + 1, 16, 17, 64, 65, MAX_SPANS] {
         let bio = of_runs(&mut client, &mut bytes, count).unwrap();
