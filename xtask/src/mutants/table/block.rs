@@ -2,37 +2,41 @@
 
 use crate::mutants::{Build, Mutant};
 
-const RESCUE: &str = "crates/block/src/rescue.rs";
-const SUBMIT: &str = "crates/block/src/submit.rs";
+const ASIDE: &str = "crates/block/src/aside.rs";
+const BIO: &str = "crates/block/src/bio/mod.rs";
+const BIOS: &str = "crates/block/src/bio/bios.rs";
+const DISPATCH: &str = "crates/block/src/dispatch.rs";
+const HANDSHAKE: &str = "crates/block/src/handshake.rs";
 const MEMPOOL: &str = "crates/block/src/mempool.rs";
 const PENDING: &str = "crates/block/src/bio/pending.rs";
-const RAW: &str = "crates/block/src/bio/raw.rs";
-const SET: &str = "crates/block/src/bio/set.rs";
-const IDLE_MEMORY: Build = Build::Tests { package: "udm-block", target: "--test=idle_memory" };
-const QUEUE_END: Build = Build::Tests { package: "udm-block", target: "--test=queue_end" };
+const QUEUE: &str = "crates/block/src/queue.rs";
+const RAW: &str = "crates/block/src/bio/raw/mod.rs";
+const RESCUE: &str = "crates/block/src/rescue.rs";
+const FAIRNESS: Build = Build::Tests { package: "udm-block", target: "--test=fairness" };
 const FRONT_DOOR: Build = Build::Tests { package: "udm-block", target: "--test=front_door" };
+const IDLE_MEMORY: Build = Build::Tests { package: "udm-block", target: "--test=idle_memory" };
+const LIB: Build = Build::Tests { package: "udm-block", target: "--lib" };
+const QUEUE_END: Build = Build::Tests { package: "udm-block", target: "--test=queue_end" };
 
 pub const ALL: &[Mutant] = &[
     // Twins of decisions that were made otherwise elsewhere.
     Mutant {
         name: "the bios of every set are punted",
-        file: SUBMIT,
-        find: "let of_set = |bio: &Bio| bio.set_id() == set;",
-        replace: "let _ = set; let of_set = |_: &Bio| true;",
+        file: DISPATCH,
+        find: "let of_set = |bio: &Bio| bio.set_id() == set && wanted(bio);",
+        replace: "let _ = set; let of_set = |bio: &Bio| wanted(bio);",
         build: Build::Model,
-        // The rescuer of the lower set comes to dispatch a bio of the upper one to the lower driver, which sleeps for
-        // the lower set: what would come home to it waits behind that, with the one thread that would dispatch it.
-        test: "progress::two_clients_finish_with_three_by_three_pieces",
-        says: "deadlock!",
+        test: "rescue::the_sets_own_bios_are_punted_and_those_of_others_stay_each_in_order",
+        says: "left == right",
     },
     Mutant {
         name: "bios are dispatched first in, first out, as before Linux 4.11",
-        file: SUBMIT,
-        find: "let Some(first) = FRESH.with(LocalList::pop) else {",
-        replace: "OLDER.with(|older| FRESH.with(|fresh| older.borrow_mut().append(&mut fresh.borrow_mut())));\n    \
-                  let Some(first): Option<Bio> = None else {",
+        file: DISPATCH,
+        find: "if self.fresh.is_empty() {\n            return;",
+        replace: "self.older.append(&mut self.fresh); if true {\n            return;",
         build: Build::Model,
-        // The rest waits at the barrier that was raised meanwhile; what is under way waits on the list behind the rest.
+        // The rest waits at the barrier that was raised meanwhile; what is under way waits on the list behind the
+        // rest.
         test: "depth_first::a_lower_bio_goes_before_the_rest_that_waits_for_it",
         says: "deadlock!",
     },
@@ -40,16 +44,17 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "the rescuer dispatches in reverse",
         file: RESCUE,
-        find: "self.shared.lock().bios.append(&mut bios);",
-        replace: "while let Some(bio) = bios.pop() { let mut one = BioList::new(); one.push(bio); \
-                  self.shared.lock().bios.prepend(&mut one); }",
+        find: "let mut bios = cx.take_of_set(set, |bio| channel(bio.at()).is_some());",
+        replace: "let mut forward = cx.take_of_set(set, |bio| channel(bio.at()).is_some());\n        let \
+                  mut bios = crate::bio::BioList::new();\n        while let Some(bio) = forward.pop() { let \
+                  mut one = crate::bio::BioList::new(); one.push(bio); bios.prepend(&mut one); }",
         build: Build::Model,
         test: "rescue::the_sets_own_bios_are_punted_and_those_of_others_stay_each_in_order",
         says: "left == right",
     },
     Mutant {
         name: "the bios of the wrong sets are punted",
-        file: SUBMIT,
+        file: DISPATCH,
         find: "bio.set_id() == set",
         replace: "bio.set_id() != set",
         build: Build::Model,
@@ -57,30 +62,50 @@ pub const ALL: &[Mutant] = &[
         says: "deadlock!",
     },
     Mutant {
-        name: "the thread's list is not emptied: all but the first bio stay",
-        file: SUBMIT,
-        find: "let of_set = |bio: &Bio| bio.set_id() == set;",
-        replace: "let first = Cell::new(true); let of_set = |bio: &Bio| bio.set_id() == set && first.replace(false);",
+        name: "the queue's list is not emptied: all but the first bio stay",
+        file: DISPATCH,
+        find: "let of_set = |bio: &Bio| bio.set_id() == set && wanted(bio);",
+        replace: "let first = std::cell::Cell::new(true);\n        let of_set = |bio: &Bio| bio.set_id() \
+                  == set && wanted(bio) && first.replace(false);",
         build: Build::Model,
         test: "rescue::the_sets_own_bios_are_punted_and_those_of_others_stay_each_in_order",
         says: "left == right",
     },
     Mutant {
         name: "the older bios of the set are not punted",
-        file: SUBMIT,
-        find: "taken.append(&mut OLDER.with(|older| older.borrow_mut().take_if(of_set)));",
+        file: DISPATCH,
+        find: "taken.append(&mut self.older.take_if(of_set));",
         replace: "taken.append(&mut BioList::new());",
         build: Build::Model,
         test: "rescue::older_bios_of_the_set_are_punted_behind_those_of_the_running_call",
         says: "the set did not go to the rescuer",
     },
     Mutant {
-        name: "the rescuer holds its lock while it dispatches",
+        name: "the rescuer does not know which device a channel is of",
+        file: "crates/block/src/opening.rs",
+        find: "self.cx.keys[index] = key;",
+        replace: "self.cx.keys[index] = 0 * key;",
+        build: Build::Model,
+        test: "progress::two_clients_finish_with_three_by_three_pieces",
+        says: "deadlock!",
+    },
+    Mutant {
+        name: "a punt waits until the rescuer has taken the bios in",
         file: RESCUE,
-        find: "drop(work);\n                submit::dispatch_here(bio);\n                work = self.lock();",
-        replace: "submit::dispatch_here(bio);",
+        find: "        cx.keys = keys;",
+        replace: "        while self.shared.home.has_mail() { thread::yield_now(); }\n        cx.keys = \
+                  keys;",
         build: Build::Model,
         test: "rescue::a_rescuer_takes_bios_while_the_one_that_it_dispatches_sleeps",
+        says: "max_steps",
+    },
+    Mutant {
+        name: "a bio that was parked on the rescuer's queue goes on on its own",
+        file: BIO,
+        find: "let parked_on = own.parked_on.take();",
+        replace: "own.parked_on = None;\n        let parked_on: Option<Home> = None;",
+        build: Build::Model,
+        test: "rescue::a_bio_that_is_parked_on_the_rescuers_queue_goes_on_there",
         says: "deadlock!",
     },
     Mutant {
@@ -94,10 +119,19 @@ pub const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "it sleeps before it punts",
-        file: SET,
-        find: "if let Some(rescuer) = &self.rescuer {",
-        replace: "let memory = alloc(Alloc::Wait); if memory.is_some() { return memory; }\n        \
-                  if let Some(rescuer) = &self.rescuer {",
+        file: BIOS,
+        find: "if let Some(rescuer) = set.rescuer() {",
+        replace: "let memory = alloc(&mut cx.promise, Alloc::Wait);\n    if memory.is_some() { return \
+                  memory; }\n    if let Some(rescuer) = set.rescuer() {",
+        build: Build::Model,
+        test: "progress::two_clients_finish_with_three_by_three_pieces_on_a_disk",
+        says: "deadlock!",
+    },
+    Mutant {
+        name: "a piece of a queue that sleeps ends there alone",
+        file: BIOS,
+        find: "if cx.may_sleep() && matches!(P::ENDING, Ending::Anywhere(_)) {",
+        replace: "if false {",
         build: Build::Model,
         test: "progress::two_clients_finish_with_three_by_three_pieces_on_a_disk",
         says: "deadlock!",
@@ -115,8 +149,8 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "a sleeper that is served does not see to those behind it",
         file: MEMPOOL,
-        find: "self.serve(reserve);\n        element",
-        replace: "drop(reserve);\n        element",
+        find: "self.serve(shared);\n        element",
+        replace: "drop(shared);\n        element",
         build: Build::Model,
         test: "pools::two_sleepers_have_the_reserve_of_two_at_once",
         says: "deadlock!",
@@ -124,8 +158,8 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "a bio is parked though an element has become free",
         file: MEMPOOL,
-        find: "if !reserve.has_for_new() {\n            return reserve.park(bio);",
-        replace: "if true {\n            return reserve.park(bio);",
+        find: "if !shared.reserve.has_for_new() {\n            return shared.reserve.park(bio);",
+        replace: "if true {\n            return shared.reserve.park(bio);",
         build: Build::Model,
         test: "pools::parked_bios_are_woken_by_frees_on_another_thread",
         says: "deadlock!",
@@ -133,8 +167,17 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "a promise that is not used is lost",
         file: "crates/block/src/promise.rs",
-        find: "unsafe { self.0.as_ref().take_back() }",
-        replace: "let _ = unsafe { self.0.as_ref() };",
+        find: "pool.take_back();",
+        replace: "let _ = pool;",
+        build: Build::Model,
+        test: "pools::what_a_woken_bio_does_not_use_goes_to_the_next_and_nobody_overtakes",
+        says: "deadlock!",
+    },
+    Mutant {
+        name: "what a driver was promised and did not use stays with its queue",
+        file: QUEUE,
+        find: "if self.cx.promise.is_some() {\n            self.cx.promise = None;",
+        replace: "if self.cx.promise.is_some() {\n            let _ = &self.cx.promise;",
         build: Build::Model,
         test: "pools::what_a_woken_bio_does_not_use_goes_to_the_next_and_nobody_overtakes",
         says: "deadlock!",
@@ -144,15 +187,24 @@ pub const ALL: &[Mutant] = &[
         file: "crates/block/src/reserve.rs",
         find: "self.has() && self.serving == self.next_ticket",
         replace: "!self.elements.is_empty()",
-        build: Build::Tests { package: "udm-block", target: "--test=fairness" },
+        build: FAIRNESS,
         test: "sleepers_and_parked_bios_are_served_in_the_order_in_which_they_came",
         says: "somebody overtook",
     },
     Mutant {
+        name: "what was promised to a bio of a closed channel stays with it",
+        file: QUEUE,
+        find: "drop(bio.take_promise());\n            return self.cx.for_user.push(bio);",
+        replace: "return self.cx.for_user.push(bio);",
+        build: FAIRNESS,
+        test: "what_was_promised_to_a_bio_whose_channel_is_closed_goes_to_the_next_though_nobody_takes_the_bio",
+        says: "the promise is kept from it",
+    },
+    Mutant {
         name: "an allocation that sleeps for a table does not punt",
-        file: SET,
-        find: "Alloc::Wait => self.alloc_wait(|how| tables.alloc(len, how)),",
-        replace: "Alloc::Wait => tables.alloc(len, Alloc::Wait),",
+        file: BIOS,
+        find: "alloc(&self.set, cx, how, |promise, how| tables.alloc(len, promise, how))",
+        replace: "tables.alloc(len, &mut cx.promise, how)",
         build: Build::Model,
         test: "tables::two_clients_finish_with_one_table",
         says: "deadlock!",
@@ -161,8 +213,8 @@ pub const ALL: &[Mutant] = &[
         name: "the count of pieces is read and written in two steps",
         file: PENDING,
         find: "if self.0.fetch_sub(1, Ordering::Release) != 1 {",
-        replace: "let count = self.0.load(Ordering::Acquire); self.0.store(count - 1, Ordering::Release);\n            \
-                  if count != 1 {",
+        replace: "let count = self.0.load(Ordering::Acquire); self.0.store(count - 1, \
+                  Ordering::Release);\n            if count != 1 {",
         build: Build::Model,
         test: "chains::a_bio_whose_pieces_end_on_three_threads_ends_once",
         says: "deadlock!",
@@ -173,7 +225,7 @@ pub const ALL: &[Mutant] = &[
         find: "fence(Ordering::Acquire);",
         replace: "let _ = fence;",
         build: Build::Orders,
-        test: "the_last_to_arrive_sees_what_the_others_did",
+        test: "pieces::the_last_to_arrive_sees_what_the_others_did",
         says: "Causality violation",
     },
     Mutant {
@@ -182,13 +234,14 @@ pub const ALL: &[Mutant] = &[
         find: "fetch_sub(1, Ordering::Release)",
         replace: "fetch_sub(1, Ordering::Relaxed)",
         build: Build::Orders,
-        test: "the_last_to_arrive_sees_what_the_others_did",
+        test: "pieces::the_last_to_arrive_sees_what_the_others_did",
         says: "Causality violation",
     },
     Mutant {
         name: "success overwrites an error",
         file: RAW,
-        find: "if !status.is_ok() {\n            // The first error sticks, and success never overwrites one.",
+        find: "if !status.is_ok() {\n            // The first error sticks, and success never \
+                  overwrites one.",
         replace: "self.head().status.store(status as u8, Ordering::Relaxed);\n        if !status.is_ok() {",
         build: Build::Model,
         test: "chains::success_on_another_thread_overwrites_no_error",
@@ -203,13 +256,182 @@ pub const ALL: &[Mutant] = &[
         test: "chains::the_first_error_sticks",
         says: "ended with the wrong status",
     },
+    // Mailboxes.
+    Mutant {
+        name: "a queue that is about to sleep does not look for messages",
+        file: HANDSHAKE,
+        find: "fence(Ordering::SeqCst);\n        self.has_mail()",
+        replace: "fence(Ordering::SeqCst);\n        false",
+        build: Build::Model,
+        test: "messages::a_message_wakes_a_queue_that_is_about_to_sleep",
+        says: "deadlock!",
+    },
+    Mutant {
+        name: "who sends a message does not look whether the queue sleeps",
+        file: "crates/block/src/mailbox.rs",
+        find: "if self.0.handshake.must_wake() {",
+        replace: "if false {",
+        build: Build::Model,
+        test: "messages::a_message_wakes_a_queue_that_is_about_to_sleep",
+        says: "deadlock!",
+    },
+    Mutant {
+        name: "who sends a message may look first whether the queue sleeps, and put it then",
+        file: HANDSHAKE,
+        find: "fence(Ordering::SeqCst);\n        self.sleeps.load(",
+        replace: "let _ = fence;\n        self.sleeps.load(",
+        build: Build::Orders,
+        test: "mailbox::a_message_wakes_a_queue_that_is_about_to_sleep",
+        says: "deadlock",
+    },
+    Mutant {
+        name: "a queue may look first for messages, and say then that it sleeps",
+        file: HANDSHAKE,
+        find: "fence(Ordering::SeqCst);\n        self.has_mail()",
+        replace: "self.has_mail()",
+        build: Build::Orders,
+        test: "mailbox::a_message_wakes_a_queue_that_is_about_to_sleep",
+        says: "deadlock",
+    },
+    Mutant {
+        name: "a queue that is put aside does not look for messages that came before",
+        file: ASIDE,
+        find: "        drive(&aside);\n        Self(aside)",
+        replace: "        Self(aside)",
+        build: Build::Model,
+        test: "aside::a_message_that_is_sent_while_its_queue_is_put_aside_is_heard",
+        says: "deadlock!",
+    },
+    Mutant {
+        name: "who sends to a queue that is aside does not drive it",
+        file: "crates/block/src/mailbox.rs",
+        find: "            drive();",
+        replace: "            let _ = drive;",
+        build: Build::Model,
+        test: "aside::messages_of_two_senders_are_heard_while_nobody_takes_the_queue",
+        says: "deadlock!",
+    },
+    Mutant {
+        name: "what comes to a queue that another sender drives is left",
+        file: ASIDE,
+        find: "if !home.has_mail() {",
+        replace: "if true {",
+        build: Build::Model,
+        test: "aside::messages_of_two_senders_are_heard_while_nobody_takes_the_queue",
+        says: "deadlock!",
+    },
+    Mutant {
+        name: "a queue that is put back leaves what has come meanwhile",
+        file: ASIDE,
+        find: "        drive(self.aside);",
+        replace: "        let _ = self.aside;",
+        build: Build::Model,
+        test: "aside::messages_are_heard_while_a_queue_is_taken_and_put_back",
+        says: "deadlock!",
+    },
+    // The end of a queue.
+    Mutant {
+        name: "a message reaches the next channel of the same number",
+        file: "crates/block/src/channels.rs",
+        find: "if slot.generation == id.generation && slot.users > 0 { Some(slot) } else { None }",
+        replace: "if slot.users > 0 { Some(slot) } else { None }",
+        build: QUEUE_END,
+        test: "a_message_to_a_channel_that_was_closed_does_not_reach_the_next_one_in_its_place",
+        says: "left == right",
+    },
+    Mutant {
+        name: "a queue that has ended takes messages",
+        file: "crates/block/src/mailbox.rs",
+        find: "self.lock().is_closed = true;",
+        replace: "drop(self.lock());",
+        build: Build::Model,
+        test: "left_behind::a_queue_ends_while_other_threads_end_its_bios_and_send_messages",
+        says: "a message is left",
+    },
+    Mutant {
+        name: "a queue that ends drops what came last",
+        file: QUEUE,
+        find: "self.take_in(last);",
+        replace: "drop(last);",
+        build: Build::Model,
+        test: "left_behind::a_queue_ends_while_bios_of_its_channels_and_their_pieces_end_on_another_thread",
+        says: "a driver lost a bio",
+    },
+    Mutant {
+        name: "a queue that ends does not wait for its bios",
+        file: QUEUE,
+        find: "if self.under_way == 0 {",
+        replace: "if true {",
+        build: QUEUE_END,
+        test: "a_queue_that_is_dropped_waits_for_its_bios",
+        says: "it did not wait",
+    },
+    Mutant {
+        name: "a queue that ends leaves what the pieces of its user's bios are of",
+        file: QUEUE,
+        find: "if let Some(next) = bio.abandon() {\n                    self.cx.end(next);",
+        replace: "bio.free();\n                if let Some(next) = None {\n                    \
+                  self.cx.end(next);",
+        build: QUEUE_END,
+        test: "a_queue_that_is_dropped_ends_the_pieces_of_its_users_bios",
+        says: "it waits for a bio whose pieces have ended",
+    },
+    Mutant {
+        name: "what a piece that ends after its queue is of never ends",
+        file: BIO,
+        find: "parent.complete_elsewhere(Status::Offline);\n        }\n        self.end_anywhere()",
+        replace: "parent.complete_elsewhere(Status::Offline);\n        }\n        self.free();\n        \
+                  None",
+        build: QUEUE_END,
+        test: "what_a_bio_that_ends_after_its_queue_is_a_piece_of_is_free_then",
+        says: "a bio is missing",
+    },
+    Mutant {
+        name: "what a clone that ends after its queue is of is lost",
+        file: BIO,
+        find: "if let Some(parent) = self.take_parent() {\n            \
+                  parent.complete_elsewhere(Status::Offline);",
+        replace: "if let Some(parent) = None::<Self> {\n            \
+                  parent.complete_elsewhere(Status::Offline);",
+        build: QUEUE_END,
+        test: "what_a_bio_that_ends_after_its_queue_is_a_clone_of_is_free_then",
+        says: "a driver lost a bio",
+    },
+    Mutant {
+        name: "a promise to a queue that has ended is lost",
+        file: MEMPOOL,
+        find: "promise.redeem();\n                    unused += 1;",
+        replace: "promise.redeem();\n                    unused += 0;",
+        build: Build::Model,
+        test: "left_behind::what_was_promised_to_a_parked_bio_whose_queue_ends_goes_to_the_next",
+        says: "deadlock!",
+    },
+    Mutant {
+        name: "promises to queues that have ended go on one from within the other",
+        file: MEMPOOL,
+        find: "promise.redeem();\n                    unused += 1;",
+        replace: "drop(promise);\n                    unused += 0;",
+        build: QUEUE_END,
+        test: "bios_that_are_parked_when_their_queue_ends_leave_the_reserve_to_the_next_on_a_bounded_stack",
+        says: "overflowed its stack",
+    },
+    // Engines.
+    Mutant {
+        name: "what comes of sending is not sent before the queue sleeps",
+        file: QUEUE,
+        find: "            self.run();\n        }\n    }\n\n    /// Has each engine complete",
+        replace: "            return self.run();\n        }\n    }\n\n    /// Has each engine complete",
+        build: Build::Tests { package: "udm-block", target: "--test=engines" },
+        test: "what_a_refused_bio_is_tried_again_with_is_sent_before_the_queue_sleeps",
+        says: "it waits unsent",
+    },
     // A list, by the ordinary tests.
     Mutant {
         name: "what is put before a list comes in reverse",
         file: "crates/block/src/bio/list.rs",
         find: "reversed.push_front(bio);",
         replace: "reversed.push(bio);",
-        build: Build::Tests { package: "udm-block", target: "--lib" },
+        build: LIB,
         test: "bio::tests::a_list_keeps_its_order",
         says: "left == right",
     },
@@ -217,34 +439,43 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "large pieces that nobody uses keep their room",
         file: "crates/block/src/classes.rs",
-        find: "self.evict(larger, fits)",
-        replace: "None::<Lent<Chunk>>",
-        build: IDLE_MEMORY,
-        test: "a_burst_of_large_buffers_leaves_room_for_small_ones",
-        says: "after a burst of",
-    },
-    Mutant {
-        name: "what a thread keeps is for that thread alone",
-        file: MEMPOOL,
-        find: ".or_else(|| inner.magazines.steal())",
+        find: ".or_else(|| self.evict(fits, true))",
         replace: "",
         build: IDLE_MEMORY,
-        test: "idle_threads_leave_their_bios_to_others",
-        says: "left == right",
+        test: "a_burst_of_large_buffers_leaves_room_for_small_ones",
+        says: "after bursts of",
     },
     Mutant {
-        name: "a mailbox gives its messages to another queue",
-        file: "crates/block/src/queue.rs",
-        find: "if messages.reader != Some(self) {",
-        replace: "if messages.reader.is_none() {",
-        build: QUEUE_END,
-        test: "what_ends_after_its_queue_does_not_reach_the_next_queue",
-        says: "a lost bio is loud",
+        name: "a stock keeps what the reserve lacks",
+        file: "crates/block/src/stock.rs",
+        find: "if !self.pool.is_short() && (self",
+        replace: "if true && (self",
+        build: LIB,
+        test: "stock::tests::the_reserve_serves_when_normal_memory_fails_and_is_refilled_first",
+        says: "called `Option::unwrap()`",
+    },
+    Mutant {
+        name: "queues keep as much as there is",
+        file: "crates/block/src/share.rs",
+        find: "most: limit / 2",
+        replace: "most: limit",
+        build: IDLE_MEMORY,
+        test: "idle_queues_leave_bios_to_others",
+        says: "beside.len() >= 512",
+    },
+    Mutant {
+        name: "what a queue has left is for nobody",
+        file: MEMPOOL,
+        find: "match self.0.take_left().or_else(|| self.0.take_normal()) {",
+        replace: "match self.0.take_normal() {",
+        build: IDLE_MEMORY,
+        test: "what_others_left_goes_before_the_reserve_and_a_free_refills_the_reserve_first",
+        says: "nobody uses it",
     },
     Mutant {
         name: "a call of the front door ends before its bios",
         file: "crates/block/src/blocking.rs",
-        find: "        while self.count > 0 {",
+        find: "        while !self.is_none() {",
         replace: "        while false {",
         build: FRONT_DOOR,
         test: "a_driver_that_panics_leaves_nothing_to_the_next_call",
