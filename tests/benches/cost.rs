@@ -69,7 +69,9 @@ fn main() -> ExitCode {
         way("managed linear", Some(&managed)),
     ];
     for _ in 0..ROUNDS {
-        ways.iter_mut().for_each(|way| way.round(&mut senders));
+        for way in &mut ways {
+            way.round(&mut senders);
+        }
     }
     println!(
         "{:<16}{:>14}{:>14}{:>9}   (median of {ROUNDS} rounds of {BIOS})",
@@ -137,12 +139,11 @@ impl Way {
         for (index, (rounds, sender)) in self.rounds.iter_mut().zip(senders).enumerate() {
             let begin = Instant::now();
             for at in 0..BIOS {
-                match self.to {
-                    Some(to) => sender.send(at, to[index]),
-                    None => {
-                        let bio = sender.alloc();
-                        sender.bios.free(bio);
-                    }
+                if let Some(to) = self.to {
+                    sender.send(at, to[index]);
+                } else {
+                    let bio = sender.alloc();
+                    sender.bios.free(bio);
                 }
             }
             rounds.push(begin.elapsed().as_secs_f64() * 1e9 / BIOS as f64);

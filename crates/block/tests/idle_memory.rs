@@ -145,13 +145,17 @@ fn idle_queues_leave_bios_to_others() {
     let mut idle: Vec<_> = (0..16).map(|_| user()).collect();
     for (queue, bios) in &mut idle {
         let all = take(queue, bios);
-        all.into_iter().for_each(|bio| bios.free(bio));
+        for bio in all {
+            bios.free(bio);
+        }
     }
     let (mut queue, mut bios) = user();
     let beside = take(&mut queue, &mut bios);
     println!("{} of 1025 beside sixteen that are idle", beside.len());
     assert!(beside.len() >= 512 && beside.len() < 1025);
-    beside.into_iter().for_each(|bio| bios.free(bio));
+    for bio in beside {
+        bios.free(bio);
+    }
     drop(idle);
     assert_eq!(take(&mut queue, &mut bios).len(), 1025);
 }

@@ -125,6 +125,9 @@ impl Channel for ToldChannel {
     }
 }
 
+/// A message that is counted while it is there.
+struct Counted(#[expect(dead_code)] Arc<()>);
+
 #[test]
 fn a_queue_that_ends_with_messages_in_its_mailbox_leaves_them_to_nobody() {
     let (dev, addresses, heard) = told();
@@ -136,7 +139,6 @@ fn a_queue_that_ends_with_messages_in_its_mailbox_leaves_them_to_nobody() {
     queue.run();
     assert_eq!(heard.try_recv(), Ok(1));
     let dropped = Arc::new(());
-    struct Counted(#[expect(dead_code)] Arc<()>);
     address.send(Box::new(2u32)).unwrap();
     drop(queue);
     assert_eq!(heard.try_recv(), Ok(2), "its own channel heard of it on the way out");

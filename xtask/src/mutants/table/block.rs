@@ -464,6 +464,15 @@ pub const ALL: &[Mutant] = &[
         says: "beside.len() >= 512",
     },
     Mutant {
+        name: "a stock that ends gives no room back",
+        file: "crates/block/src/stock.rs",
+        find: "options.share.give(self.room * options.layout.size());",
+        replace: "let _ = options;",
+        build: LIB,
+        test: "stock::tests::no_more_than_the_share_is_kept_and_a_stock_that_ends_gives_it_back",
+        says: "left == right",
+    },
+    Mutant {
         name: "what a queue has left is for nobody",
         file: MEMPOOL,
         find: "match self.0.take_left().or_else(|| self.0.take_normal()) {",
