@@ -427,6 +427,15 @@ fn a_queue_that_is_dropped_ends_the_pieces_of_its_users_bios() {
     client.queue.submit_part(client.channel, split.front);
     client.queue.submit_part(client.channel, split.rest);
     assert_eq!(client.queue.under_way(), 2);
-    drop(client);
+    let (end, ended) = channel();
+    thread::spawn(move || {
+        drop(client);
+        end.send(()).unwrap();
+    });
+    assert_eq!(
+        ended.recv_timeout(Duration::from_secs(20)),
+        Ok(()),
+        "it waits for a bio whose pieces have ended"
+    );
     assert_all_home(&set);
 }

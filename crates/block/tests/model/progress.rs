@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use udm_block::{BioSet, DeviceRef, Sectors, Status};
+use udm_block::Status;
 
 use crate::check::{check, fails};
-use crate::pools::Parks;
-use crate::splitter::Splitter;
-use crate::stack::{Bottom, Clients, Shape, heap, reserve_alone};
+use crate::stack::Shape;
 
 /// One sector in five is bad.
 fn some_bad(sector: u64) -> Status {
@@ -78,27 +76,4 @@ fn without_the_rescuer_the_checker_finds_the_deadlock() {
 #[test]
 fn without_the_rescuer_the_checker_finds_the_deadlock_above_a_disk() {
     fails("deadlock!", || _ = run_without_rescuer(Shape { disk: true, ..THREE_BY_THREE }));
-}
-
-/// Two bios through a driver that parks, below one that sleeps on the same queue ([`udm_block::Queue::sleeping`]).
-fn parks_below_a_sleeper() {
-    let (bottom, disk) = Bottom::with_disk(|_| Status::Ok);
-    let bottom = Arc::new(bottom);
-    let set = BioSet::new(&reserve_alone("parks", 1), &heap()).unwrap();
-    let parks = Arc::new(Parks { lower: bottom.clone(), set });
-    let dev: DeviceRef = Arc::new(Splitter::new(parks, Sectors(3), 1, true));
-    let clients = Clients::new(2);
-    let mut client = clients.sleeping()(&dev);
-    (0..2).for_each(|bio| client.submit(6 * bio, 6));
-    client.finish();
-    drop((client, dev));
-    clients.assert_all_end(|_| Status::Ok);
-    bottom.stop();
-    disk.join().unwrap();
-}
-
-#[test]
-fn a_driver_that_parks_below_one_that_sleeps_on_the_same_queue_deadlocks() {
-    // What is parked has the one piece of the upper level, and waits for the queue, which sleeps for that piece.
-    fails("deadlock!", parks_below_a_sleeper);
 }

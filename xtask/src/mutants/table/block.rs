@@ -1,17 +1,19 @@
-//! Faults of the block layer.
+//! Faults of the block layer: its order of dispatch, its rescuers, its pools, and how its bios end.
 
 use crate::mutants::{Build, Mutant};
 
-const RESCUE: &str = "crates/block/src/rescue.rs";
+const BIO: &str = "crates/block/src/bio/mod.rs";
+const BIOS: &str = "crates/block/src/bio/bios.rs";
 const DISPATCH: &str = "crates/block/src/dispatch.rs";
-const HANDSHAKE: &str = "crates/block/src/handshake.rs";
 const MEMPOOL: &str = "crates/block/src/mempool.rs";
 const PENDING: &str = "crates/block/src/bio/pending.rs";
+const QUEUE: &str = "crates/block/src/queue.rs";
 const RAW: &str = "crates/block/src/bio/raw/mod.rs";
-const BIOS: &str = "crates/block/src/bio/bios.rs";
-const IDLE_MEMORY: Build = Build::Tests { package: "udm-block", target: "--test=idle_memory" };
-const QUEUE_END: Build = Build::Tests { package: "udm-block", target: "--test=queue_end" };
+const RESCUE: &str = "crates/block/src/rescue.rs";
+const FAIRNESS: Build = Build::Tests { package: "udm-block", target: "--test=fairness" };
 const FRONT_DOOR: Build = Build::Tests { package: "udm-block", target: "--test=front_door" };
+const IDLE_MEMORY: Build = Build::Tests { package: "udm-block", target: "--test=idle_memory" };
+const LIB: Build = Build::Tests { package: "udm-block", target: "--lib" };
 
 pub const ALL: &[Mutant] = &[
     // Twins of decisions that were made otherwise elsewhere.
@@ -27,10 +29,11 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "bios are dispatched first in, first out, as before Linux 4.11",
         file: DISPATCH,
-        find: "self.older.prepend(&mut same);\n        self.older.prepend(&mut lower);",
-        replace: "self.older.append(&mut lower);\n        self.older.append(&mut same);",
+        find: "if self.fresh.is_empty() {\n            return;",
+        replace: "self.older.append(&mut self.fresh); if true {\n            return;",
         build: Build::Model,
-        // The rest waits at the barrier that was raised meanwhile; what is under way waits on the list behind the rest.
+        // The rest waits at the barrier that was raised meanwhile; what is under way waits on the list behind the
+        // rest.
         test: "depth_first::a_lower_bio_goes_before_the_rest_that_waits_for_it",
         says: "deadlock!",
     },
@@ -38,10 +41,10 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "the rescuer dispatches in reverse",
         file: RESCUE,
-        find: "while let Some(mut bio) = bios.pop() {",
-        replace: "let mut reversed = crate::bio::BioList::new(); while let Some(bio) = bios.pop() { \
-                  let mut one = crate::bio::BioList::new(); one.push(bio); reversed.prepend(&mut one); }\n        \
-                  while let Some(mut bio) = reversed.pop() {",
+        find: "let mut bios = cx.take_of_set(set, |bio| channel(bio.at()).is_some());",
+        replace: "let mut forward = cx.take_of_set(set, |bio| channel(bio.at()).is_some());\n        let \
+                  mut bios = crate::bio::BioList::new();\n        while let Some(bio) = forward.pop() { let \
+                  mut one = crate::bio::BioList::new(); one.push(bio); bios.prepend(&mut one); }",
         build: Build::Model,
         test: "rescue::the_sets_own_bios_are_punted_and_those_of_others_stay_each_in_order",
         says: "left == right",
@@ -56,11 +59,11 @@ pub const ALL: &[Mutant] = &[
         says: "deadlock!",
     },
     Mutant {
-        name: "the thread's list is not emptied: all but the first bio stay",
+        name: "the queue's list is not emptied: all but the first bio stay",
         file: DISPATCH,
         find: "let of_set = |bio: &Bio| bio.set_id() == set && wanted(bio);",
-        replace: "let first = std::cell::Cell::new(true); \
-                  let of_set = |bio: &Bio| bio.set_id() == set && wanted(bio) && first.replace(false);",
+        replace: "let first = std::cell::Cell::new(true);\n        let of_set = |bio: &Bio| bio.set_id() \
+                  == set && wanted(bio) && first.replace(false);",
         build: Build::Model,
         test: "rescue::the_sets_own_bios_are_punted_and_those_of_others_stay_each_in_order",
         says: "left == right",
@@ -75,21 +78,31 @@ pub const ALL: &[Mutant] = &[
         says: "the set did not go to the rescuer",
     },
     Mutant {
-        name: "a message does not wake a queue that sleeps",
-        file: HANDSHAKE,
-        find: "self.sleeps.load(Ordering::Relaxed) && self.sleeps.swap(false, Ordering::Relaxed)",
-        replace: "false",
+        name: "the rescuer does not know which device a channel is of",
+        file: "crates/block/src/opening.rs",
+        find: "self.cx.keys[index] = key;",
+        replace: "self.cx.keys[index] = 0 * key;",
         build: Build::Model,
-        test: "messages::a_message_wakes_a_queue_that_is_about_to_sleep",
+        test: "progress::two_clients_finish_with_three_by_three_pieces",
         says: "deadlock!",
     },
     Mutant {
-        name: "a queue that goes to sleep looks for messages before it says so",
-        file: HANDSHAKE,
-        find: "self.sleeps.swap(true, Ordering::Relaxed);\n        fence(Ordering::SeqCst);\n        self.has_mail()",
-        replace: "let mail = self.has_mail();\n        self.sleeps.swap(true, Ordering::Relaxed);\n        mail",
+        name: "a punt waits until the rescuer has taken the bios in",
+        file: RESCUE,
+        find: "        cx.keys = keys;",
+        replace: "        while self.shared.home.has_mail() { thread::yield_now(); }\n        cx.keys = \
+                  keys;",
         build: Build::Model,
-        test: "messages::a_message_wakes_a_queue_that_is_about_to_sleep",
+        test: "rescue::a_rescuer_takes_bios_while_the_one_that_it_dispatches_sleeps",
+        says: "max_steps",
+    },
+    Mutant {
+        name: "a bio that was parked on the rescuer's queue goes on on its own",
+        file: BIO,
+        find: "let parked_on = own.parked_on.take();",
+        replace: "own.parked_on = None;\n        let parked_on: Option<Home> = None;",
+        build: Build::Model,
+        test: "rescue::a_bio_that_is_parked_on_the_rescuers_queue_goes_on_there",
         says: "deadlock!",
     },
     Mutant {
@@ -105,8 +118,17 @@ pub const ALL: &[Mutant] = &[
         name: "it sleeps before it punts",
         file: BIOS,
         find: "if let Some(rescuer) = set.rescuer() {",
-        replace: "if let memory @ Some(_) = alloc(&mut cx.promise, Alloc::Wait) { return memory; }\n    \
-                  if let Some(rescuer) = set.rescuer() {",
+        replace: "let memory = alloc(&mut cx.promise, Alloc::Wait);\n    if memory.is_some() { return \
+                  memory; }\n    if let Some(rescuer) = set.rescuer() {",
+        build: Build::Model,
+        test: "progress::two_clients_finish_with_three_by_three_pieces_on_a_disk",
+        says: "deadlock!",
+    },
+    Mutant {
+        name: "a piece of a queue that sleeps ends there alone",
+        file: BIOS,
+        find: "if cx.may_sleep() && matches!(P::ENDING, Ending::Anywhere(_)) {",
+        replace: "if false {",
         build: Build::Model,
         test: "progress::two_clients_finish_with_three_by_three_pieces_on_a_disk",
         says: "deadlock!",
@@ -143,7 +165,16 @@ pub const ALL: &[Mutant] = &[
         name: "a promise that is not used is lost",
         file: "crates/block/src/promise.rs",
         find: "pool.take_back();",
-        replace: "drop(pool);",
+        replace: "let _ = pool;",
+        build: Build::Model,
+        test: "pools::what_a_woken_bio_does_not_use_goes_to_the_next_and_nobody_overtakes",
+        says: "deadlock!",
+    },
+    Mutant {
+        name: "what a driver was promised and did not use stays with its queue",
+        file: QUEUE,
+        find: "if self.cx.promise.is_some() {\n            self.cx.promise = None;",
+        replace: "if self.cx.promise.is_some() {\n            let _ = &self.cx.promise;",
         build: Build::Model,
         test: "pools::what_a_woken_bio_does_not_use_goes_to_the_next_and_nobody_overtakes",
         says: "deadlock!",
@@ -153,9 +184,18 @@ pub const ALL: &[Mutant] = &[
         file: "crates/block/src/reserve.rs",
         find: "self.has() && self.serving == self.next_ticket",
         replace: "!self.elements.is_empty()",
-        build: Build::Tests { package: "udm-block", target: "--test=fairness" },
+        build: FAIRNESS,
         test: "sleepers_and_parked_bios_are_served_in_the_order_in_which_they_came",
         says: "somebody overtook",
+    },
+    Mutant {
+        name: "what was promised to a bio of a closed channel stays with it",
+        file: QUEUE,
+        find: "drop(bio.take_promise());\n            return self.cx.for_user.push(bio);",
+        replace: "return self.cx.for_user.push(bio);",
+        build: FAIRNESS,
+        test: "what_was_promised_to_a_bio_whose_channel_is_closed_goes_to_the_next_though_nobody_takes_the_bio",
+        says: "the promise is kept from it",
     },
     Mutant {
         name: "an allocation that sleeps for a table does not punt",
@@ -170,8 +210,8 @@ pub const ALL: &[Mutant] = &[
         name: "the count of pieces is read and written in two steps",
         file: PENDING,
         find: "if self.0.fetch_sub(1, Ordering::Release) != 1 {",
-        replace: "let count = self.0.load(Ordering::Acquire); self.0.store(count - 1, Ordering::Release);\n            \
-                  if count != 1 {",
+        replace: "let count = self.0.load(Ordering::Acquire); self.0.store(count - 1, \
+                  Ordering::Release);\n            if count != 1 {",
         build: Build::Model,
         test: "chains::a_bio_whose_pieces_end_on_three_threads_ends_once",
         says: "deadlock!",
@@ -182,7 +222,7 @@ pub const ALL: &[Mutant] = &[
         find: "fence(Ordering::Acquire);",
         replace: "let _ = fence;",
         build: Build::Orders,
-        test: "the_last_to_arrive_sees_what_the_others_did",
+        test: "pieces::the_last_to_arrive_sees_what_the_others_did",
         says: "Causality violation",
     },
     Mutant {
@@ -191,13 +231,14 @@ pub const ALL: &[Mutant] = &[
         find: "fetch_sub(1, Ordering::Release)",
         replace: "fetch_sub(1, Ordering::Relaxed)",
         build: Build::Orders,
-        test: "the_last_to_arrive_sees_what_the_others_did",
+        test: "pieces::the_last_to_arrive_sees_what_the_others_did",
         says: "Causality violation",
     },
     Mutant {
         name: "success overwrites an error",
         file: RAW,
-        find: "if !status.is_ok() {\n            // The first error sticks, and success never overwrites one.",
+        find: "if !status.is_ok() {\n            // The first error sticks, and success never \
+                  overwrites one.",
         replace: "self.head().status.store(status as u8, Ordering::Relaxed);\n        if !status.is_ok() {",
         build: Build::Model,
         test: "chains::success_on_another_thread_overwrites_no_error",
@@ -218,7 +259,7 @@ pub const ALL: &[Mutant] = &[
         file: "crates/block/src/bio/list.rs",
         find: "reversed.push_front(bio);",
         replace: "reversed.push(bio);",
-        build: Build::Tests { package: "udm-block", target: "--lib" },
+        build: LIB,
         test: "bio::tests::a_list_keeps_its_order",
         says: "left == right",
     },
@@ -230,43 +271,43 @@ pub const ALL: &[Mutant] = &[
         replace: "",
         build: IDLE_MEMORY,
         test: "a_burst_of_large_buffers_leaves_room_for_small_ones",
-        says: "after a burst of",
+        says: "after bursts of",
     },
     Mutant {
-        name: "queues keep all of a limit",
+        name: "a stock keeps what the reserve lacks",
+        file: "crates/block/src/stock.rs",
+        find: "if !self.pool.is_short() && (self",
+        replace: "if true && (self",
+        build: LIB,
+        test: "stock::tests::the_reserve_serves_when_normal_memory_fails_and_is_refilled_first",
+        says: "called `Option::unwrap()`",
+    },
+    Mutant {
+        name: "queues keep as much as there is",
         file: "crates/block/src/share.rs",
-        find: "most: limit / 2,",
-        replace: "most: limit,",
+        find: "most: limit / 2",
+        replace: "most: limit",
         build: IDLE_MEMORY,
         test: "idle_queues_leave_bios_to_others",
-        says: "assertion failed",
+        says: "beside.len() >= 512",
     },
     Mutant {
         name: "a stock that ends gives no room back",
         file: "crates/block/src/stock.rs",
         find: "options.share.give(self.room * options.layout.size());",
         replace: "let _ = options;",
-        build: Build::Tests { package: "udm-block", target: "--lib" },
+        build: LIB,
         test: "stock::tests::no_more_than_the_share_is_kept_and_a_stock_that_ends_gives_it_back",
         says: "left == right",
     },
     Mutant {
-        name: "two channels, one after the other, have one number",
-        file: "crates/block/src/channels.rs",
-        find: "self.slots[index].generation.wrapping_add(1)",
-        replace: "self.slots[index].generation",
-        build: QUEUE_END,
-        test: "a_message_to_a_channel_that_was_closed_does_not_reach_the_next_one_in_its_place",
-        says: "two channels with one number",
-    },
-    Mutant {
-        name: "a queue that is dropped does not wait for its bios",
-        file: "crates/block/src/queue.rs",
-        find: "if self.under_way == 0 {\n                return;",
-        replace: "if true {\n                return;",
-        build: QUEUE_END,
-        test: "a_queue_that_is_dropped_waits_for_its_bios",
-        says: "it did not wait",
+        name: "what a queue has left is for nobody",
+        file: MEMPOOL,
+        find: "match self.0.take_left().or_else(|| self.0.take_normal()) {",
+        replace: "match self.0.take_normal() {",
+        build: IDLE_MEMORY,
+        test: "what_others_left_goes_before_the_reserve_and_a_free_refills_the_reserve_first",
+        says: "nobody uses it",
     },
     Mutant {
         name: "a call of the front door ends before its bios",

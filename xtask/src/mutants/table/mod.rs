@@ -7,10 +7,13 @@ mod crypto;
 mod dm;
 mod export;
 mod luks;
+mod queues;
 
 use super::Mutant;
 
 /// Every mutant.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    [backend::ALL, block::ALL, crypto::ALL, dm::ALL, export::ALL, luks::ALL].into_iter().flatten()
+    [backend::ALL, block::ALL, crypto::ALL, dm::ALL, export::ALL, luks::ALL, queues::ALL]
+        .into_iter()
+        .flatten()
 }
