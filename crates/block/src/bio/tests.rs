@@ -24,6 +24,7 @@ struct Client {
 type Told = (u64, Status);
 
 impl Client {
+    #[expect(clippy::needless_pass_by_value, reason = "each test makes its device in place")]
     fn of(dev: DeviceRef) -> Self {
         Self::with(&dev, &BioSetOptions::named("test"), &heap())
     }
