@@ -20,7 +20,7 @@ use crate::mailbox::Home;
 use crate::memory::Chunk;
 use crate::mempool::Element;
 use crate::pages::Pages;
-use crate::span::Span;
+use crate::span::{Span, SpanIterMut};
 use crate::sync::{AtomicU8, Ordering};
 use crate::units::Bytes;
 
@@ -202,6 +202,16 @@ impl<P: Pad> PadBio<P> {
         unsafe { &mut *block::<P>(self.0).as_ref().pad.get() }
     }
 
+    /// The driver's own state for this bio, and its data to be written: for one that has in its pad what goes there.
+    ///
+    /// # Panics
+    /// As [`Bio::data_mut`].
+    pub fn pad_and_data_mut(&mut self) -> (&mut P, SpanIterMut<'_>) {
+        // SAFETY: as in `pad`. The pad and the runs are not the same memory, and the handle is borrowed for both.
+        let pad = unsafe { &mut *block::<P>(self.0).as_ref().pad.get() };
+        (pad, self.bio_mut().data_mut())
+    }
+
     /// The bio without its pad. For this module alone: whoever else had it could put another bio in its place.
     pub(super) fn bio_mut(&mut self) -> &mut Bio {
         // SAFETY: `Bio` has the layout of the pointer in `self` (it is transparent over it), and borrowing it keeps the
@@ -277,7 +287,8 @@ impl<P: Pad> PadBio<P> {
     /// Gives it memory that somebody else keeps, such as a guest's. A parent that waits inside stays there.
     ///
     /// # Safety
-    /// The memory of `spans` stays valid until the bio has ended.
+    /// The memory of `spans` stays valid until the bio has ended. Where the bio is a read, it may be written, through the
+    /// addresses that the spans have. Until then nothing else of this program writes it, or reads it where the bio is a read.
     pub unsafe fn set_foreign(&mut self, spans: &[Span<'_>]) {
         // SAFETY: by the caller's promise; a `PadBio` that has not been handed on has no pieces.
         unsafe { self.bio_mut().set_spans(spans) };
@@ -375,6 +386,14 @@ impl Bio {
         // SAFETY: the runs are in this bio's block or table or in those of a parent, which lives until this bio has ended; none
         // is written while a bio refers to it, and their memory is kept in the same way (`Memory`, or a promise).
         unsafe { &*self.own().spans }
+    }
+
+    /// The writing cursor over its data, which its caller has seen to be its own.
+    pub(super) fn writer(&mut self) -> SpanIterMut<'_> {
+        // SAFETY: the memory of a read may be written, by the promise of who gave it (`set_foreign`), and pages of the bio's own
+        // are. It is this bio's alone: pieces that were split off have other bytes, and a parent lends it. The bio is
+        // borrowed, and it is one thread's.
+        unsafe { SpanIterMut::from_iter(self.data()) }
     }
 
     /// Notes what went wrong; the first error stays.
