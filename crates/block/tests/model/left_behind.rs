@@ -79,6 +79,8 @@ fn a_queue_ends_while_other_threads_end_its_bios_and_send_messages() {
         (0..2).for_each(|sector| client.submit(sector, 1));
         let ends = dev.end_all();
         let address = dev.address.lock().unwrap().clone().unwrap();
+        // It keeps the mailbox, and what is left there.
+        let kept = address.clone();
         let (dropped, handed_back) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (theirs, back) = (Arc::clone(&dropped), Arc::clone(&handed_back));
         let sends = thread::spawn(move || {
@@ -99,6 +101,7 @@ fn a_queue_ends_while_other_threads_end_its_bios_and_send_messages() {
         assert!(next.take_ended().is_none(), "a bio of another queue");
         assert_eq!(dev.heard.load(Ordering::Relaxed), heard, "a message to another queue");
         assert_eq!(dropped.load(Ordering::Relaxed), 3, "a message is left");
+        drop(kept);
         assert!(heard + handed_back.load(Ordering::Relaxed) <= 3);
         clients.assert_all_freed();
     });

@@ -10,6 +10,7 @@ use udm_block::{
 };
 
 use crate::check::check;
+use crate::left_behind::Needs;
 use crate::stack::{Bare, Bottom, Clients, Taker, Watched, geometry, heap, join_all, reserve_alone};
 
 /// Takes a bio on a queue of its own, which may sleep for it.
@@ -164,6 +165,24 @@ fn parked_bios_of_three_clients_are_woken_with_two_in_reserve() {
 #[test]
 fn parked_bios_are_woken_by_frees_beyond_the_reserve() {
     parked_bios_end(BioSetOptions { limit: 1, stock: 1, ..reserve_alone("parks", 1) }, 3);
+}
+
+#[test]
+fn a_bio_is_parked_while_the_only_element_comes_home_on_another_thread() {
+    check(|| {
+        let set = BioSet::new(&reserve_alone("scarce", 1), &heap()).unwrap();
+        let held = take(&set);
+        let needs = Needs { lower: Arc::new(Bottom::at_once(|_| Status::Ok)), set };
+        let all = Clients::new(1);
+        let mut client = all.parking()(&(Arc::new(needs) as DeviceRef));
+        // Nothing is freed after it.
+        let frees = thread::spawn(move || drop(held));
+        client.submit(0, 1);
+        client.finish();
+        drop(client);
+        frees.join().unwrap();
+        all.assert_all_end(|_| Status::Ok);
+    });
 }
 
 #[test]

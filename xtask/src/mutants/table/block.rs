@@ -158,7 +158,7 @@ pub const ALL: &[Mutant] = &[
         find: "if !shared.reserve.has_for_new() {\n            return shared.reserve.park(bio);",
         replace: "if true {\n            return shared.reserve.park(bio);",
         build: Build::Model,
-        test: "pools::parked_bios_are_woken_by_frees_on_another_thread",
+        test: "pools::a_bio_is_parked_while_the_only_element_comes_home_on_another_thread",
         says: "deadlock!",
     },
     Mutant {
@@ -280,7 +280,7 @@ pub const ALL: &[Mutant] = &[
         replace: "if true && (self",
         build: LIB,
         test: "stock::tests::the_reserve_serves_when_normal_memory_fails_and_is_refilled_first",
-        says: "called `Option::unwrap()`",
+        says: "one in the reserve, one kept",
     },
     Mutant {
         name: "queues keep as much as there is",
@@ -316,6 +316,6 @@ pub const ALL: &[Mutant] = &[
         replace: "        while false {",
         build: FRONT_DOOR,
         test: "a_driver_that_panics_leaves_nothing_to_the_next_call",
-        says: "left == right",
+        says: "out of range for slice",
     },
 ];
