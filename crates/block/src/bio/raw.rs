@@ -20,7 +20,7 @@ use crate::mailbox::Home;
 use crate::memory::Chunk;
 use crate::mempool::Element;
 use crate::pages::Pages;
-use crate::span::{Span, SpanIterMut};
+use crate::span::Span;
 use crate::sync::{AtomicU8, Ordering};
 use crate::units::Bytes;
 
@@ -202,14 +202,10 @@ impl<P: Pad> PadBio<P> {
         unsafe { &mut *block::<P>(self.0).as_ref().pad.get() }
     }
 
-    /// The driver's own state for this bio, and its data to be written: for one that has in its pad what goes there.
-    ///
-    /// # Panics
-    /// As [`Bio::data_mut`].
-    pub fn pad_and_data_mut(&mut self) -> (&mut P, SpanIterMut<'_>) {
-        // SAFETY: as in `pad`. The pad and the runs are not the same memory, and the handle is borrowed for both.
-        let pad = unsafe { &mut *block::<P>(self.0).as_ref().pad.get() };
-        (pad, self.bio_mut().data_mut())
+    /// Where its pad is.
+    pub(super) fn pad_addr(&self) -> *mut P {
+        // SAFETY: as in `pad`; nothing is borrowed but the cell.
+        unsafe { block::<P>(self.0).as_ref().pad.get().cast() }
     }
 
     /// The bio without its pad. For this module alone: whoever else had it could put another bio in its place.
@@ -386,14 +382,6 @@ impl Bio {
         // SAFETY: the runs are in this bio's block or table or in those of a parent, which lives until this bio has ended; none
         // is written while a bio refers to it, and their memory is kept in the same way (`Memory`, or a promise).
         unsafe { &*self.own().spans }
-    }
-
-    /// The writing cursor over its data, which its caller has seen to be its own.
-    pub(super) fn writer(&mut self) -> SpanIterMut<'_> {
-        // SAFETY: the memory of a read may be written, by the promise of who gave it (`set_foreign`), and pages of the bio's own
-        // are. It is this bio's alone: pieces that were split off have other bytes, and a parent lends it. The bio is
-        // borrowed, and it is one thread's.
-        unsafe { SpanIterMut::from_iter(self.data()) }
     }
 
     /// Notes what went wrong; the first error stays.
