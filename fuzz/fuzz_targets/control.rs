@@ -5,10 +5,10 @@
 #![no_main]
 
 // The program's own files: its other parts are large, and none of this reaches them.
-#[path = "../../crates/udm/src/control/request.rs"]
+#[path = "../../crates/udm-cli/src/control/request.rs"]
 mod request;
 #[allow(dead_code, reason = "the program uses the rest")]
-#[path = "../../crates/udm/src/control/wire.rs"]
+#[path = "../../crates/udm-cli/src/control/wire.rs"]
 mod wire;
 
 use std::sync::{Arc, Mutex};

@@ -46,7 +46,7 @@ pub fn run(vectors: bool) -> Result<Done> {
         let why = format!("there are kernels for x86-64 alone, and this is {}", std::env::consts::ARCH);
         return Ok(Done::Skipped(why));
     }
-    run::run(&mut run::cargo(&["build", "--quiet", "-p", "udm"]))?;
+    run::run(&mut run::cargo(&["build", "--quiet", "-p", "udm-cli"]))?;
     for cpu in CPUS {
         check(cpu, &drivers_of(cpu)?)?;
         println!("{}: {} is the first choice", cpu.name, cpu.first);

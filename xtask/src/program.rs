@@ -30,7 +30,7 @@ const LIMIT: Duration = Duration::from_mins(10);
 /// # Errors
 /// Something does not build, a test fails or hangs, or not one test ran.
 pub fn run(skipped: &Path) -> Result<()> {
-    run::run(&mut run::cargo(&["build", "--release", "-p", "udm"]))?;
+    run::run(&mut run::cargo(&["build", "--release", "-p", "udm-cli"]))?;
     let mut executables = build_tests()?;
     let mut binary = release_binary("udm")?;
     let mut vectors = run::root().join("vectors");

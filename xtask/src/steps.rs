@@ -249,8 +249,8 @@ fn doc_tests() -> Result<()> {
 
 fn quickstart() -> Result<()> {
     // Built first, so that the limit is for the run alone.
-    run::run(&mut run::cargo(&["build", "--release", "-p", "udm"]))?;
-    let quickstart = run::cargo(&["run", "--release", "-p", "udm", "--", "quickstart"]);
+    run::run(&mut run::cargo(&["build", "--release", "-p", "udm-cli"]))?;
+    let quickstart = run::cargo(&["run", "--release", "-p", "udm-cli", "--", "quickstart"]);
     run::run(&mut run::within(QUICKSTART_LIMIT, &quickstart))
 }
 

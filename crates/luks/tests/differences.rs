@@ -112,7 +112,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "crates/luks/tests/repair.rs",
         "nobody_knows_how_to_repair",
     ),
-    ("Without a terminal and without `--key-file`", "crates/udm/src/luks/passphrase.rs", "terminal"),
+    ("Without a terminal and without `--key-file`", "crates/udm-cli/src/passphrase.rs", "terminal"),
     ("A passphrase that is typed", "tests/tests/prompts.rs", "more than 512 bytes were typed"),
     ("`luks token export --json-file`", "tests/tests/outputs.rs", "no_command_writes_over_what_is_there"),
     ("Of a device that is no whole number of encryption sectors", "crates/luks/src/volume.rs", "pub fn size"),

@@ -1,4 +1,4 @@
-//! The device mapper in userspace: the library's front door and the command line.
+//! The device mapper in userspace: the front door of its library.
 //!
 //! A program that wants an encrypted volume without the kernel opens a [`device`] and reads and writes it with
 //! [`Blocking`](block::blocking::Blocking), or serves it with [`export`]:
@@ -21,22 +21,12 @@ pub use udm_block as block;
 pub use udm_crypto as crypto;
 pub use udm_dm as dm;
 pub use udm_export as export;
-pub use udm_luks;
 pub use udm_nbd as nbd;
 
-pub mod allocator;
-mod bench;
-pub mod cli;
-mod commands;
-pub mod compare;
-mod control;
-mod convert;
+pub mod convert;
 pub mod device;
-pub mod input;
-mod locked;
-mod log;
 pub mod luks;
-mod output;
-mod pipeline;
-mod scratch;
-pub mod terminal;
+mod size;
+pub mod unfinished;
+
+pub use size::human;

@@ -56,7 +56,7 @@ impl Outcome {
 /// # Errors
 /// A measurement failed, the page cannot be written, or a figure that is checked falls short of its target.
 pub fn run(to: Use, only: Option<&str>) -> Result<()> {
-    run::run(&mut run::cargo(&["build", "--quiet", "--release", "-p", "udm"]))?;
+    run::run(&mut run::cargo(&["build", "--quiet", "--release", "-p", "udm-cli"]))?;
     let mut runs: HashMap<&str, Value> = HashMap::new();
     let mut outcomes = Vec::new();
     println!("{:<58}{:>10}{:>12}", "what", "measured", "target");

@@ -27,7 +27,7 @@ impl<'a> Setup<'a> {
     /// # Errors
     /// When it does not build.
     pub fn new(folder: &'a Path) -> Result<Self> {
-        run::run(&mut run::cargo(&["build", "--release", "-p", "udm"]))?;
+        run::run(&mut run::cargo(&["build", "--release", "-p", "udm-cli"]))?;
         fs::write(folder.join("key"), "a passphrase")?;
         Ok(Self { udm: program::release_binary("udm")?, folder })
     }

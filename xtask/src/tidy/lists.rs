@@ -61,19 +61,19 @@ pub const UNSAFE_MODULES: &[(&str, &str)] = &[
     ("tests/tests/allocations.rs", "a global allocator that counts"),
     ("crates/luks/src/secret.rs", "memory for keys that is mapped, locked, and kept out of core dumps"),
     (
-        "crates/udm/src/input/inherited.rs",
+        "crates/udm-cli/src/input/inherited.rs",
         "descriptors that are named by number, and what was closed before `main`",
     ),
     (
-        "crates/udm/src/terminal/signals.rs",
+        "crates/udm-cli/src/terminal/signals.rs",
         "the C library's calls that set a signal's handler and put it back",
     ),
     (
-        "crates/udm/src/allocator.rs",
+        "crates/udm-cli/src/allocator.rs",
         "the program's global allocator, and the end of a process without memory",
     ),
-    ("crates/udm/src/locked/heap.rs", "the C library's call that settles its allocator"),
-    ("crates/udm/src/locked/urgency.rs", "the C library's call that sets a thread's scheduling"),
+    ("crates/udm-cli/src/locked/heap.rs", "the C library's call that settles its allocator"),
+    ("crates/udm-cli/src/locked/urgency.rs", "the C library's call that sets a thread's scheduling"),
     ("crates/export/src/nbd/server/socket.rs", "socket calls that take the address of a bio's memory"),
 ];
 
@@ -152,6 +152,20 @@ pub const FLOORS: &[(&str, &[&str])] = &[
     (
         "udm",
         &[
+            "udm-block",
+            "udm-crypto",
+            "udm-dm",
+            "udm-luks",
+            "udm-nbd",
+            "udm-backend",
+            "udm-export",
+            "udm-testkit",
+        ],
+    ),
+    (
+        "udm-cli",
+        &[
+            "udm",
             "udm-block",
             "udm-crypto",
             "udm-dm",

@@ -54,7 +54,7 @@ impl Rig {
             bail!("no machine to swap in: {why}");
         }
         install()?;
-        run::run(&mut run::cargo(&["build", "--release", "-p", "udm"]))?;
+        run::run(&mut run::cargo(&["build", "--release", "-p", "udm-cli"]))?;
         run::run(&mut run::cargo(&["build", "--release", "-p", program::PACKAGE, "--bin", GUEST_PROGRAM]))?;
         let folder = program::target_folder()?.join("vm");
         let unpacked = folder.join("kernel");

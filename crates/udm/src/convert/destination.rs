@@ -132,7 +132,7 @@ impl Opening<'_> {
     /// The passphrase of a volume for `size` bytes of data that is made at `path`.
     pub(super) fn new_passphrase(&self, path: &Path, size: u64) -> Result<Arc<Secret>, ConvertError> {
         self.volume.size(size)?;
-        let passphrase = self.unlocking.passphrase.get_new(path).map_err(LuksError::from);
+        let passphrase = self.unlocking.passphrase.new_passphrase(path).map_err(LuksError::from);
         passphrase.map_err(|error| DeviceError::from(error).into())
     }
 }

@@ -11,11 +11,17 @@ use crate::device::DeviceError;
 
 /// What was being done to a piece.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Doing {
+#[non_exhaustive]
+pub enum Doing {
+    /// The source is read.
     Read,
+    /// The destination is written.
     Write,
+    /// The destination is zeroed.
     Zero,
+    /// The destination is flushed.
     Flush,
+    /// The destination is read again.
     ReadBack,
 }
 
@@ -33,7 +39,8 @@ impl fmt::Display for Doing {
 
 /// Why a conversion fails or stops.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ConvertError {
+#[non_exhaustive]
+pub enum ConvertError {
     /// An I/O of a piece failed.
     #[error("{doing}, {len} bytes at byte {at}: {status}{}", hint(*status))]
     Io {
@@ -117,7 +124,7 @@ fn hint(status: Status) -> &'static str {
 
 impl ConvertError {
     /// Whether the request was wrong, as opposed to the work having failed.
-    pub(crate) fn is_request(&self) -> bool {
+    pub fn is_request(&self) -> bool {
         match self {
             Self::Request(_) | Self::Foreign { .. } => true,
             Self::Device(error) => error.is_request(),
@@ -126,7 +133,7 @@ impl ConvertError {
     }
 
     /// A file beside the destination on which something failed.
-    pub(crate) fn file(path: impl Into<PathBuf>, what: &'static str) -> impl FnOnce(io::Error) -> Self {
+    pub fn file(path: impl Into<PathBuf>, what: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, what, source }
     }

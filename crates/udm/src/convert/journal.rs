@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::destination::lock;
 use super::error::ConvertError;
 use super::identity;
-use crate::output::unfinished;
+use crate::unfinished::{Unfinished, sync_folder};
 
 /// The bytes of one place.
 const SLOT: usize = 16 << 10;
@@ -70,14 +70,12 @@ impl Journal {
         let failed = || ConvertError::file(path, "cannot be made");
         let mut text = slot(0, &record, path)?;
         text.resize(2 * SLOT, b'\n');
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        let mut new = unfinished(path, 0o600).map_err(failed())?;
+        let mut new = Unfinished::create(path, 0o600).map_err(failed())?;
         lock(new.file()).map_err(failed())?;
         new.file().write_all(&text).map_err(failed())?;
         let file = new.give_name(path, false).map_err(failed())?;
         // Without its name it would be of no use.
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed())?;
+        sync_folder(path).map_err(failed())?;
         Ok(Self { path: path.into(), file, sequence: 0, record })
     }
 

@@ -6,7 +6,7 @@
 //! * `copy`: many pieces on their way at once; `tail`: the last bytes, where they do not fill a block.
 //! * `resume`: how one goes on that was interrupted.
 //! * `journal`: what is remembered of a conversion, so that it can go on after it was interrupted.
-//! * `progress`: what a person sees, and what stops it.
+//! * `observer`: who watches, and may stop it; `progress`: the same between a copy and its journal.
 //! * `volume`: a LUKS volume that is made.
 //! * `verify`: both sides read again and compared.
 
@@ -17,6 +17,7 @@ mod error;
 mod identity;
 mod journal;
 mod made;
+mod observer;
 mod place;
 mod plan;
 mod progress;
@@ -29,59 +30,91 @@ mod volume;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
 use copy::Copy;
 use destination::{Destination, Opening};
-pub(crate) use error::ConvertError;
+pub use error::{ConvertError, Doing};
 use journal::{Journal, Record, Stage};
+pub use observer::{Observer, Pass, Unwatched};
 use place::Place;
 use plan::Plan;
 use progress::Progress;
-pub(crate) use source::Name;
+pub use source::Name;
 use source::Source;
-pub(crate) use volume::NewVolume;
+pub use volume::NewVolume;
 
 use crate::device::DeviceOptions;
 use crate::luks::Unlocking;
 
+/// How many zeros in a row are left out, in bytes, unless it is said.
+pub const SPARSE: usize = 4096;
+/// How many bytes may be lost when it is interrupted, unless it is said.
+pub const INTERVAL: u64 = 1 << 30;
+
 /// What is to be converted into what, and how.
+///
+/// [`Job::new`] has the usual of everything else.
 #[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) source: Name,
-    pub(crate) destination: Name,
+#[non_exhaustive]
+pub struct Job {
+    /// What is read.
+    pub source: Name,
+    /// What is made or written.
+    pub destination: Name,
     /// How both sides are opened.
-    pub(crate) options: DeviceOptions,
-    /// How each side is unlocked.
-    pub(crate) source_unlocking: Unlocking,
-    pub(crate) destination_unlocking: Unlocking,
+    pub options: DeviceOptions,
+    /// How the source is unlocked.
+    pub source_unlocking: Unlocking,
+    /// How the destination is unlocked; its passphrase is that of a new volume, too.
+    pub destination_unlocking: Unlocking,
     /// The volume that is made, where the destination is to be one.
-    pub(crate) volume: NewVolume,
-    pub(crate) existing: Existing,
-    pub(crate) interrupted: Interrupted,
+    pub volume: NewVolume,
+    /// What becomes of what is at the destination.
+    pub existing: Existing,
+    /// What becomes of a conversion to the same destination that was interrupted.
+    pub interrupted: Interrupted,
     /// Both sides are read again and compared.
-    pub(crate) verify: bool,
+    pub verify: bool,
     /// The fewest zeros in a row that a plain destination does not get as data, in bytes; 0 for never.
-    pub(crate) sparse: usize,
+    pub sparse: usize,
     /// How many bytes may be lost when it is interrupted.
-    pub(crate) interval: u64,
+    pub interval: u64,
     /// Where it is remembered how far it is, where not beside the destination.
-    pub(crate) journal: Option<PathBuf>,
-    /// Options of a new volume that were given, with their text.
-    pub(crate) asked: Vec<(&'static str, String)>,
+    pub journal: Option<PathBuf>,
+    /// Options of a new volume that were given, with their text: a volume that is there must be as they say.
+    pub asked: Vec<(&'static str, String)>,
     /// All options of its key slot, with their text.
-    pub(crate) key_slot: Map<String, Value>,
-    /// A person watches.
-    pub(crate) shows_progress: bool,
+    pub key_slot: Map<String, Value>,
+}
+
+impl Job {
+    /// Converts `source` into `destination`, which is not there yet; where it is to be a LUKS volume, into a `volume`.
+    pub fn new(source: Name, destination: Name, volume: NewVolume) -> Self {
+        Self {
+            source,
+            destination,
+            options: DeviceOptions::default(),
+            source_unlocking: Unlocking::default(),
+            destination_unlocking: Unlocking::default(),
+            volume,
+            existing: Existing::Refuse,
+            interrupted: Interrupted::Refuse,
+            verify: false,
+            sparse: SPARSE,
+            interval: INTERVAL,
+            journal: None,
+            asked: Vec::new(),
+            key_slot: Map::new(),
+        }
+    }
 }
 
 /// What becomes of what is at the destination.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Existing {
+pub enum Existing {
     /// It stays, and nothing is converted.
     Refuse,
     /// It is lost.
@@ -92,7 +125,7 @@ pub(crate) enum Existing {
 
 /// What becomes of a conversion to the same destination that was interrupted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Interrupted {
+pub enum Interrupted {
     /// It stays as it is, and nothing is converted.
     Refuse,
     /// It is lost.
@@ -103,26 +136,29 @@ pub(crate) enum Interrupted {
 
 /// What came of a conversion.
 #[derive(Clone, Default, Debug)]
-pub(crate) struct Outcome {
+#[non_exhaustive]
+pub struct Outcome {
     /// How many bytes the destination has of the source.
-    pub(crate) size: u64,
+    pub size: u64,
     /// Where it went on.
-    pub(crate) begin: u64,
-    /// How many bytes were read, written, and left out as zeros.
-    pub(crate) read: u64,
-    pub(crate) written: u64,
-    pub(crate) zeros: u64,
+    pub begin: u64,
+    /// How many bytes were read.
+    pub read: u64,
+    /// How many bytes were written.
+    pub written: u64,
+    /// How many bytes were left out as zeros.
+    pub zeros: u64,
     /// How long the copy took, flushed.
-    pub(crate) time: Duration,
+    pub time: Duration,
     /// The SHA-256 of what both sides have, where they were compared.
-    pub(crate) sha256: Option<String>,
+    pub sha256: Option<String>,
 }
 
 /// Converts.
 ///
 /// # Errors
 /// When the request is wrong, in which case nothing was written; when an I/O fails, or the user stops it, and it can go on.
-pub(crate) fn convert(job: &Job) -> Result<Outcome, ConvertError> {
+pub fn convert(job: &Job, observer: &dyn Observer) -> Result<Outcome, ConvertError> {
     let path = job.journal_path();
     if let Some(path) = &path {
         job.check_journal(path)?;
@@ -139,10 +175,10 @@ pub(crate) fn convert(job: &Job) -> Result<Outcome, ConvertError> {
     }
     let source = Source::open(&job.source, &job.options, &job.source_unlocking)?;
     if found.as_ref().is_some_and(|found| is_begun(&found)) {
-        return resume::resume(job, found.expect("it is there"), &place, &source);
+        return resume::resume(job, found.expect("it is there"), &place, &source, observer);
     }
-    let (destination, journal, stops) = job.begin(found, path.as_deref(), &place, &source)?;
-    job.run(&place, &source, destination, journal, 0, &stops)
+    let (destination, journal) = job.begin(found, path.as_deref(), &place, &source, observer)?;
+    job.run(&place, &source, destination, journal, 0, observer)
 }
 
 impl Job {
@@ -153,7 +189,8 @@ impl Job {
         path: Option<&Path>,
         place: &Place,
         source: &Source,
-    ) -> Result<(Destination, Option<Journal>, Arc<AtomicBool>), ConvertError> {
+        observer: &dyn Observer,
+    ) -> Result<(Destination, Option<Journal>), ConvertError> {
         let (opening, size) = (self.opening(), source.size());
         let new = self.new_volume(place);
         if new.is_none() && self.destination_is_luks() {
@@ -161,8 +198,7 @@ impl Job {
         }
         // Asked for before anything is made: a person may think better of it.
         let passphrase = new.map(|path| opening.new_passphrase(path, size)).transpose()?;
-        // From here on something is left behind, which a signal must not do unseen.
-        let stops = progress::stop_flag()?;
+        observer.begins()?;
         if let Place::Made(made) = place {
             made.clear(left.as_ref().map(|left| &left.record))?;
         }
@@ -180,7 +216,7 @@ impl Job {
             Ok(destination)
         });
         match (made, journal) {
-            (Ok(destination), journal) => Ok((destination, journal, stops)),
+            (Ok(destination), journal) => Ok((destination, journal)),
             (Err(error), None) => Err(error),
             // Nothing is in it that would be missed.
             (Err(error), Some(journal)) => {
@@ -254,11 +290,11 @@ impl Job {
         destination: Destination,
         mut journal: Option<Journal>,
         begin: u64,
-        stops: &AtomicBool,
+        observer: &dyn Observer,
     ) -> Result<Outcome, ConvertError> {
-        let mut outcome = self.copy(source, &destination, journal.as_mut(), begin, stops)?;
+        let mut outcome = self.copy(source, &destination, journal.as_mut(), begin, observer)?;
         if self.verify {
-            outcome.sha256 = Some(self.compare(source, &destination, source.size(), stops)?);
+            outcome.sha256 = Some(self.compare(source, &destination, source.size(), observer)?);
         }
         drop(destination);
         if let Some(journal) = &mut journal {
@@ -278,13 +314,13 @@ impl Job {
         destination: &Destination,
         mut journal: Option<&mut Journal>,
         begin: u64,
-        stops: &AtomicBool,
+        observer: &dyn Observer,
     ) -> Result<Outcome, ConvertError> {
         let size = source.size();
         let whole = size - size % tail::block_between(&source.device, &destination.device);
-        let bar = progress::bar("copied", size, begin, self.shows_progress);
+        observer.pass(Pass::Copy, size, begin);
         let clock = Instant::now();
-        let mut progress = Progress::new(bar.clone(), journal.as_deref_mut(), stops, self.interval, begin);
+        let mut progress = Progress::new(observer, journal.as_deref_mut(), self.interval, begin);
         let plan = Plan::new(source.holes.as_ref(), begin, whole.max(begin));
         let copy = Copy::new(&source.device, &destination.device, destination.zeros)?;
         let mut amounts = copy.run(plan, &mut progress)?;
@@ -295,7 +331,7 @@ impl Job {
             journal.map_or(Ok(()), |journal| journal.reached(size))?;
         }
         let time = clock.elapsed();
-        bar.finish_and_clear();
+        observer.ended();
         let (read, written, zeros) = (amounts.read, amounts.written, amounts.zeros);
         Ok(Outcome { size, begin, read, written, zeros, time, sha256: None })
     }
@@ -306,20 +342,20 @@ impl Job {
         source: &Source,
         destination: &Destination,
         size: u64,
-        stops: &AtomicBool,
+        observer: &dyn Observer,
     ) -> Result<String, ConvertError> {
-        let bar = progress::bar("compared", size, 0, self.shows_progress);
+        observer.pass(Pass::Compare, size, 0);
         let goes_on = |position| {
-            bar.set_position(position);
-            !stops.load(Ordering::Relaxed)
+            observer.reached(position);
+            !observer.stops()
         };
         let compared = verify::verify(&source.device, &destination.device, size, goes_on);
-        bar.finish_and_clear();
+        observer.ended();
         compared
     }
 
     /// Whether it is remembered how far it is.
-    pub(crate) fn can_resume(&self) -> bool {
+    pub fn can_resume(&self) -> bool {
         self.journal_path().is_some_and(|path| fs::symlink_metadata(path).is_ok())
     }
 }

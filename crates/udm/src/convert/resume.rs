@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use serde_json::json;
 
@@ -12,11 +11,12 @@ use super::error::ConvertError;
 use super::identity::{self, modified};
 use super::journal::{Journal, Stage};
 use super::made::Made;
+use super::observer::Observer;
 use super::place::Place;
 use super::source::{Name, Source};
-use super::{Job, Outcome, check_fits, progress};
-use crate::cli::human;
+use super::{Job, Outcome, check_fits};
 use crate::device::DeviceName;
+use crate::human;
 
 /// Goes on with the conversion of `journal`.
 ///
@@ -27,6 +27,7 @@ pub(super) fn resume(
     journal: Journal,
     place: &Place,
     source: &Source,
+    observer: &dyn Observer,
 ) -> Result<Outcome, ConvertError> {
     let opening = job.opening();
     let destination = match place {
@@ -35,7 +36,9 @@ pub(super) fn resume(
             Ok(there) if journal.record.has_made(&there) => {
                 Destination::unfinished(made, &job.destination, &opening)?
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => return finished(job, journal, made, source),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return finished(job, journal, made, source, observer);
+            }
             _ => {
                 return Err(ConvertError::Request(format!(
                     "{} is not the file that the conversion made: put that one back at this name; or move both this file \
@@ -51,11 +54,11 @@ pub(super) fn resume(
     let begin = record.position.min(source.size());
     let reason = check_sides(&journal, source, Some(&destination))?;
     let reason = reason.or_else(|| changed_since_end(&journal, job.destination.path()?));
-    let stops = progress::stop_flag()?;
+    observer.begins()?;
     if let Some(reason) = reason.filter(|_| begin > 0) {
-        job.compare_first(source, &destination, begin, &reason, &stops)?;
+        job.compare_first(source, &destination, begin, &reason, observer)?;
     }
-    job.run(place, source, destination, Some(journal), begin, &stops)
+    job.run(place, source, destination, Some(journal), begin, observer)
 }
 
 /// Remembers that all is copied, and what the destination is then: nobody writes it any more.
@@ -85,7 +88,13 @@ fn changed_since_end(journal: &Journal, path: &Path) -> Option<String> {
 
 /// The file that was made has no other name any more: it was whole, and the conversion was interrupted before it was
 /// forgotten.
-fn finished(job: &Job, journal: Journal, made: &Made, source: &Source) -> Result<Outcome, ConvertError> {
+fn finished(
+    job: &Job,
+    journal: Journal,
+    made: &Made,
+    source: &Source,
+    observer: &dyn Observer,
+) -> Result<Outcome, ConvertError> {
     let (record, size) = (&journal.record, source.size());
     let reason = check_sides(&journal, source, None)?;
     let made_file = &record.sides[1];
@@ -109,9 +118,9 @@ fn finished(job: &Job, journal: Journal, made: &Made, source: &Source) -> Result
         let name = if is_luks { DeviceName::luks(&made.path) } else { DeviceName::raw(&made.path) };
         let name = Name::Device(name);
         let destination = Destination::existing(&name, &job.opening())?;
-        let stops = progress::stop_flag()?;
+        observer.begins()?;
         let reason = reason.unwrap_or_else(|| "--verify".into());
-        sha256 = Some(job.compare_first(source, &destination, size, &reason, &stops)?);
+        sha256 = Some(job.compare_first(source, &destination, size, &reason, observer)?);
     }
     journal.remove()?;
     let sha256 = sha256.filter(|_| job.verify);
@@ -146,13 +155,13 @@ impl Job {
         destination: &Destination,
         size: u64,
         reason: &str,
-        stops: &AtomicBool,
+        observer: &dyn Observer,
     ) -> Result<String, ConvertError> {
         tracing::warn!(
             "{reason}: the {} that were copied are read from both sides and compared before it goes on",
             human(size)
         );
-        self.compare(source, destination, size, stops).map_err(|error| match error {
+        self.compare(source, destination, size, observer).map_err(|error| match error {
             ConvertError::Differs { at } => ConvertError::Request(format!(
                 "the source or the destination was changed since the conversion was interrupted: they differ at byte {at} \
                  of the {size} that were copied; --force begins anew"

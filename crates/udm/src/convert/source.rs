@@ -15,7 +15,7 @@ use crate::luks::Unlocking;
 
 /// What names a device.
 #[derive(Clone, Debug)]
-pub(crate) enum Name {
+pub enum Name {
     /// A device by its name.
     Device(DeviceName),
     /// A table's text.

@@ -19,7 +19,7 @@ const DATA_ALIGNMENT: u64 = 1 << 20;
 
 /// How a volume is made that has room for the data that are converted.
 #[derive(Debug)]
-pub(crate) struct NewVolume {
+pub struct NewVolume {
     options: FormatOptions,
     /// Where the data begin, in bytes.
     offset: u64,
@@ -30,7 +30,7 @@ impl NewVolume {
     ///
     /// # Errors
     /// What cannot be, whatever the size of the data is.
-    pub(crate) fn new(mut options: FormatOptions) -> Result<Self, udm_luks::Error> {
+    pub fn new(mut options: FormatOptions) -> Result<Self, udm_luks::Error> {
         // Whether the sector size fits is to be seen with the data.
         let sector_size = options.sector_size.take();
         let offset = match options.data_offset {

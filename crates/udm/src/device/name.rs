@@ -206,7 +206,7 @@ impl fmt::Display for DeviceName {
 ///
 /// # Errors
 /// When both the whole word and REST are files.
-pub(crate) fn split_name(word: &OsStr) -> Result<(Option<String>, OsString), NameError> {
+pub fn split_name(word: &OsStr) -> Result<(Option<String>, OsString), NameError> {
     let bytes = word.as_bytes();
     let equals = bytes.iter().position(|byte| *byte == b'=');
     let name = equals.and_then(|at| std::str::from_utf8(&bytes[..at]).ok());

@@ -5,6 +5,7 @@ mod passphrase;
 use std::fs::File;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use udm_block::{Sector, Sectors, stack};
 use udm_dm::table::{Fault, Row, Table, TargetSpec};
@@ -14,15 +15,15 @@ use zeroize::Zeroizing;
 
 use crate::device;
 
-pub use passphrase::{Passphrase, PassphraseError};
+pub use passphrase::{NoPassphrase, PassphraseError, PassphraseSource};
 
 /// How LUKS images are unlocked.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Unlocking {
     /// The file or device that has the header; without it, it is before the data.
     pub header: Option<PathBuf>,
     /// Where the passphrase comes from.
-    pub passphrase: Passphrase,
+    pub passphrase: Arc<dyn PassphraseSource>,
     /// Which key slot is tried, and what it may cost.
     pub options: UnlockOptions,
     /// Discards are passed on, also where the header does not say so.
@@ -95,7 +96,24 @@ impl LuksError {
     }
 }
 
+impl Default for Unlocking {
+    /// With no passphrase.
+    fn default() -> Self {
+        Self {
+            header: None,
+            passphrase: Arc::new(NoPassphrase),
+            options: UnlockOptions::default(),
+            allow_discards: false,
+        }
+    }
+}
+
 impl Unlocking {
+    /// With `passphrase`, and all else as usual.
+    pub fn with(passphrase: impl PassphraseSource + 'static) -> Self {
+        Self { passphrase: Arc::new(passphrase), ..Self::default() }
+    }
+
     /// The header of `image`, checked.
     ///
     /// # Errors
@@ -140,7 +158,7 @@ impl Unlocking {
         let failed = |error| LuksError::Luks { path: path.into(), error };
         // What is refused whatever the passphrase is, is refused before anybody is asked for one.
         volume.check_unlock(&self.options).map_err(failed)?;
-        let passphrase = self.passphrase.get(name)?;
+        let passphrase = self.passphrase.passphrase(name)?;
         let unlocked = volume.unlock(&passphrase, &self.options).map_err(failed)?;
         tracing::info!("{}: key slot {} unlocked", name.display(), unlocked.key_slot);
         Ok(unlocked)
@@ -190,7 +208,7 @@ pub fn check_cipher(encryption: &str, key_size: usize, sector_size: u32) -> Resu
 ///
 /// # Errors
 /// Where it is the same: its header would be taken for one that is not before the data.
-pub(crate) fn detached<'a>(header: &'a Path, image: &Path) -> Result<&'a Path, LuksError> {
+pub fn detached<'a>(header: &'a Path, image: &Path) -> Result<&'a Path, LuksError> {
     let identity = |path: &Path| {
         let told = std::fs::metadata(path).ok()?;
         let is_device = told.file_type().is_block_device();
