@@ -31,7 +31,11 @@ pub fn path() -> PathBuf {
         path.pop();
     }
     path.push("udm");
-    assert!(path.exists(), "{} is missing: build it (cargo build -p udm-cli), or set UDM_BIN", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: build it (cargo build -p udm-cli), or set UDM_BIN",
+        path.display()
+    );
     path
 }
 

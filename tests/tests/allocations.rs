@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use udm::backend::nbd::client::Client;
 use udm::block::memory::{Heap, Source};
 use udm::block::{Alloc, BioSet, BioSetOptions, Pad, Queue, locks_taken};
 use udm::device::{DeviceOptions, open_table};
-use udm::export::nbd::client::Client;
 use udm::export::nbd::server::{Export, MEMORY_PER_CONNECTION, Server};
 use udm::nbd::address::Address;
 use udm_tests::volume::{Volume, noise};

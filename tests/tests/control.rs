@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use udm::export::nbd::client::Client;
+use udm::backend::nbd::client::Client;
 use udm::nbd::address::NbdUri;
 use udm_tests::program::{self, SOON, Served, run};
 use udm_tests::volume::{Volume, noise};

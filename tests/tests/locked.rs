@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use udm::export::nbd::client::Client;
+use udm::backend::nbd::client::Client;
 use udm::nbd::address::NbdUri;
 use udm_tests::program::path;
 use udm_tests::volume::{Volume, noise};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use udm::export::nbd::client::Client;
+use udm::backend::nbd::client::Client;
 use udm::nbd::address::NbdUri;
 use udm_tests::program::{Served, run};
 use udm_tests::volume::{Volume, noise};

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use udm::export::nbd::client::Client;
+use udm::backend::nbd::client::Client;
 use udm::nbd::address::NbdUri;
 use udm_reference::{Cipher, Iv, Mistake, Mode};
 use udm_tests::judge::judge;

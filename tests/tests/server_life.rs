@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
-use udm::export::nbd::client::{Client, ClientError};
+use udm::backend::nbd::client::{Client, ClientError};
 use udm::nbd::address::NbdUri;
 use udm_tests::program::{Log, PATIENCE, SOON, Served, path, run};
 

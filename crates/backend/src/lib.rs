@@ -1,4 +1,4 @@
-//! Where sectors live: files and block devices, memory, and nowhere.
+//! Where sectors live: files and block devices, exports of NBD servers, memory, and nowhere.
 //!
 //! [`locate::open_named`] opens what a table or a command line names. [`file`](mod@file) is the back end that matters;
 //! [`Ram`] and [`Null`] are for tests, benchmarks and scratch space.
@@ -6,6 +6,7 @@
 mod error;
 pub mod file;
 pub mod locate;
+pub mod nbd;
 mod null;
 mod ram;
 

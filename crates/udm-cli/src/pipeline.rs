@@ -1,6 +1,6 @@
 //! Requests to an NBD server, several at once.
 
-use udm_export::nbd::client::{Client, ClientError, Completion};
+use udm_backend::nbd::client::{Client, ClientError, Completion};
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]

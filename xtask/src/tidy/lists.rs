@@ -147,8 +147,9 @@ pub const FLOORS: &[(&str, &[&str])] = &[
     ("udm-luks", &["udm-block", "udm-crypto", "udm-testkit"]),
     // The protocol alone, for programs without the rest.
     ("udm-nbd", &[]),
-    ("udm-backend", &["udm-block", "udm-testkit"]),
-    ("udm-export", &["udm-block", "udm-nbd", "udm-testkit"]),
+    ("udm-backend", &["udm-block", "udm-nbd", "udm-testkit"]),
+    // Its tests connect with the client.
+    ("udm-export", &["udm-block", "udm-nbd", "udm-backend", "udm-testkit"]),
     (
         "udm",
         &[

@@ -1,14 +1,7 @@
-//! Network Block Device: a server, a client, and an export of another server as a device.
+//! Network Block Device: the server.
 //!
 //! The protocol itself is `udm-nbd`, which does no I/O: formats, handshakes, addresses. Here its state machines get
-//! sockets and threads. We speak *fixed newstyle* with simple replies, over TCP or a Unix socket.
-//!
-//! | module | holds |
-//! |---|---|
-//! | [`server`] | the server: sockets, threads, and the way of a request |
-//! | [`device`] | an export of another server as a device, over the client |
-//! | [`client`] | a blocking client, which can also keep many requests in flight from one thread |
+//! sockets and threads. We speak *fixed newstyle* with simple replies, over TCP or a Unix socket. The client, and an export
+//! of another server as a device, are back ends (`udm-backend`).
 
-pub mod client;
-pub mod device;
 pub mod server;

@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::Instant;
 
-use udm_export::nbd::client::Client;
+use udm_backend::nbd::client::Client;
 
 use super::BenchError;
 use super::chart::{Chart, Measure};

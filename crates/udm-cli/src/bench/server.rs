@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::param::clock_ticks_per_second;
-use udm_export::nbd::client::Client;
+use udm_backend::nbd::client::Client;
 use udm_nbd::address::Address;
 
 use super::BenchError;

@@ -9,11 +9,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use udm_backend::nbd::client::Client;
 use udm_block::blocking::Blocking;
 use udm_block::memory::splitmix64;
 use udm_block::{DeviceRef, SECTOR_SIZE};
 use udm_dm::table::TargetSpec;
-use udm_export::nbd::client::Client;
 use udm_export::nbd::server::{Export, MAX_CONNECTIONS, Server};
 use udm_luks::cost::{LEAST_MEMORY_KIB, LEAST_PASSES};
 use udm_luks::format::header_size;

@@ -17,6 +17,7 @@ use crate::luks::{LuksError, Unlocking};
 use medium::Medium;
 pub use name::{DeviceName, NameError, Place, Takes};
 use udm_backend::locate::{self, Named, Scheme};
+use udm_backend::nbd::device::NbdDevice;
 use udm_backend::{Cache, EngineChoice, FileOptions, OpenError};
 use udm_block::DeviceRef;
 use udm_block::memory::{Heap, Source};
@@ -25,7 +26,6 @@ use udm_dm::managed::{ManageError, ManagedDevice, ManagedOptions};
 use udm_dm::table::{Table, TableError};
 use udm_dm::targets::Reserves;
 use udm_dm::targets::crypt::{CipherChoice, Requests};
-use udm_export::nbd::device::NbdDevice;
 use udm_nbd::address::{NbdUri, UriError};
 
 /// How devices are opened.

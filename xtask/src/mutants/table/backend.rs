@@ -82,4 +82,13 @@ pub const ALL: &[Mutant] = &[
         test: "a_block_that_is_stored_in_part_keeps_its_bytes",
         says: "it reads as something else",
     },
+    Mutant {
+        name: "what was not flushed is not sent again to a server that died",
+        file: "crates/backend/src/nbd/device/session.rs",
+        find: "let sent = unflushed.send_again(&mut client);",
+        replace: "let sent: Result<(), ClientError> = Ok(());",
+        build: LIB,
+        test: "nbd::device::tests::requests_wait_so_long_then_they_fail_and_when_the_server_is_back_they_go_on",
+        says: "the write was not sent again",
+    },
 ];

@@ -25,13 +25,4 @@ pub const ALL: &[Mutant] = &[
         test: "nbd::server::tests::unaligned::a_whole_write_to_a_block_waits_for_the_partial_one_that_reads_it",
         says: "the whole write did not wait",
     },
-    Mutant {
-        name: "what was not flushed is not sent again to a server that died",
-        file: "crates/export/src/nbd/device/session.rs",
-        find: "let sent = unflushed.send_again(&mut client);",
-        replace: "let sent: Result<(), ClientError> = Ok(());",
-        build: EXPORT,
-        test: "nbd::device::tests::requests_wait_so_long_then_they_fail_and_when_the_server_is_back_they_go_on",
-        says: "the write was not sent again",
-    },
 ];

@@ -9,8 +9,8 @@ use udm_block::memory::{Limited, Refuse, Starving};
 use udm_block::{Geometry, Sectors};
 
 use super::support::*;
-use crate::nbd::client::Client;
 use crate::nbd::server::*;
+use udm_backend::nbd::client::Client;
 use udm_nbd::wire::{Command, CommandFlags, Request};
 
 const SIZE: usize = 64 << 20;

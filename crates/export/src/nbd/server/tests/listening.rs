@@ -6,8 +6,8 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use super::support::*;
-use crate::nbd::client::Client;
 use crate::nbd::server::*;
+use udm_backend::nbd::client::Client;
 
 const SIZE: usize = 1 << 20;
 

@@ -8,8 +8,8 @@ use udm_block::{Flags, Geometry, Op, Sectors, Status};
 use super::super::connection::DEPTH;
 use super::super::ranges::{LONGEST_PIECE, PIECES};
 use super::support::*;
-use crate::nbd::client::Client;
 use crate::nbd::server::*;
+use udm_backend::nbd::client::Client;
 use udm_nbd::wire::{Command, CommandFlags, ErrorNumber};
 
 const SIZE: usize = 64 << 20;

@@ -4,8 +4,8 @@
 use udm_block::{Flags, Geometry, Op, Sectors, Status};
 
 use super::support::*;
-use crate::nbd::client::{Client, ClientError};
 use crate::nbd::server::*;
+use udm_backend::nbd::client::{Client, ClientError};
 use udm_nbd::client::HandshakeError;
 use udm_nbd::wire::{Command, CommandFlags, ErrorNumber, Request, TransmissionFlags};
 

@@ -4,8 +4,8 @@ use udm_block::sealed::Sealed;
 use udm_block::{Channel, Device, DeviceRef, Geometry, OpenError, Opening};
 
 use super::support::*;
-use crate::nbd::client::Client;
 use crate::nbd::server::*;
+use udm_backend::nbd::client::Client;
 
 const SIZE: usize = 16 << 20;
 

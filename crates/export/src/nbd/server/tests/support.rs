@@ -17,7 +17,7 @@ use udm_block::{
 };
 
 use super::super::*;
-use crate::nbd::client::Client;
+use udm_backend::nbd::client::Client;
 use udm_nbd::wire::{Command, CommandFlags, ErrorNumber, Request, SimpleReply};
 
 /// How a device ends its bios.

@@ -6,8 +6,8 @@ use std::io::{Read, Write};
 use udm_block::{Flags, Geometry, Op};
 
 use super::support::*;
-use crate::nbd::client::{Client, ClientError};
 use crate::nbd::server::*;
+use udm_backend::nbd::client::{Client, ClientError};
 use udm_nbd::wire::{Command, CommandFlags, ErrorNumber, Request};
 
 const BLOCK: u64 = 4096;

@@ -1,6 +1,6 @@
 //! An export of an NBD server as a device: where the sectors of a volume may live.
 //!
-//! It stands here and not among the back ends, as it is made of the client, whose layer is this one. Each connection has a
+//! Each connection has a
 //! thread of its own, which takes bios from a list that all share: a queue never waits for the network. Bytes are
 //! copied once more than with a file, between the socket's buffer and a bio's memory.
 //!

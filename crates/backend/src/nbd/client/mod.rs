@@ -10,7 +10,7 @@
 //! tested for.
 //!
 //! ```no_run
-//! use udm_export::nbd::client::Client;
+//! use udm_backend::nbd::client::Client;
 //! use udm_nbd::address::Address;
 //!
 //! let address: Address = "unix:/run/disk.sock".parse()?;
