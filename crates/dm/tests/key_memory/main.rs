@@ -8,6 +8,7 @@ mod scan;
 mod support;
 
 use std::any::Any;
+use std::hint::black_box;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, Scope};
 
@@ -17,7 +18,7 @@ use support::cut::WHOLE;
 use support::disk::Ram;
 use support::{Shelf, heap, stream};
 use udm_block::blocking::Blocking;
-use udm_block::{DeviceRef, Sector};
+use udm_block::{Bio, Channel, ChannelId, Device, DeviceRef, Dispatch, Geometry, OpenError, Opening, Sector};
 use udm_crypto::{Algorithm, Hash, Listing, Mode, Registry, Standing};
 use udm_dm::managed::{ManagedDevice, ManagedOptions, Suspend, TableSlot};
 use udm_dm::table::{ShowKeys, Table};
@@ -43,6 +44,48 @@ fn digits(key: &Masked) -> Masked {
     let masked = Masked::of(std::mem::take(&mut *text).into_bytes());
     drop(text);
     masked
+}
+
+/// A disk below, whose driver leaves the key on the stack of each thread that comes to it, as a cipher's round keys may be
+/// left there: which ciphers do so is the compiler's choice and the processor's.
+struct Spills {
+    disk: DeviceRef,
+    key: Arc<Masked>,
+}
+
+struct SpillsChannel {
+    lower: ChannelId,
+    key: Arc<Masked>,
+}
+
+impl Device for Spills {
+    fn geometry(&self) -> Geometry {
+        self.disk.geometry()
+    }
+
+    fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+        Ok(Box::new(SpillsChannel { lower: opening.open(&self.disk)?, key: Arc::clone(&self.key) }))
+    }
+}
+
+impl Channel for SpillsChannel {
+    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
+        spill(&self.key, 8);
+        cx.submit(self.lower, bio);
+    }
+}
+
+/// Leaves the key in a frame, `deep` frames down: below all that other code uses, which may take what it finds in its own
+/// frames for padding, and copy it.
+#[inline(never)]
+fn spill(key: &Masked, deep: usize) {
+    let mut frame = [0u8; 4096];
+    if deep > 0 {
+        spill(key, deep - 1);
+    } else {
+        frame.iter_mut().zip(key.bytes()).for_each(|(byte, of_key)| *byte = of_key);
+    }
+    black_box(&mut frame);
 }
 
 /// The salt of essiv, where the cipher has one: its cipher's key, which is as secret.
@@ -122,10 +165,11 @@ fn no_byte_of_a_key_outlives_a_wipe_or_a_remove() {
         for (cipher, bytes) in [("aes-xts-plain64", 64), ("aes-cbc-essiv:sha256", 32), ("aes-xts-eboiv", 64)]
         {
             let what = format!("{driver}, {cipher}");
-            let key = Masked::new(stream(number as u64 * 100 + bytes as u64 + cipher.len() as u64, bytes));
+            let key = stream(number as u64 * 100 + bytes as u64 + cipher.len() as u64, bytes);
+            let key = Arc::new(Masked::new(key));
             let (digits, salt) = (digits(&key), salt(cipher, &key));
             let secrets = || {
-                [("key", Some(&key)), ("digits", Some(&digits)), ("salt", salt.as_ref())]
+                [("key", Some(&*key)), ("digits", Some(&digits)), ("salt", salt.as_ref())]
                     .into_iter()
                     .filter_map(|(name, secret)| Some((name, secret?)))
             };
@@ -143,7 +187,7 @@ fn no_byte_of_a_key_outlives_a_wipe_or_a_remove() {
                 source: heap(),
                 reserves: Reserves::default(),
             };
-            let disk = Ram::new(2048) as DeviceRef;
+            let disk: DeviceRef = Arc::new(Spills { disk: Ram::new(2048), key: Arc::clone(&key) });
             let table = Table::parse(&line).unwrap_or_else(|error| panic!("{error}"));
             drop(line);
             let device = ManagedDevice::create("t", table, &Shelf(&[("disk", disk)]), options).unwrap();

@@ -232,6 +232,6 @@ pub const ALL: &[Mutant] = &[
         replace: "cx.submit(self.rows[0].target, walk.into_bio());",
         build: UNDER_WAY,
         test: "a_flush_that_a_target_parks_goes_on_to_its_own_disk",
-        says: "flushes before the answer",
+        says: "flushed, and parked",
     },
 ];
