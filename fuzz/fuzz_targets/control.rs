@@ -83,7 +83,7 @@ fn serves(device: &Arc<ManagedDevice>) {
 struct Anything;
 
 impl Lookup for Anything {
-    fn device(&self, _: &str, block_size: u32) -> Result<DeviceRef, String> {
+    fn device(&self, _: &str, block_size: u32) -> Result<DeviceRef, udm_dm::load::LookupError> {
         Ok(Arc::new(Null::new(Sectors(128)).offering(block_size, false)))
     }
 }

@@ -29,7 +29,7 @@ struct Bottom {
 struct Shelf<'a>(&'a [Arc<SimDisk>; 2]);
 
 impl Lookup for Shelf<'_> {
-    fn device(&self, name: &str, _block_size: u32) -> Result<DeviceRef, String> {
+    fn device(&self, name: &str, _block_size: u32) -> Result<DeviceRef, udm_dm::load::LookupError> {
         let number = usize::from(name == "b");
         Ok(Arc::clone(&self.0[number]) as DeviceRef)
     }

@@ -54,6 +54,11 @@ impl MappedDevice {
             geometry,
         })
     }
+
+    /// The targets, in the order of the rows.
+    pub fn targets(&self) -> impl Iterator<Item = &dyn Target> {
+        self.rows.iter().map(|row| &*row.target)
+    }
 }
 
 /// What a device of these rows can do: what all of them can.

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::error::{Fault, KernelReason, TableError, TableErrorKind};
 use super::names::TARGETS;
 use super::place::{Line, Place, shown};
+use crate::targets::TargetTypes;
 
 /// The words of a row that dmsetup reads itself: start, length and target.
 pub(super) const HEAD_WORDS: usize = 3;
@@ -15,9 +16,12 @@ pub(super) const HEAD_WORDS: usize = 3;
 /// A shorter word than this in the key's place is none, where it is not known that a key belongs there.
 const KEY_LENGTH_MIN: usize = 16;
 
+/// The argument of crypt that is its key.
+pub(crate) const CRYPT_KEY_WORD: usize = 1;
+
 /// One word of a row, and where it stands.
 #[derive(Clone)]
-pub(crate) struct Word<'a> {
+pub struct Word<'a> {
     text: WordText<'a>,
     line: Arc<Line>,
     chars: Range<usize>,
@@ -38,7 +42,7 @@ struct Cut {
 
 impl Word<'_> {
     /// The word's place.
-    pub(crate) fn place(&self) -> Place {
+    pub fn place(&self) -> Place {
         Place::new(&self.line, self.chars.clone())
     }
 
@@ -55,7 +59,7 @@ impl Word<'_> {
     }
 
     /// The error that `fault` is at this word.
-    pub(crate) fn fault(&self, fault: Fault) -> TableError {
+    pub fn fault(&self, fault: Fault) -> TableError {
         let place = match fault.bytes() {
             Some(bytes) => self.part(bytes),
             None => self.place(),
@@ -63,8 +67,12 @@ impl Word<'_> {
         TableError::new(place, fault)
     }
 
-    /// The word as a number: decimal digits only, below 2^64.
-    pub(crate) fn number(&self, what: &str, kernel: Option<KernelReason>) -> Result<u64, TableError> {
+    /// The word as a number, which `what` names: decimal digits only, below 2^64. The kernel says `kernel` to what is
+    /// not a number.
+    ///
+    /// # Errors
+    /// Where it is not a number, or too large.
+    pub fn number(&self, what: &str, kernel: Option<KernelReason>) -> Result<u64, TableError> {
         number(self, what, kernel).map_err(|fault| self.fault(fault))
     }
 }
@@ -82,7 +90,10 @@ impl Deref for Word<'_> {
 
 /// Reads `text`, which `what` names, as a number: decimal digits only, no sign, below 2^64. The kernel says `kernel`
 /// to what is no number; a larger one it takes modulo 2^64.
-pub(crate) fn number(text: &str, what: &str, kernel: Option<KernelReason>) -> Result<u64, Fault> {
+///
+/// # Errors
+/// Where it is not a number, or too large.
+pub fn number(text: &str, what: &str, kernel: Option<KernelReason>) -> Result<u64, Fault> {
     let fault = |wrong: &str, hint: &str| {
         Fault::new(TableErrorKind::Number, format!("{what} {} {wrong}", shown(text)), shown(text), hint)
     };
@@ -98,21 +109,23 @@ pub(crate) fn number(text: &str, what: &str, kernel: Option<KernelReason>) -> Re
 /// dmsetup takes a `#` as a comment's begin at a line's start and anywhere after the target's name, also
 /// within a word; the kernel takes a backslash there as "the next character as it is". Here `\#` is a `#` too,
 /// so that every path can be written.
-pub(super) fn rows(text: &str) -> Vec<Vec<Word<'_>>> {
+///
+/// `types` say which words are secret.
+pub(super) fn rows<'t>(types: &TargetTypes, text: &'t str) -> Vec<Vec<Word<'t>>> {
     let lines = text.split('\n').enumerate();
-    lines.map(|(index, line)| words(index + 1, line)).filter(|words| !words.is_empty()).collect()
+    lines.map(|(index, line)| words(types, index + 1, line)).filter(|words| !words.is_empty()).collect()
 }
 
 /// The words of line `number`; none where it is blank or a comment.
-fn words(number: usize, text: &str) -> Vec<Word<'_>> {
+fn words<'t>(types: &TargetTypes, number: usize, text: &'t str) -> Vec<Word<'t>> {
     let cuts = cut(text);
     let target = cuts.get(HEAD_WORDS - 1).map(|cut| &text[cut.bytes.clone()]);
-    let (crypt, known) = (target == Some("crypt"), target.is_some_and(|target| TARGETS.contains(&target)));
-    // The key is the second word after `crypt`. A misspelt target may be meant as crypt, so that a long word there
-    // is masked too; the other targets that we know have no secrets.
-    let secret = |word: &str| word != "-" && (crypt || !known && word.len() >= KEY_LENGTH_MIN);
-    let key = cuts.get(HEAD_WORDS + 1).map(|cut| cut.bytes.clone());
-    let keys: Vec<_> = key.into_iter().filter(|key| secret(&text[key.clone()])).collect();
+    let keys: Vec<_> = secret_words(types, target)
+        .and_then(|secret| Some((secret, cuts.get(HEAD_WORDS + secret.word)?.bytes.clone())))
+        .filter(|(secret, key)| &text[key.clone()] != "-" && key.len() >= secret.length_min)
+        .map(|(_, key)| key)
+        .into_iter()
+        .collect();
     let line = Arc::new(Line::new(number, text, &keys));
     let word = |cut: &Cut| {
         let written = &text[cut.bytes.clone()];
@@ -122,6 +135,23 @@ fn words(number: usize, text: &str) -> Vec<Word<'_>> {
         Word { text, line: Arc::clone(&line), chars: start..start + written.chars().count() }
     };
     cuts.iter().map(word).collect()
+}
+
+/// Which argument is masked, from which length on.
+#[derive(Clone, Copy)]
+struct Secret {
+    word: usize,
+    length_min: usize,
+}
+
+/// The argument of `target` that is a secret. A misspelt target may be meant as crypt, so that a long word in the
+/// place of its key is masked too; the other targets that the kernel has have no secrets.
+fn secret_words(types: &TargetTypes, target: Option<&str>) -> Option<Secret> {
+    match target.map(|name| (types.find(name), TARGETS.contains(&name))) {
+        Some((Some(known), _)) => known.secret_word().map(|word| Secret { word, length_min: 0 }),
+        Some((None, true)) => None,
+        _ => Some(Secret { word: CRYPT_KEY_WORD, length_min: KEY_LENGTH_MIN }),
+    }
 }
 
 /// Cuts a line into words. White space is ASCII's, as a byte of a UTF-8 character must never split a path.
@@ -163,7 +193,7 @@ fn unescape(text: &str) -> Zeroizing<String> {
 }
 
 /// `text` as it is written in a table: white space, `\` and `#` get a backslash.
-pub(crate) fn escape(text: &str) -> std::borrow::Cow<'_, str> {
+pub fn escape(text: &str) -> std::borrow::Cow<'_, str> {
     let special = |c: char| c.is_ascii_whitespace() || matches!(c, '\\' | '#' | '\x0b');
     if !text.contains(special) {
         return text.into();

@@ -1,14 +1,53 @@
 //! `error`: fails every I/O (the kernel's `dm-target.c`, `io_err_target`).
 
+use std::fmt;
+
 use udm_block::{Bio, Channel, Dispatch, Geometry, OpenError, Opening, Status};
 
-use super::{Target, bottomless};
+use super::{BuildContext, Target, TargetSpec, TargetType, bottomless};
+use crate::load::LoadError;
+use crate::table::{Args, ShowKeys, TableError};
+
+/// The target type `error`.
+pub struct ErrorType;
+
+/// An `error` row. It has no arguments.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ErrorSpec;
 
 /// Ends every bio with an I/O error.
 pub struct Error;
 
 /// A queue's way into it.
 struct ErrorChannel;
+
+impl TargetType for ErrorType {
+    fn name(&self) -> &'static str {
+        "error"
+    }
+
+    // not on the I/O path: once a row
+    fn parse(&self, args: &Args<'_>) -> Result<Box<dyn TargetSpec>, TableError> {
+        // The kernel takes words here, and does not look at them.
+        args.none("error", None)?;
+        Ok(Box::new(ErrorSpec))
+    }
+}
+
+impl TargetSpec for ErrorSpec {
+    fn name(&self) -> &'static str {
+        "error"
+    }
+
+    fn write(&self, _: &mut fmt::Formatter<'_>, _: ShowKeys) -> fmt::Result {
+        Ok(())
+    }
+
+    // not on the I/O path: once a table
+    fn build(&self, _: &BuildContext<'_>) -> Result<Box<dyn Target>, LoadError> {
+        Ok(Box::new(Error))
+    }
+}
 
 impl Target for Error {
     fn geometry(&self) -> Geometry {

@@ -1,9 +1,20 @@
 //! The targets: what a row of a table maps its sectors to. A file or a folder each.
+//!
+//! The set is open. A target is three things: a [`TargetType`] reads the arguments of a row, the [`TargetSpec`] that it
+//! makes of them is what a table keeps, and the [`Target`] that this builds has the devices open and opens channels. A
+//! program that has targets of its own registers their types ([`TargetTypes`]).
 
 pub mod crypt;
 pub mod error;
 pub mod linear;
+mod message;
+mod registry;
+mod target_type;
 pub mod zero;
+
+pub use message::MessageError;
+pub use registry::TargetTypes;
+pub use target_type::{BuildContext, DeviceArg, SpecEq, TargetSpec, TargetType};
 
 use udm_block::{Bytes, Channel, Geometry, LONGEST_DEVICE, Op, OpenError, Opening};
 
@@ -24,7 +35,7 @@ impl Default for Reserves {
     }
 }
 
-/// One row of a mapped device at work (the kernel's `struct target_type`). It is shared by all queues that have the device
+/// One row of a mapped device at work (the kernel's `struct dm_target`). It is shared by all queues that have the device
 /// open, and nothing of the I/O path is here.
 pub trait Target: Send + Sync {
     /// Limits and abilities; the size does not count, the row has one.
@@ -47,6 +58,27 @@ pub trait Target: Send + Sync {
     fn has_cache(&self) -> bool {
         false
     }
+
+    /// What `dmsetup status` prints behind the target's name. It says so at once, and calls nobody.
+    fn status(&self) -> String {
+        String::new()
+    }
+
+    /// Takes a message (`dmsetup message`), which is cut into words.
+    ///
+    /// # Errors
+    /// Where the target does not know it: `EINVAL`, as the kernel says.
+    fn message(&self, _words: &[&str]) -> Result<(), MessageError> {
+        Err(MessageError::NotSupported)
+    }
+
+    /// The device is being suspended: no new bio comes, and the caller waits for those under way (the kernel's
+    /// `presuspend`). A target that keeps bios sends them on.
+    fn suspend(&self) {}
+
+    /// The device is about to let bios through again, or the suspend failed (the kernel's `resume`, and
+    /// `presuspend_undo`).
+    fn resume(&self) {}
 }
 
 /// The geometry of a target with nothing below it: it takes everything, at once.

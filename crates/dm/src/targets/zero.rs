@@ -1,14 +1,52 @@
 //! `zero`: reads as zeros, and forgets what is written (the kernel's `dm-zero.c`).
 
+use std::fmt;
+
 use udm_block::{Bio, Channel, Dispatch, Geometry, Op, OpenError, Opening, Status};
 
-use super::{Target, bottomless};
+use super::{BuildContext, Target, TargetSpec, TargetType, bottomless};
+use crate::load::LoadError;
+use crate::table::{Args, ShowKeys, TableError, reason};
+
+/// The target type `zero`.
+pub struct ZeroType;
+
+/// A `zero` row. It has no arguments.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ZeroSpec;
 
 /// Ends every bio at once.
 pub struct Zero;
 
 /// A queue's way into it.
 struct ZeroChannel;
+
+impl TargetType for ZeroType {
+    fn name(&self) -> &'static str {
+        "zero"
+    }
+
+    // not on the I/O path: once a row
+    fn parse(&self, args: &Args<'_>) -> Result<Box<dyn TargetSpec>, TableError> {
+        args.none("zero", Some(reason::NO_ARGUMENTS))?;
+        Ok(Box::new(ZeroSpec))
+    }
+}
+
+impl TargetSpec for ZeroSpec {
+    fn name(&self) -> &'static str {
+        "zero"
+    }
+
+    fn write(&self, _: &mut fmt::Formatter<'_>, _: ShowKeys) -> fmt::Result {
+        Ok(())
+    }
+
+    // not on the I/O path: once a table
+    fn build(&self, _: &BuildContext<'_>) -> Result<Box<dyn Target>, LoadError> {
+        Ok(Box::new(Zero))
+    }
+}
 
 impl Target for Zero {
     fn geometry(&self) -> Geometry {

@@ -44,7 +44,7 @@ fn show(args: &TableShowArgs, given: &Given, json: bool) -> Result<(), Failure> 
                 "start": row.start.0,
                 "length": row.length.0,
                 "target": row.target.name(),
-                "device": row.device().map(|(name, _)| name),
+                "device": row.devices().first().map(|device| &device.name),
                 "line": line,
             });
             if args.explain {

@@ -20,7 +20,7 @@ use udm_backend::locate::{self, Named, Scheme};
 use udm_backend::{Cache, EngineChoice, FileOptions, OpenError};
 use udm_block::DeviceRef;
 use udm_block::memory::{Heap, Source};
-use udm_dm::load::{LoadError, Lookup, load_with};
+use udm_dm::load::{LoadError, Lookup, LookupError, load_with};
 use udm_dm::managed::{ManageError, ManagedDevice, ManagedOptions};
 use udm_dm::table::{Table, TableError};
 use udm_dm::targets::Reserves;
@@ -293,9 +293,17 @@ fn attach(name: &str, block_size: u32, read_only: bool) -> Result<DeviceRef, Ope
 }
 
 impl Lookup for Files {
-    fn device(&self, name: &str, block_size: u32) -> Result<DeviceRef, String> {
-        self.look_up(name, block_size).map_err(|error| error.to_string())
+    fn device(&self, name: &str, block_size: u32) -> Result<DeviceRef, LookupError> {
+        self.look_up(name, block_size).map_err(|error| lookup_error(name, &error))
     }
+}
+
+/// A back end's error says in one line which device, what is wrong, and after a semicolon what would do.
+fn lookup_error(name: &str, error: &OpenError) -> LookupError {
+    let said = error.to_string();
+    let (why, hint) = said.split_once("; ").map_or((said.as_str(), None), |(why, hint)| (why, Some(hint)));
+    let what = why.starts_with(name).then(|| name.to_owned());
+    LookupError::Unusable { what, why: why.to_owned(), hint: hint.map(str::to_owned) }
 }
 
 impl DeviceOptions {
