@@ -2,7 +2,8 @@
 //!
 //! The set is open. A target is three things: a [`TargetType`] reads the arguments of a row, the [`TargetSpec`] that it
 //! makes of them is what a table keeps, and the [`Target`] that this builds has the devices open and opens channels. A
-//! program that has targets of its own registers their types ([`TargetTypes`]).
+//! program that has targets of its own registers their types ([`TargetTypes`]);
+//! the crate `udm-targets` has some, and says step by step how they are written.
 
 pub mod crypt;
 pub mod error;

@@ -69,7 +69,7 @@ fn linear(subject: &Subject, effort: Effort) -> Result<Chart, BenchError> {
 /// The table of the volume on a device that does nothing, and its crypt row.
 fn table(subject: &Subject) -> Result<(Zeroizing<String>, CryptSpec), BenchError> {
     let text = subject.table(SECTORS, "null:1G")?;
-    let table = Table::parse(&text).map_err(BenchError::of)?;
+    let table = Table::parse_with(udm_targets::all(), &text).map_err(BenchError::of)?;
     match table.rows[0].target.downcast_ref::<CryptSpec>() {
         Some(spec) => Ok((text, spec.clone())),
         None => Err(BenchError("the table has no crypt row".into())),

@@ -149,7 +149,7 @@ impl Files {
     /// # Errors
     /// When the table is wrong, what it names cannot be opened, or there is no memory.
     pub fn open_table(&self, text: &str) -> Result<DeviceRef, DeviceError> {
-        self.load(&Table::parse(text)?)
+        self.load(&Table::parse_with(udm_targets::all(), text)?)
     }
 
     /// The device of a table.
