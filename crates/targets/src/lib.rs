@@ -1,6 +1,6 @@
 //! Targets that are not part of the device mapper's crate: they use what any program can use to add its own.
 //!
-//! Read [`striped`] first: it says step by step how a target is written.
+//! Read [`striped`] first: it says step by step how a target is written; [`delay`] shows one that keeps bios.
 //!
 //! ```
 //! use udm_dm::table::Table;
@@ -10,6 +10,7 @@
 //! # Ok::<(), udm_dm::table::TableError>(())
 //! ```
 
+pub mod delay;
 mod stacked;
 pub mod striped;
 
@@ -26,6 +27,7 @@ static ALL: LazyLock<TargetTypes> = LazyLock::new(|| {
 /// Adds the targets of this crate.
 pub fn register(types: &mut TargetTypes) {
     types.register(Arc::new(striped::StripedType));
+    types.register(Arc::new(delay::DelayType));
 }
 
 /// The targets of `udm-dm` and of this crate.

@@ -130,6 +130,7 @@ pub const IO_PATH: &[&str] = &[
     "crates/export/src/nbd/server/socket.rs",
     "crates/export/src/nbd/server/steps.rs",
     "crates/nbd/src/wire/transmission.rs",
+    "crates/targets/src/delay/channel.rs",
     "crates/targets/src/striped/channel.rs",
 ];
 
