@@ -11,7 +11,6 @@
 //! ```
 
 pub mod delay;
-mod stacked;
 pub mod striped;
 
 use std::sync::{Arc, LazyLock};

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use udm_block::{Bio, Channel, Dispatch, Geometry, OpenError, Opening, Status};
+use udm_block::{Bio, Channel, Dispatch, Geometry, LONGEST_DEVICE, OpenError, Opening, Status};
 
-use super::{BuildContext, Target, TargetSpec, TargetType, bottomless};
+use super::{BuildContext, Target, TargetSpec, TargetType};
 use crate::load::LoadError;
 use crate::table::{Args, ShowKeys, TableError};
 
@@ -51,7 +51,7 @@ impl TargetSpec for ErrorSpec {
 
 impl Target for Error {
     fn geometry(&self) -> Geometry {
-        bottomless()
+        Geometry::stacked(LONGEST_DEVICE, [])
     }
 
     fn open(&self, _: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {

@@ -17,7 +17,7 @@ pub use message::MessageError;
 pub use registry::TargetTypes;
 pub use target_type::{BuildContext, DeviceArg, SpecEq, TargetSpec, TargetType};
 
-use udm_block::{Bytes, Channel, Geometry, LONGEST_DEVICE, Op, OpenError, Opening};
+use udm_block::{Bytes, Channel, Geometry, Op, OpenError, Opening};
 
 /// How much each pool of a mapped device has at hand from the start, for when normal memory has none. One of each is
 /// enough for every I/O to finish; with more, more of them are under way at once then.
@@ -80,9 +80,4 @@ pub trait Target: Send + Sync {
     /// The device is about to let bios through again, or the suspend failed (the kernel's `resume`, and
     /// `presuspend_undo`).
     fn resume(&self) {}
-}
-
-/// The geometry of a target with nothing below it: it takes everything, at once.
-fn bottomless() -> Geometry {
-    Geometry { discard: true, write_zeroes: true, write_cache: false, ..Geometry::plain(LONGEST_DEVICE) }
 }

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use udm_block::{Bio, Channel, Dispatch, Geometry, Op, OpenError, Opening, Status};
+use udm_block::{Bio, Channel, Dispatch, Geometry, LONGEST_DEVICE, Op, OpenError, Opening, Status};
 
-use super::{BuildContext, Target, TargetSpec, TargetType, bottomless};
+use super::{BuildContext, Target, TargetSpec, TargetType};
 use crate::load::LoadError;
 use crate::table::{Args, ShowKeys, TableError, reason};
 
@@ -50,7 +50,7 @@ impl TargetSpec for ZeroSpec {
 
 impl Target for Zero {
     fn geometry(&self) -> Geometry {
-        bottomless()
+        Geometry::stacked(LONGEST_DEVICE, [])
     }
 
     // not on the I/O path: once a channel

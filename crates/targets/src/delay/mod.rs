@@ -18,11 +18,10 @@ mod timer;
 use std::sync::Arc;
 
 use udm_block::memory::Source;
-use udm_block::{BioSet, BioSetOptions, Channel, DeviceRef, Geometry, OpenError, Opening};
+use udm_block::{BioSet, BioSetOptions, Channel, DeviceRef, Geometry, LONGEST_DEVICE, OpenError, Opening};
 use udm_dm::load::LoadError;
 use udm_dm::targets::{Reserves, Target};
 
-use crate::stacked;
 use channel::{DelayChannel, Hold};
 pub use spec::{DelaySpec, DelayType};
 use timer::Timer;
@@ -70,7 +69,7 @@ impl Delay {
 
 impl Target for Delay {
     fn geometry(&self) -> Geometry {
-        stacked::geometry(&self.0.devices)
+        Geometry::stacked(LONGEST_DEVICE, self.0.devices.iter().map(|device| device.geometry()))
     }
 
     fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {

@@ -26,10 +26,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use udm_block::bio::Piece;
 use udm_block::memory::Source;
 use udm_block::mempool::NoReserve;
-use udm_block::{BioSet, BioSetOptions, Channel, DeviceRef, Geometry, OpenError, Opening};
+use udm_block::{BioSet, BioSetOptions, Channel, DeviceRef, Geometry, LONGEST_DEVICE, OpenError, Opening};
 use udm_dm::targets::{Reserves, Target};
 
-use crate::stacked;
 use channel::{StripeIo, StripedChannel, Walk};
 pub use layout::Layout;
 pub use spec::{StripedSpec, StripedType};
@@ -78,7 +77,7 @@ impl Striped {
 
 impl Target for Striped {
     fn geometry(&self) -> Geometry {
-        stacked::geometry(&self.0.devices)
+        Geometry::stacked(LONGEST_DEVICE, self.0.devices.iter().map(|device| device.geometry()))
     }
 
     fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {

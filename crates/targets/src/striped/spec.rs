@@ -8,7 +8,6 @@ use udm_dm::table::{Args, Fault, KernelReason, ShowKeys, TableError, TableErrorK
 use udm_dm::targets::{BuildContext, DeviceArg, Target, TargetSpec, TargetType};
 
 use super::{Layout, Striped};
-use crate::stacked;
 
 /// The target type `striped`.
 pub struct StripedType;
@@ -85,7 +84,7 @@ impl TargetSpec for StripedSpec {
 
     fn build(&self, cx: &BuildContext<'_>) -> Result<Box<dyn Target>, LoadError> {
         let devices: Vec<_> = (0..self.devices.len()).map(|stripe| cx.device(stripe)).collect();
-        let block = stacked::geometry(&devices).logical_block;
+        let block = devices.iter().map(|device| device.geometry().logical_block).max().unwrap_or(512);
         if !u64::from(self.chunk).is_multiple_of(u64::from(block / 512)) {
             let message = format!("the chunk size is not a multiple of the block size, {block} bytes");
             let found = counted(u64::from(self.chunk), "sector");
