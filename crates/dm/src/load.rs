@@ -189,7 +189,10 @@ fn check_blocks(row: &Row, target: &dyn Target) -> Result<(), TableError> {
 /// When no cipher driver takes a key.
 pub fn explain(table: &Table, cipher: &CipherChoice) -> Result<Vec<Vec<Decision>>, TableError> {
     let decide = |row: &Row| match row.target.downcast_ref::<CryptSpec>() {
-        Some(spec) => Ok(crypt::explain(spec, &crypt::converter(row, spec, cipher)?, cipher)),
+        Some(spec) => {
+            let at_key = |fault| TableError::new(row.places().arg(CryptSpec::KEY_WORD).clone(), fault);
+            Ok(crypt::explain(spec, &crypt::converter(spec, cipher).map_err(at_key)?, cipher))
+        }
         None => Ok(Vec::new()),
     };
     table.rows.iter().map(decide).collect()

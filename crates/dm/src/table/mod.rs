@@ -33,6 +33,7 @@ mod row;
 #[cfg(test)]
 mod tests;
 mod word;
+mod writer;
 
 use std::fmt;
 
@@ -42,10 +43,9 @@ pub use args::Args;
 pub use error::{Fault, KernelReason, TableError, TableErrorKind, reason};
 pub use names::counted;
 pub use place::{Place, shown};
-pub(crate) use row::check_device_end;
 pub use row::{MAX_SECTORS, Row, RowPlaces, ShowKeys};
-pub(crate) use word::CRYPT_KEY_WORD;
-pub use word::{Word, escape, number};
+pub use word::{Word, number};
+pub use writer::ArgWriter;
 
 use crate::targets::TargetTypes;
 use udm_block::stack;

@@ -11,8 +11,9 @@ use super::args::Args;
 use super::error::{Fault, TableError, TableErrorKind, reason};
 use super::names::{TARGETS, counted};
 use super::place::{Place, shown};
-use super::word::{HEAD_WORDS, Word, rows};
-use crate::targets::{DeviceArg, TargetSpec, TargetTypes};
+use super::word::{HEAD_WORDS, Word, printed};
+use super::writer::ArgWriter;
+use crate::targets::{DeviceArg, TargetSpec, TargetType, TargetTypes};
 
 /// The most sectors of a device: 2^63 bytes, past which the kernel has no offsets.
 pub const MAX_SECTORS: u64 = LONGEST_DEVICE.0;
@@ -50,10 +51,8 @@ impl Row {
 
     fn of(start: Sector, length: Sectors, target: Arc<dyn TargetSpec>) -> Self {
         let line = RowText { start, length, target: &*target, keys: ShowKeys::Hidden }.to_string();
-        let words = rows(TargetTypes::builtin(), &line);
-        // A device's name with a line feed prints as two lines; the place is then the first one's end.
-        let words = words.first().map_or(&[][..], |words| words.as_slice());
-        Self { start, length, target, places: RowPlaces::new(words) }
+        let places = RowPlaces::new(&printed(target.target_type(), &line));
+        Self { start, length, target, places }
     }
 
     /// The same row with another target, whose words stand in the same places.
@@ -143,7 +142,7 @@ struct RowText<'a> {
 impl fmt::Display for RowText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.start, self.length, self.target.name())?;
-        self.target.write(f, self.keys)
+        self.target.write(&mut ArgWriter::new(f, self.keys, self.target.target_type().secret_args()))
     }
 }
 
@@ -215,7 +214,7 @@ pub(super) fn check_extent(start: Sector, length: Sectors) -> Result<(), Fault> 
 }
 
 /// Checks that `length` sectors from `start` on, which `word` says, are on a device that there can be.
-pub(crate) fn check_device_end(word: &Word<'_>, start: Sector, length: Sectors) -> Result<(), TableError> {
+pub(super) fn check_device_end(word: &Word<'_>, start: Sector, length: Sectors) -> Result<(), TableError> {
     if start.checked_add(length).is_some_and(|end| end.0 <= MAX_SECTORS) {
         return Ok(());
     }
@@ -229,7 +228,7 @@ pub(crate) fn check_device_end(word: &Word<'_>, start: Sector, length: Sectors) 
 /// The fault of a target that `types` do not have, or nobody has.
 fn no_such_target(types: &TargetTypes, name: &str) -> Fault {
     let found = shown(name);
-    let ours = types.names();
+    let ours: Vec<_> = types.iter().map(TargetType::name).collect();
     if TARGETS.contains(&name) {
         let message = format!("udm does not have the target {found} yet");
         let hint = format!("it has {}", all_of(&ours, "and"));

@@ -8,16 +8,13 @@ use zeroize::Zeroizing;
 use super::error::{Fault, KernelReason, TableError, TableErrorKind};
 use super::names::TARGETS;
 use super::place::{Line, Place, shown};
-use crate::targets::TargetTypes;
+use crate::targets::{TargetType, TargetTypes};
 
 /// The words of a row that dmsetup reads itself: start, length and target.
 pub(super) const HEAD_WORDS: usize = 3;
 
 /// A shorter word than this in the key's place is none, where it is not known that a key belongs there.
 const KEY_LENGTH_MIN: usize = 16;
-
-/// The argument of crypt that is its key.
-pub(crate) const CRYPT_KEY_WORD: usize = 1;
 
 /// One word of a row, and where it stands.
 #[derive(Clone)]
@@ -112,19 +109,27 @@ pub fn number(text: &str, what: &str, kernel: Option<KernelReason>) -> Result<u6
 ///
 /// `types` say which words are secret.
 pub(super) fn rows<'t>(types: &TargetTypes, text: &'t str) -> Vec<Vec<Word<'t>>> {
+    let secrets = |target: Option<&str>| Secrets::of(types, target);
     let lines = text.split('\n').enumerate();
-    lines.map(|(index, line)| words(types, index + 1, line)).filter(|words| !words.is_empty()).collect()
+    lines.map(|(index, line)| words(secrets, index + 1, line)).filter(|words| !words.is_empty()).collect()
 }
 
-/// The words of line `number`; none where it is blank or a comment.
-fn words<'t>(types: &TargetTypes, number: usize, text: &'t str) -> Vec<Word<'t>> {
+/// The words of a row of `target` that was printed. A device's name with a line feed prints as two lines: those of the
+/// first one.
+pub(super) fn printed<'t>(target: &dyn TargetType, text: &'t str) -> Vec<Word<'t>> {
+    let first = text.split('\n').next().unwrap_or_default();
+    words(|_| Secrets::all(target.secret_args()), 1, first)
+}
+
+/// The words of line `number`; none where it is blank or a comment. `secrets` are those of its target.
+fn words(secrets: impl Fn(Option<&str>) -> Secrets, number: usize, text: &str) -> Vec<Word<'_>> {
     let cuts = cut(text);
     let target = cuts.get(HEAD_WORDS - 1).map(|cut| &text[cut.bytes.clone()]);
-    let keys: Vec<_> = secret_words(types, target)
-        .and_then(|secret| Some((secret, cuts.get(HEAD_WORDS + secret.word)?.bytes.clone())))
-        .filter(|(secret, key)| &text[key.clone()] != "-" && key.len() >= secret.length_min)
-        .map(|(_, key)| key)
+    let Secrets { args, length_min } = secrets(target);
+    let keys: Vec<_> = args
         .into_iter()
+        .filter_map(|arg| Some(cuts.get(HEAD_WORDS + arg)?.bytes.clone()))
+        .filter(|key| &text[key.clone()] != "-" && key.len() >= length_min)
         .collect();
     let line = Arc::new(Line::new(number, text, &keys));
     let word = |cut: &Cut| {
@@ -137,20 +142,29 @@ fn words<'t>(types: &TargetTypes, number: usize, text: &'t str) -> Vec<Word<'t>>
     cuts.iter().map(word).collect()
 }
 
-/// Which argument is masked, from which length on.
-#[derive(Clone, Copy)]
-struct Secret {
-    word: usize,
+/// Which arguments are masked in messages, from which length on.
+struct Secrets {
+    args: Vec<usize>,
     length_min: usize,
 }
 
-/// The argument of `target` that is a secret. A misspelt target may be meant as crypt, so that a long word in the
-/// place of its key is masked too; the other targets that the kernel has have no secrets.
-fn secret_words(types: &TargetTypes, target: Option<&str>) -> Option<Secret> {
-    match target.map(|name| (types.find(name), TARGETS.contains(&name))) {
-        Some((Some(known), _)) => known.secret_word().map(|word| Secret { word, length_min: 0 }),
-        Some((None, true)) => None,
-        _ => Some(Secret { word: CRYPT_KEY_WORD, length_min: KEY_LENGTH_MIN }),
+impl Secrets {
+    fn all(args: &[usize]) -> Self {
+        Self { args: args.to_vec(), length_min: 0 }
+    }
+
+    /// Those of `target`. A misspelt target may be meant as any that is known, so that a long word in the place of a
+    /// key of one of them is masked too; the other targets that the kernel has have no secrets.
+    fn of(types: &TargetTypes, target: Option<&str>) -> Self {
+        match target.map(|name| (types.find(name), TARGETS.contains(&name))) {
+            Some((Some(known), _)) => Self::all(known.secret_args()),
+            Some((None, true)) => Self::all(&[]),
+            _ => {
+                let known = types.iter().chain(TargetTypes::builtin().iter());
+                let args = known.flat_map(|known| known.secret_args().iter().copied()).collect();
+                Self { args, length_min: KEY_LENGTH_MIN }
+            }
+        }
     }
 }
 
@@ -190,13 +204,4 @@ fn unescape(text: &str) -> Zeroizing<String> {
         plain.push(next.unwrap_or(c));
     }
     plain
-}
-
-/// `text` as it is written in a table: white space, `\` and `#` get a backslash.
-pub fn escape(text: &str) -> std::borrow::Cow<'_, str> {
-    let special = |c: char| c.is_ascii_whitespace() || matches!(c, '\\' | '#' | '\x0b');
-    if !text.contains(special) {
-        return text.into();
-    }
-    text.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect::<String>().into()
 }

@@ -6,7 +6,7 @@ use udm_block::{Bio, Channel, Dispatch, Geometry, LONGEST_DEVICE, OpenError, Ope
 
 use super::{BuildContext, Target, TargetSpec, TargetType};
 use crate::load::LoadError;
-use crate::table::{Args, ShowKeys, TableError};
+use crate::table::{ArgWriter, Args, TableError};
 
 /// The target type `error`.
 pub struct ErrorType;
@@ -35,11 +35,11 @@ impl TargetType for ErrorType {
 }
 
 impl TargetSpec for ErrorSpec {
-    fn name(&self) -> &'static str {
-        "error"
+    fn target_type(&self) -> &dyn TargetType {
+        &ErrorType
     }
 
-    fn write(&self, _: &mut fmt::Formatter<'_>, _: ShowKeys) -> fmt::Result {
+    fn write(&self, _: &mut ArgWriter<'_, '_>) -> fmt::Result {
         Ok(())
     }
 

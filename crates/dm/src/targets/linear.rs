@@ -8,7 +8,7 @@ use udm_block::{
 
 use super::{BuildContext, DeviceArg, Target, TargetSpec, TargetType};
 use crate::load::LoadError;
-use crate::table::{Args, ShowKeys, TableError, reason};
+use crate::table::{ArgWriter, Args, TableError, reason};
 
 /// The target type `linear`.
 pub struct LinearType;
@@ -55,16 +55,16 @@ impl TargetType for LinearType {
 }
 
 impl TargetSpec for LinearSpec {
-    fn name(&self) -> &'static str {
-        "linear"
+    fn target_type(&self) -> &dyn TargetType {
+        &LinearType
     }
 
     fn devices(&self) -> &[DeviceArg] {
         std::slice::from_ref(&self.device)
     }
 
-    fn write(&self, f: &mut fmt::Formatter<'_>, _: ShowKeys) -> fmt::Result {
-        write!(f, " {}", self.device)
+    fn write(&self, args: &mut ArgWriter<'_, '_>) -> fmt::Result {
+        args.device(&self.device)
     }
 
     // not on the I/O path: once a table

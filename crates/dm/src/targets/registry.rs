@@ -49,11 +49,11 @@ impl TargetTypes {
 
     /// The type of this name.
     pub fn find(&self, name: &str) -> Option<&dyn TargetType> {
-        self.0.iter().find(|known| known.name() == name).map(|known| &**known)
+        self.iter().find(|known| known.name() == name)
     }
 
-    /// The names, in the order in which they were registered.
-    pub fn names(&self) -> Vec<&'static str> {
-        self.0.iter().map(|known| known.name()).collect()
+    /// The types, in the order in which they were registered.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn TargetType> {
+        self.0.iter().map(|known| &**known)
     }
 }

@@ -11,7 +11,7 @@ use udm_block::{DeviceRef, Sector, Sectors};
 use super::crypt::CipherChoice;
 use super::{Reserves, Target};
 use crate::load::LoadError;
-use crate::table::{Args, Fault, Row, ShowKeys, TableError, escape};
+use crate::table::{ArgWriter, Args, Fault, Row, TableError};
 
 /// A kind of target (the kernel's `struct target_type`).
 pub trait TargetType: Send + Sync {
@@ -24,16 +24,17 @@ pub trait TargetType: Send + Sync {
     /// At the first word that is wrong.
     fn parse(&self, args: &Args<'_>) -> Result<Box<dyn TargetSpec>, TableError>;
 
-    /// Which argument is a secret, counted from 0. No message repeats it.
-    fn secret_word(&self) -> Option<usize> {
-        None
+    /// Which arguments are secrets, counted from 0. No message repeats them, and a table prints them only where it is
+    /// asked for its keys ([`ArgWriter`]).
+    fn secret_args(&self) -> &[usize] {
+        &[]
     }
 }
 
 /// What a row says of its target. Two specs are equal where they map the same to the same.
 pub trait TargetSpec: SpecEq + fmt::Debug + Send + Sync {
-    /// The target's name in a table.
-    fn name(&self) -> &'static str;
+    /// The type that reads such rows.
+    fn target_type(&self) -> &dyn TargetType;
 
     /// The devices that the arguments name, in their order.
     fn devices(&self) -> &[DeviceArg] {
@@ -55,11 +56,11 @@ pub trait TargetSpec: SpecEq + fmt::Debug + Send + Sync {
         false
     }
 
-    /// Writes the arguments as `dmsetup table` does, a space before each.
+    /// Writes the arguments in their order, so that the row that is printed can be read again.
     ///
     /// # Errors
-    /// Those of `f`.
-    fn write(&self, f: &mut fmt::Formatter<'_>, keys: ShowKeys) -> fmt::Result;
+    /// Those of `args`.
+    fn write(&self, args: &mut ArgWriter<'_, '_>) -> fmt::Result;
 
     /// Makes the target, over the devices that have been opened for it.
     ///
@@ -69,6 +70,11 @@ pub trait TargetSpec: SpecEq + fmt::Debug + Send + Sync {
 }
 
 impl dyn TargetSpec {
+    /// The target's name in a table.
+    pub fn name(&self) -> &'static str {
+        self.target_type().name()
+    }
+
     /// The spec as the type that it is, where it is a `T`.
     pub fn downcast_ref<T: TargetSpec>(&self) -> Option<&T> {
         (self as &dyn Any).downcast_ref()
@@ -98,12 +104,6 @@ pub struct DeviceArg {
     pub word: usize,
 }
 
-impl fmt::Display for DeviceArg {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", escape(&self.name), self.start)
-    }
-}
-
 /// What a target is built with.
 pub struct BuildContext<'a> {
     /// Which cipher driver volumes use.
@@ -112,6 +112,7 @@ pub struct BuildContext<'a> {
     pub source: &'a Source,
     /// How much each pool has at hand.
     pub reserves: Reserves,
+    /// Private to the loader: targets use what every target can use.
     pub(crate) row: &'a Row,
     pub(crate) devices: &'a HashMap<String, DeviceRef>,
 }

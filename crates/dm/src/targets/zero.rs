@@ -6,7 +6,7 @@ use udm_block::{Bio, Channel, Dispatch, Geometry, LONGEST_DEVICE, Op, OpenError,
 
 use super::{BuildContext, Target, TargetSpec, TargetType};
 use crate::load::LoadError;
-use crate::table::{Args, ShowKeys, TableError, reason};
+use crate::table::{ArgWriter, Args, TableError, reason};
 
 /// The target type `zero`.
 pub struct ZeroType;
@@ -34,11 +34,11 @@ impl TargetType for ZeroType {
 }
 
 impl TargetSpec for ZeroSpec {
-    fn name(&self) -> &'static str {
-        "zero"
+    fn target_type(&self) -> &dyn TargetType {
+        &ZeroType
     }
 
-    fn write(&self, _: &mut fmt::Formatter<'_>, _: ShowKeys) -> fmt::Result {
+    fn write(&self, _: &mut ArgWriter<'_, '_>) -> fmt::Result {
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use udm_dm::load::LoadError;
-use udm_dm::table::{Args, Fault, KernelReason, ShowKeys, TableError, TableErrorKind, Word, reason};
+use udm_dm::table::{ArgWriter, Args, Fault, KernelReason, TableError, TableErrorKind, Word, reason};
 use udm_dm::targets::{BuildContext, DeviceArg, Target, TargetSpec, TargetType};
 
 use super::{Class, Delay};
@@ -68,17 +68,19 @@ impl DelaySpec {
 }
 
 impl TargetSpec for DelaySpec {
-    fn name(&self) -> &'static str {
-        "delay"
+    fn target_type(&self) -> &dyn TargetType {
+        &DelayType
     }
 
     fn devices(&self) -> &[DeviceArg] {
         &self.devices
     }
 
-    fn write(&self, f: &mut fmt::Formatter<'_>, _: ShowKeys) -> fmt::Result {
-        let each = self.devices.iter().zip(&self.delays_ms);
-        each.into_iter().try_for_each(|(device, delay)| write!(f, " {device} {delay}"))
+    fn write(&self, args: &mut ArgWriter<'_, '_>) -> fmt::Result {
+        self.devices.iter().zip(&self.delays_ms).try_for_each(|(device, delay)| {
+            args.device(device)?;
+            args.arg(delay)
+        })
     }
 
     fn build(&self, cx: &BuildContext<'_>) -> Result<Box<dyn Target>, LoadError> {

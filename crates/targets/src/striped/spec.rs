@@ -4,7 +4,9 @@ use std::fmt;
 
 use udm_block::Sectors;
 use udm_dm::load::LoadError;
-use udm_dm::table::{Args, Fault, KernelReason, ShowKeys, TableError, TableErrorKind, Word, counted, reason};
+use udm_dm::table::{
+    ArgWriter, Args, Fault, KernelReason, TableError, TableErrorKind, Word, counted, reason,
+};
 use udm_dm::targets::{BuildContext, DeviceArg, Target, TargetSpec, TargetType};
 
 use super::{Layout, Striped};
@@ -65,8 +67,8 @@ impl StripedSpec {
 }
 
 impl TargetSpec for StripedSpec {
-    fn name(&self) -> &'static str {
-        "striped"
+    fn target_type(&self) -> &dyn TargetType {
+        &StripedType
     }
 
     fn devices(&self) -> &[DeviceArg] {
@@ -77,9 +79,10 @@ impl TargetSpec for StripedSpec {
         Sectors(length.0 / self.devices.len() as u64)
     }
 
-    fn write(&self, f: &mut fmt::Formatter<'_>, _: ShowKeys) -> fmt::Result {
-        write!(f, " {} {}", self.devices.len(), self.chunk)?;
-        self.devices.iter().try_for_each(|device| write!(f, " {device}"))
+    fn write(&self, args: &mut ArgWriter<'_, '_>) -> fmt::Result {
+        args.arg(self.devices.len())?;
+        args.arg(self.chunk)?;
+        self.devices.iter().try_for_each(|device| args.device(device))
     }
 
     fn build(&self, cx: &BuildContext<'_>) -> Result<Box<dyn Target>, LoadError> {

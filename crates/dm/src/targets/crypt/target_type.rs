@@ -8,7 +8,7 @@ use super::params::{CryptSpec, KeySpec};
 use super::{CipherChoice, Converter, Crypt};
 use crate::keyring;
 use crate::load::LoadError;
-use crate::table::{Args, Fault, Row, ShowKeys, TableError, TableErrorKind, reason};
+use crate::table::{ArgWriter, Args, Fault, TableError, TableErrorKind, reason};
 use crate::targets::{BuildContext, DeviceArg, Target, TargetSpec, TargetType};
 
 /// The target type `crypt`.
@@ -23,14 +23,14 @@ impl TargetType for CryptType {
         Ok(Box::new(CryptSpec::parse(args)?))
     }
 
-    fn secret_word(&self) -> Option<usize> {
-        Some(CryptSpec::KEY_WORD)
+    fn secret_args(&self) -> &[usize] {
+        &[CryptSpec::KEY_WORD]
     }
 }
 
 impl TargetSpec for CryptSpec {
-    fn name(&self) -> &'static str {
-        "crypt"
+    fn target_type(&self) -> &dyn TargetType {
+        &CryptType
     }
 
     fn devices(&self) -> &[DeviceArg] {
@@ -45,37 +45,41 @@ impl TargetSpec for CryptSpec {
         matches!(self.key, KeySpec::Wiped { .. })
     }
 
-    fn write(&self, f: &mut fmt::Formatter<'_>, keys: ShowKeys) -> fmt::Result {
-        self.write(f, keys)
+    fn write(&self, args: &mut ArgWriter<'_, '_>) -> fmt::Result {
+        args.arg(&self.cipher.text)?;
+        self.key.write(args)?;
+        args.arg(self.iv_offset)?;
+        args.device(&self.device)?;
+        self.options.write(args)
     }
 
     fn build(&self, cx: &BuildContext<'_>) -> Result<Box<dyn Target>, LoadError> {
         // Wiped before anything else is made: what memory is filled with next may have padding, and padding is
         // whatever was on the stack.
-        let converter = stack::wiped(|| converter(cx.row, self, cx.cipher))?;
+        let converter = stack::wiped(|| converter(self, cx.cipher));
+        let converter = converter.map_err(|fault| cx.error_at(CryptSpec::KEY_WORD, fault))?;
         Ok(Box::new(Crypt::new(self, converter, cx.device(0), cx.source, cx.reserves)?))
     }
 }
 
-/// The keyed converter of a crypt row.
-pub(crate) fn converter(row: &Row, spec: &CryptSpec, cipher: &CipherChoice) -> Result<Converter, TableError> {
-    let at_key = |fault: Fault| TableError::new(row.places().arg(CryptSpec::KEY_WORD).clone(), fault);
-    let key_error = |message: String, found: &str, hint: &str| {
-        at_key(Fault::new(TableErrorKind::Key, message, found, hint).with_kernel(reason::KEY))
+/// The keyed converter of a crypt row. A fault is one of its key word.
+pub(crate) fn converter(spec: &CryptSpec, cipher: &CipherChoice) -> Result<Converter, Fault> {
+    let key_fault = |message: String, found: &str, hint: &str| {
+        Fault::new(TableErrorKind::Key, message, found, hint).with_kernel(reason::KEY)
     };
     let read;
     let key = match &spec.key {
         KeySpec::Bytes(bytes) => bytes.as_slice(),
         KeySpec::None => &[],
         KeySpec::Keyring(key) => {
-            read = keyring::read(key).map_err(at_key)?;
+            read = keyring::read(key)?;
             read.as_slice()
         }
         KeySpec::Wiped { .. } => {
-            return Err(key_error("the key is wiped".into(), "no key", "set a key (key set)"));
+            return Err(key_fault("the key is wiped".into(), "no key", "set a key (key set)"));
         }
     };
     Converter::new(spec, key, cipher).map_err(|error| {
-        key_error(error.to_string(), "a key", "choose another --driver, or another key size")
+        key_fault(error.to_string(), "a key", "choose another --driver, or another key size")
     })
 }

@@ -10,17 +10,13 @@ mod options;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-
 use udm_block::Sector;
 use udm_crypto::CipherSpec;
 
 pub use key::{KeyBytes, KeySpec, KeyringKey, KeyringType};
 pub use options::CryptOptions;
 
-use crate::table::{
-    Args, CRYPT_KEY_WORD, Fault, ShowKeys, TableError, TableErrorKind, Word, check_device_end, escape, reason,
-};
+use crate::table::{Args, Fault, TableError, TableErrorKind, Word, reason};
 use crate::targets::DeviceArg;
 
 /// What a crypt row says.
@@ -43,21 +39,19 @@ const WORDS: [&str; 5] = ["cipher", "key", "iv_offset", "device", "start"];
 
 impl CryptSpec {
     /// Which argument is the key, counted from 0.
-    pub(crate) const KEY_WORD: usize = CRYPT_KEY_WORD;
+    pub(crate) const KEY_WORD: usize = 1;
     /// The same of the device; its start is the next.
     const DEVICE_WORD: usize = 3;
 
     /// Reads the arguments of a crypt row.
     pub(crate) fn parse(args: &Args<'_>) -> Result<Self, TableError> {
-        let [cipher_word, key_word, iv_offset_word, device, device_start_word, rest @ ..] = args.words()
-        else {
+        let [cipher_word, key_word, iv_offset_word, _, device_start_word, rest @ ..] = args.words() else {
             return Err(missing_word(args.last_word(), args.words().len()));
         };
         let cipher = cipher::parse(cipher_word).map_err(|fault| cipher_word.fault(fault))?;
         let key = KeySpec::parse(key_word, &cipher).map_err(|fault| key_word.fault(fault))?;
         let iv_offset = iv_offset_word.number("iv_offset", Some(reason::IV_OFFSET))?;
-        let device_start =
-            Sector(device_start_word.number("the device's start", Some(reason::DEVICE_START))?);
+        let device = args.device(Self::DEVICE_WORD, args.length, reason::DEVICE_START)?;
         let options = CryptOptions::parse(rest)?;
         check_sector_size(&cipher, &options).map_err(|fault| cipher_word.fault(fault))?;
         let unit = options.sectors_per_unit();
@@ -67,9 +61,7 @@ impl CryptSpec {
         multiple(args.length_word(), "the row's length", args.length.0, reason::LENGTH)?;
         multiple(iv_offset_word, "iv_offset", iv_offset, reason::IV_OFFSET)?;
         multiple(args.start_word(), "the row's start", args.start.0, reason::BLOCK_SIZE)?;
-        multiple(device_start_word, "the device's start", device_start.0, reason::BLOCK_SIZE)?;
-        check_device_end(device_start_word, device_start, args.length)?;
-        let device = DeviceArg { name: device.device()?, start: device_start, word: Self::DEVICE_WORD };
+        multiple(device_start_word, "the device's start", device.start.0, reason::BLOCK_SIZE)?;
         Ok(Self { cipher, key, iv_offset, device, options })
     }
 
@@ -99,13 +91,6 @@ impl CryptSpec {
         let Self { cipher, iv_offset, device, options, .. } = self;
         let (cipher, device, options) = (cipher.clone(), device.clone(), options.clone());
         Self { cipher, key, iv_offset: *iv_offset, device, options }
-    }
-
-    /// Writes the arguments as `dmsetup table` does, a space before each.
-    pub(crate) fn write(&self, f: &mut fmt::Formatter<'_>, keys: ShowKeys) -> fmt::Result {
-        write!(f, " {} ", escape(&self.cipher.text))?;
-        self.key.write(f, keys)?;
-        write!(f, " {} {}{}", self.iv_offset, self.device, self.options)
     }
 }
 
