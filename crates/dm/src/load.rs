@@ -64,6 +64,14 @@ pub enum LoadError {
     /// There is no memory.
     #[error(transparent)]
     NoReserve(#[from] NoReserve),
+    /// The system refused what a target needs.
+    #[error("{what} failed: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
 }
 
 /// Makes the device that `table` describes.

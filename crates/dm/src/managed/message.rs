@@ -110,7 +110,7 @@ fn of_key(error: LoadError) -> ManageError {
             let code = error.kernel_reason().map_or(errno::EINVAL, |why| why.errno);
             Refusal::new(code, error.message(), error.hint()).into()
         }
-        error @ LoadError::NoReserve(_) => error.into(),
+        error => error.into(),
     }
 }
 

@@ -63,7 +63,9 @@ impl Delay {
         // What is held waits for a time, and then for what lies below alone.
         let holds = BioSetOptions { reserve: reserves.bios, ..BioSetOptions::named("delayed bios") };
         let holds = BioSet::new(&holds, source)?;
-        Ok(Self(Arc::new(Shared { spec, devices, holds, timer: Timer::start() })))
+        let timer = Timer::start()
+            .map_err(|source| LoadError::System { what: "starting the thread of a delay target", source })?;
+        Ok(Self(Arc::new(Shared { spec, devices, holds, timer })))
     }
 }
 

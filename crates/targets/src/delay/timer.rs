@@ -3,8 +3,9 @@
 //! An alarm is a number that its channel lowers and the thread takes. The channel wakes the thread only where it has
 //! lowered it, and a wakeup that comes before the thread sleeps is kept ([`std::thread::park`]), so none is lost.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,9 @@ use super::Class;
 
 /// No bio is due, ever.
 pub(super) const NEVER: u64 = u64::MAX;
+
+/// The stack of the thread. It calls little, and a program that locks its memory has all of it locked.
+const STACK: usize = 128 << 10;
 
 /// The thread of one target.
 pub(super) struct Timer {
@@ -39,15 +43,28 @@ pub(super) struct Alarm {
 }
 
 impl Timer {
-    pub(super) fn start() -> Self {
+    /// Starts the thread. When this returns the thread runs, and takes no more memory: a program that seals and locks its
+    /// memory does so when its devices are open.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn start() -> io::Result<Self> {
         let shared = Arc::new(Shared {
             began: Instant::now(),
             ends: AtomicBool::new(false),
             delays: AtomicBool::new(true),
             alarms: Mutex::default(),
         });
-        let runs = Arc::clone(&shared);
-        Self { thread: Some(thread::spawn(move || runs.run())), shared }
+        let (theirs, ready) = (Arc::clone(&shared), Arc::new(Barrier::new(2)));
+        let runs = Arc::clone(&ready);
+        let run = move || {
+            runs.wait();
+            drop(runs);
+            theirs.run();
+        };
+        let thread = thread::Builder::new().name("delay".into()).stack_size(STACK).spawn(run)?;
+        ready.wait();
+        Ok(Self { thread: Some(thread), shared })
     }
 
     /// The time, in nanoseconds since the timer was started.

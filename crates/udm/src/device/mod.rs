@@ -75,6 +75,14 @@ pub enum DeviceError {
         /// How many sectors its whole blocks have.
         sectors: u64,
     },
+    /// The system refused what a target needs.
+    #[error("{what} failed: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A word that names no device.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -90,7 +98,7 @@ impl DeviceError {
     /// Whether the request was wrong, as opposed to the work having failed.
     pub fn is_request(&self) -> bool {
         match self {
-            Self::NoReserve(_) => false,
+            Self::NoReserve(_) | Self::System { .. } => false,
             Self::Luks(error) => error.is_request(),
             _ => true,
         }
@@ -111,6 +119,7 @@ impl From<LoadError> for DeviceError {
         match error {
             LoadError::Table(error) => error.into(),
             LoadError::NoReserve(error) => error.into(),
+            LoadError::System { what, source } => Self::System { what, source },
         }
     }
 }
