@@ -30,15 +30,20 @@ pub enum LookupError {
     #[error("there is no such device")]
     NotFound,
     /// It is there, or may be, and cannot be used.
-    #[error("{why}")]
+    #[error("{}{why}", of(what))]
     Unusable {
-        /// Which device, where `why` says it: else the message names it as the table does.
+        /// The device by a name of its own, its path for example: else the message names it as the table does.
         what: Option<String>,
         /// What is wrong with it, in one line.
         why: String,
         /// What would do.
         hint: Option<String>,
     },
+}
+
+/// The name of a device, before what is wrong with it.
+fn of(what: &Option<String>) -> String {
+    what.as_ref().map_or_else(String::new, |what| format!("{what}: "))
 }
 
 impl LookupError {

@@ -229,7 +229,7 @@ impl Files {
             Place::Path(path) => Medium::file(path).map_err(|error| self.refusal(path, error))?,
             // Connected to once: a server may take one client alone, and end after it.
             Place::Nbd(_) | Place::Memory(_) => Medium::device(self.look_up(&place.in_table(), 512)?)
-                .map_err(|why| OpenError::Name { name: place.to_string(), why })?,
+                .map_err(|why| OpenError::Name { name: place.to_string(), why, hint: None })?,
         };
         unlocking.table(place, &medium).map_err(|error| match error {
             error if error.is_no_header() && unlocking.header.is_none() => {
@@ -295,7 +295,7 @@ fn identity(name: &str) -> String {
 
 /// Attaches to an export of an NBD server.
 fn attach(name: &str, block_size: u32, read_only: bool) -> Result<DeviceRef, OpenError> {
-    let failed = |why: String| OpenError::Name { name: name.to_owned(), why };
+    let failed = |why: String| OpenError::Name { name: name.to_owned(), why, hint: None };
     let uri: NbdUri = name.parse().map_err(|error: UriError| failed(error.to_string()))?;
     let device = NbdDevice::attach(&uri, block_size, read_only).map_err(|error| failed(error.to_string()))?;
     Ok(Arc::new(device))
@@ -303,16 +303,14 @@ fn attach(name: &str, block_size: u32, read_only: bool) -> Result<DeviceRef, Ope
 
 impl Lookup for Files {
     fn device(&self, name: &str, block_size: u32) -> Result<DeviceRef, LookupError> {
-        self.look_up(name, block_size).map_err(|error| lookup_error(name, &error))
+        self.look_up(name, block_size).map_err(|error| lookup_error(&error))
     }
 }
 
-/// A back end's error says in one line which device, what is wrong, and after a semicolon what would do.
-fn lookup_error(name: &str, error: &OpenError) -> LookupError {
-    let said = error.to_string();
-    let (why, hint) = said.split_once("; ").map_or((said.as_str(), None), |(why, hint)| (why, Some(hint)));
-    let what = why.starts_with(name).then(|| name.to_owned());
-    LookupError::Unusable { what, why: why.to_owned(), hint: hint.map(str::to_owned) }
+/// What a back end says, for an error that names the device by itself.
+fn lookup_error(error: &OpenError) -> LookupError {
+    let what = error.path().map(|path| path.display().to_string());
+    LookupError::Unusable { what, why: error.wrong(), hint: error.hint().map(str::to_owned) }
 }
 
 impl DeviceOptions {
