@@ -15,7 +15,7 @@ use udm_dm::table::Table;
 use udm_dm::targets::Reserves;
 use udm_dm::targets::crypt::CipherChoice;
 
-use support::{Disk, Shelf, open, parse, stream};
+use support::{Disk, Shelf, open, parse, refs, stream};
 
 fn took(work: impl FnOnce()) -> Duration {
     let began = Instant::now();
@@ -68,7 +68,7 @@ fn a_suspend_does_not_wait_for_delays_and_status_counts_them() {
         reserves: Reserves::default(),
     };
     let table = parse("0 16 delay a 0 0 a 0 3600000");
-    let device = ManagedDevice::create("d", table, &Shelf(&disks), options).unwrap();
+    let device = ManagedDevice::create("d", table, &Shelf(&refs(&disks)), options).unwrap();
     let front = Blocking::new(device.open().unwrap().device()).unwrap();
     thread::scope(|scope| {
         let writer = scope.spawn(|| front.write_at(0, &stream(512)));

@@ -1,5 +1,6 @@
 //! Stripes against their definition: chunks dealt out in turn; and the words of a row against the kernel's reasons.
 
+#[allow(dead_code, reason = "other tests use the rest")]
 mod support;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use udm_dm::table::Table;
 use udm_dm::targets::Reserves;
 use udm_dm::targets::crypt::CipherChoice;
 
-use support::{Disk, Shelf, open, parse, stream};
+use support::{Disk, Shelf, open, parse, refs, stream};
 
 const STRIPED: &str = "0 48 striped 3 4 a 1 b 0 c 5";
 const STARTS: [usize; 3] = [1, 0, 5];
@@ -85,7 +86,7 @@ fn status_says_which_stripe_had_an_error() {
         source: Arc::new(Heap),
         reserves: Reserves::default(),
     };
-    let device = ManagedDevice::create("s", parse(STRIPED), &Shelf(&disks), options).unwrap();
+    let device = ManagedDevice::create("s", parse(STRIPED), &Shelf(&refs(&disks)), options).unwrap();
     assert_eq!(device.status(), "0 48 striped 3 a b c 1 AAA\n");
     disks[1].fail();
     let front = Blocking::new(device.open().unwrap().device()).unwrap();

@@ -56,6 +56,7 @@ pub const UNSAFE_MODULES: &[(&str, &str)] = &[
     ("crates/dm/tests/support/client.rs", "bios over memory that a test keeps"),
     ("tests/benches/cost.rs", "bios over static memory"),
     ("crates/sim/src/client/memory.rs", "bios over memory that the simulated client keeps"),
+    ("crates/targets/tests/no_memory.rs", "a global allocator that counts"),
     ("tests/src/bin/swap_guest/attach.rs", "calls of the kernel's nbd driver"),
     ("tests/src/bin/swap_guest/touch.rs", "advice on memory, by its address"),
     ("tests/tests/allocations.rs", "a global allocator that counts"),
