@@ -202,8 +202,7 @@ impl std::error::Error for SizeError {}
 /// ```
 pub fn parse_size(text: &str) -> Result<u64, SizeError> {
     let would_do = "write a number of bytes, or one with K, M, G, T or P behind it, such as 64M";
-    let no_size =
-        || SizeError { wrong: format!("\"{text}\" is not a size"), hint: Some(would_do) };
+    let no_size = || SizeError { wrong: format!("\"{text}\" is not a size"), hint: Some(would_do) };
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let power = match unit.strip_suffix("iB").filter(|letter| !letter.is_empty()).unwrap_or(unit) {

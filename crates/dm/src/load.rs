@@ -30,7 +30,7 @@ pub enum LookupError {
     #[error("there is no such device")]
     NotFound,
     /// It is there, or may be, and cannot be used.
-    #[error("{}{why}", of(what))]
+    #[error("{}{why}", of(what.as_deref()))]
     Unusable {
         /// The device by a name of its own, its path for example: else the message names it as the table does.
         what: Option<String>,
@@ -42,8 +42,8 @@ pub enum LookupError {
 }
 
 /// The name of a device, before what is wrong with it.
-fn of(what: &Option<String>) -> String {
-    what.as_ref().map_or_else(String::new, |what| format!("{what}: "))
+fn of(what: Option<&str>) -> String {
+    what.map_or_else(String::new, |what| format!("{what}: "))
 }
 
 impl LookupError {
