@@ -109,7 +109,7 @@ fn no_print_and_no_message_has_a_secret_of_it() {
     assert_eq!(row.to_string(), "0 8 vault 0000 a 0 00000");
     let table = Table::new(vec![row]).unwrap();
     let built = load(&table, &Shelf(&[("a", disk())]), &CipherChoice::default(), &heap());
-    let error = built.err().expect("a wrong password").to_string();
+    let error = built.expect_err("a wrong password").to_string();
     assert_eq!(
         error,
         "table line 1, column 20: the password is wrong (found a password)\n  0 8 vault <key> a 0 <key>\n                      ^^^^^ try another"

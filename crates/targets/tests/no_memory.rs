@@ -86,8 +86,7 @@ impl Client {
 
     /// An I/O of each length that a buffer may have.
     fn begin(&self) -> Result<(), Status> {
-        let lengths = (0..8).map(|power| 512 << power);
-        lengths.map(|len| self.front.write_at(self.first as u64, &self.model[..len])).collect()
+        (0..8).try_for_each(|power| self.front.write_at(self.first as u64, &self.model[..512 << power]))
     }
 
     fn place(&mut self) -> Range<usize> {

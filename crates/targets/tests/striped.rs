@@ -24,7 +24,9 @@ fn dealt(bytes: &[u8]) -> Vec<Vec<u8>> {
     for (number, chunk) in bytes.chunks(4 * 512).enumerate() {
         disks[number % 3].extend_from_slice(chunk);
     }
-    disks.iter_mut().for_each(|disk| disk.resize(32 * 512, 0));
+    for disk in &mut disks {
+        disk.resize(32 * 512, 0);
+    }
     disks
 }
 
@@ -39,7 +41,9 @@ fn chunks_are_dealt_out_in_turn() {
     let mut model = vec![0; 48 * 512];
     for (at, sectors) in [(0, 48), (3, 2), (4, 4), (11, 30), (47, 1)] {
         let mut bytes = stream(sectors * 512);
-        bytes.iter_mut().for_each(|byte| *byte ^= at as u8);
+        for byte in &mut bytes {
+            *byte ^= at as u8;
+        }
         model[at * 512..][..bytes.len()].copy_from_slice(&bytes);
         front.write_at(at as u64 * 512, &bytes).unwrap();
         assert_eq!(on(&disks), dealt(&model), "{sectors} sectors at {at}");
@@ -59,7 +63,9 @@ fn a_range_reaches_each_stripe_once() {
     let mut model = stream(48 * 512);
     front.write_at(0, &model).unwrap();
     for (op, at, sectors) in [(Op::Discard, 2, 41), (Op::WriteZeroes, 5, 2), (Op::WriteZeroes, 0, 48)] {
-        disks.iter().for_each(|disk| _ = disk.seen(op));
+        for disk in &disks {
+            disk.seen(op);
+        }
         front.range(op, at * 512, Bytes(sectors * 512)).unwrap();
         model[at as usize * 512..][..sectors as usize * 512].fill(0);
         assert_eq!(on(&disks), dealt(&model), "{op:?}");

@@ -169,7 +169,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     // Its own tests run the targets of dm in it.
-    ("udm-sim", &["udm-block", "udm-crypto", "udm-dm"]),
+    ("udm-sim", &["udm-block", "udm-crypto", "udm-dm", "udm-targets"]),
     // Checks and chores stand beside the building: nothing depends on them.
     (
         "udm-tests",
