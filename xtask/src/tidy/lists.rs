@@ -188,7 +188,17 @@ pub const FLOORS: &[(&str, &[&str])] = &[
     ),
     (
         "udm-fuzz",
-        &["udm", "udm-block", "udm-crypto", "udm-dm", "udm-luks", "udm-nbd", "udm-backend", "udm-export"],
+        &[
+            "udm",
+            "udm-block",
+            "udm-crypto",
+            "udm-dm",
+            "udm-targets",
+            "udm-luks",
+            "udm-nbd",
+            "udm-backend",
+            "udm-export",
+        ],
     ),
     ("xtask", &[]),
 ];
