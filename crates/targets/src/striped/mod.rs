@@ -1,20 +1,131 @@
 //! `striped <#stripes> <chunk size> [<device> <offset>]...`: chunks of the row go to the devices in turn (the kernel's
 //! `dm-stripe.c`).
 //!
-//! With 3 stripes and a chunk of 8 sectors, sectors 0 to 7 are on the first device, 8 to 15 on the second, 16 to 23 on the
-//! third, and 24 to 31 behind the first chunk of the first device.
+//! With 3 stripes and a chunk of 8 sectors, sectors 0 to 7 are on the first device, 8 to 15 on the second and 16 to 23 on the
+//! third. Sectors 24 to 31 follow the first chunk of the first device.
 //!
 //! # How a target is written
-//! 1. A [`TargetType`](udm_dm::targets::TargetType) has the name, and reads a row: `spec`. Each word knows its place, so
-//!    `word.fault(...)` is an error with line, column and carets. What only an opened device can tell is not looked at.
-//! 2. A [`TargetSpec`](udm_dm::targets::TargetSpec) is what the row says: `spec` too. A table keeps it, compares it and
-//!    prints it. It names its devices; the loader opens them, and holds the row against their sizes.
-//! 3. A [`Target`] is the row at work: this file. All queues share it. It has limits, pools of bios, and what the target
-//!    counts.
-//! 4. A [`Channel`] is one queue's way into it: `channel`. It has the I/O path: no lock, no allocation, nothing that
-//!    waits. A bio is submitted below, ended, or parked on a pool that is dry.
-//! 5. The type is registered ([`TargetTypes::register`](udm_dm::targets::TargetTypes::register)), and tables with the
-//!    target are read by [`Table::parse_with`](udm_dm::table::Table::parse_with).
+//! 1. A [`TargetType`](udm_dm::targets::TargetType) has the name, and reads the arguments of a row (`spec.rs`). Each word
+//!    knows its place, so `word.fault(...)` is an error with line, column and carets. The type opens no device. It says
+//!    which arguments are secret.
+//! 2. A [`TargetSpec`](udm_dm::targets::TargetSpec) is what the row says (`spec.rs` too). A table keeps it, compares it and
+//!    prints it. It names its devices: the loader opens them, and checks that the row fits on them.
+//! 3. A [`Target`] is the row at work (`mod.rs`). All queues share it. It has the limits, the pools of bios, and the counts
+//!    for `status`.
+//! 4. A [`Channel`] is one queue's way into it (`channel.rs`). It has the I/O path: no lock, no allocation, nothing that
+//!    waits. It submits a bio below, completes it, or parks it on a pool that is dry. A bio that it allocated comes back to
+//!    [`Channel::end_io`].
+//! 5. A program registers the type ([`TargetTypes::register`](udm_dm::targets::TargetTypes::register)), and reads tables
+//!    with it by [`Table::parse_with`](udm_dm::table::Table::parse_with).
+//!
+//! Rules for the pools: each target has its own, and the bios of a pool may wait for the devices below only, never for
+//! another bio of the same pool. Then a reserve of one is enough for all I/O to end without memory
+//! (`crates/targets/tests/no_memory.rs`, `crates/sim/tests/targets.rs`).
+//!
+//! # A whole target
+//! `counted <device> <start>` is `linear` with a `status` that says how many bios came.
+//!
+//! ```
+//! use std::fmt;
+//! use std::sync::Arc;
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//!
+//! use udm_block::{
+//!     Bio, Channel, ChannelId, DeviceRef, Dispatch, Geometry, Op, OpenError, Opening, Sector, Sectors,
+//! };
+//! use udm_dm::load::LoadError;
+//! use udm_dm::table::{ArgWriter, Args, Table, TableError, reason};
+//! use udm_dm::targets::{BuildContext, DeviceArg, Target, TargetSpec, TargetType, TargetTypes};
+//!
+//! struct CountedType;
+//!
+//! impl TargetType for CountedType {
+//!     fn name(&self) -> &'static str {
+//!         "counted"
+//!     }
+//!
+//!     fn parse(&self, args: &Args<'_>) -> Result<Box<dyn TargetSpec>, TableError> {
+//!         if args.words().len() != 2 {
+//!             let needs = "a counted row needs 2 words";
+//!             return Err(args.wrong_count(needs, 2, "write <device> <start>", reason::ARGUMENT_COUNT));
+//!         }
+//!         Ok(Box::new(CountedSpec { device: args.device(0, args.length, reason::DEVICE_START)? }))
+//!     }
+//! }
+//!
+//! #[derive(PartialEq, Debug)]
+//! struct CountedSpec {
+//!     device: DeviceArg,
+//! }
+//!
+//! impl TargetSpec for CountedSpec {
+//!     fn target_type(&self) -> &dyn TargetType {
+//!         &CountedType
+//!     }
+//!
+//!     fn devices(&self) -> &[DeviceArg] {
+//!         std::slice::from_ref(&self.device)
+//!     }
+//!
+//!     fn write(&self, args: &mut ArgWriter<'_, '_>) -> fmt::Result {
+//!         args.device(&self.device)
+//!     }
+//!
+//!     fn build(&self, cx: &BuildContext<'_>) -> Result<Box<dyn Target>, LoadError> {
+//!         Ok(Box::new(Counted { lower: cx.device(0), start: self.device.start, count: Arc::default() }))
+//!     }
+//! }
+//!
+//! struct Counted {
+//!     lower: DeviceRef,
+//!     start: Sector,
+//!     count: Arc<AtomicU64>,
+//! }
+//!
+//! impl Target for Counted {
+//!     fn geometry(&self) -> Geometry {
+//!         self.lower.geometry()
+//!     }
+//!
+//!     fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+//!         let lower = opening.open(&self.lower)?;
+//!         Ok(Box::new(CountedChannel { lower, start: self.start, count: Arc::clone(&self.count) }))
+//!     }
+//!
+//!     fn has_cache(&self) -> bool {
+//!         true
+//!     }
+//!
+//!     fn status(&self) -> String {
+//!         self.count.load(Ordering::Relaxed).to_string()
+//!     }
+//! }
+//!
+//! struct CountedChannel {
+//!     lower: ChannelId,
+//!     start: Sector,
+//!     count: Arc<AtomicU64>,
+//! }
+//!
+//! impl Channel for CountedChannel {
+//!     fn submit(&mut self, cx: &mut Dispatch, mut bio: Bio) {
+//!         self.count.fetch_add(1, Ordering::Relaxed);
+//!         // The sectors of a bio are counted from the row's start.
+//!         if bio.op() != Op::Flush {
+//!             bio.set_sector(self.start + Sectors(bio.sector().0));
+//!         }
+//!         cx.submit(self.lower, bio);
+//!     }
+//! }
+//!
+//! let mut types = TargetTypes::builtin().clone();
+//! types.register(Arc::new(CountedType));
+//! let table = Table::parse_with(&types, "0 8 counted disk 16\n8 8 zero")?;
+//! assert_eq!(table.to_string(), "0 8 counted disk 16\n8 8 zero\n");
+//! let error = Table::parse_with(&types, "0 8 counted disk sixteen").unwrap_err();
+//! assert_eq!((error.line(), error.column()), (1, 18));
+//! # Ok::<(), TableError>(())
+//! ```
 
 mod channel;
 mod layout;
