@@ -19,7 +19,7 @@ use udm_backend::Null;
 use udm_block::blocking::Blocking;
 use udm_block::memory::Heap;
 use udm_block::{DeviceRef, Sectors, Status};
-use udm_dm::load::Lookup;
+use udm_dm::load::{Lookup, LookupError};
 use udm_dm::managed::{ManagedDevice, ManagedOptions};
 use udm_dm::table::Table;
 use udm_dm::targets::Reserves;
@@ -71,7 +71,8 @@ fn assert_same(request: &Request) {
 /// A device that is active ends its I/O: else this waits until the fuzzer calls it a fault. (One without a table has no
 /// sector, and refuses it.)
 fn serves(device: &Arc<ManagedDevice>) {
-    if device.info().suspended {
+    // One that delays its reads answers when its time has come, which may be in 49 days.
+    if device.info().suspended || device.status().contains(" delay ") {
         return;
     }
     let front = Blocking::new(Arc::clone(device) as DeviceRef).expect("this thread can drive I/O");
@@ -83,7 +84,7 @@ fn serves(device: &Arc<ManagedDevice>) {
 struct Anything;
 
 impl Lookup for Anything {
-    fn device(&self, _: &str, block_size: u32) -> Result<DeviceRef, String> {
+    fn device(&self, _: &str, block_size: u32) -> Result<DeviceRef, LookupError> {
         Ok(Arc::new(Null::new(Sectors(128)).offering(block_size, false)))
     }
 }

@@ -1,4 +1,4 @@
-//! Tables in dmsetup's syntax: whatever the text, reading it ends with a table or an error that can be shown, and a
+//! Tables in dmsetup's syntax, with the targets of the program: whatever the text, reading it ends with a table or an error that can be shown, and a
 //! table that is printed and read again is the same table.
 #![no_main]
 
@@ -7,7 +7,7 @@ use udm_dm::table::{ShowKeys, Table};
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let table = match Table::parse(text) {
+    let table = match Table::parse_with(udm_targets::all(), text) {
         Ok(table) => table,
         Err(error) => {
             // The story for a person quotes the text and marks a column in it, which must fall between characters.
@@ -16,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
         }
     };
     let printed = table.to_text(ShowKeys::Shown);
-    match Table::parse(&printed) {
+    match Table::parse_with(udm_targets::all(), &printed) {
         Ok(again) => {
             assert!(again == table, "read, printed and read again, this table is another");
             assert_eq!(again.to_text(ShowKeys::Shown), printed, "printing is not stable");

@@ -120,7 +120,7 @@ fn linear(source: &Source) -> DeviceRef {
 fn managed(source: &Source) -> DeviceRef {
     struct Nulls;
     impl Lookup for Nulls {
-        fn device(&self, _name: &str, _block_size: u32) -> Result<DeviceRef, String> {
+        fn device(&self, _name: &str, _block_size: u32) -> Result<DeviceRef, udm_dm::load::LookupError> {
             Ok(null())
         }
     }

@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 use std::ffi::OsString;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -51,9 +51,14 @@ pub fn open_named(name: &str, options: &FileOptions) -> Result<DeviceRef, OpenEr
 /// # Errors
 /// When the name cannot be understood, or the device cannot be opened.
 pub fn open(name: &str, options: &FileOptions) -> Result<Named, OpenError> {
-    let fail = |why: String| OpenError::Name { name: name.to_owned(), why };
+    let fail = |SizeError { wrong, hint }| OpenError::Name {
+        name: name.to_owned(),
+        why: wrong,
+        hint: hint.map(Cow::Borrowed),
+    };
     if name.is_empty() {
-        return Err(fail("a name is missing; a path, ram:SIZE or null:SIZE would do".to_owned()));
+        let wrong = "a name is missing".to_owned();
+        return Err(fail(SizeError { wrong, hint: Some("a path, ram:SIZE or null:SIZE would do") }));
     }
     match Scheme::of(name) {
         None => Ok(Named::File(file::open(path_of(name), options)?)),
@@ -68,7 +73,8 @@ pub fn open(name: &str, options: &FileOptions) -> Result<Named, OpenError> {
             Ok(Named::Null(Null::new(size).offering(block, options.read_only)))
         }
         Some((Scheme::Nbd, _)) => {
-            Err(fail("it is an export of an NBD server; a file or a block device would do".to_owned()))
+            let wrong = "it is an export of an NBD server".to_owned();
+            Err(fail(SizeError { wrong, hint: Some("a file or a block device would do") }))
         }
     }
 }
@@ -153,30 +159,50 @@ fn escaped(text: &[u8]) -> Option<u8> {
 }
 
 /// The size of a device, in whole blocks and at least one.
-fn device_size(text: &str, block: u32) -> Result<Sectors, String> {
+fn device_size(text: &str, block: u32) -> Result<Sectors, SizeError> {
     let bytes = parse_size(text)?;
     if bytes == 0 || !bytes.is_multiple_of(u64::from(block)) {
-        return Err(format!("{bytes} bytes are not a positive number of blocks of {block}"));
+        let wrong = format!("{bytes} bytes are not a positive number of blocks of {block}");
+        return Err(SizeError { wrong, hint: Some("write a multiple of the block size") });
     }
     debug_assert!(block as usize >= SECTOR_SIZE, "blocks are whole sectors");
     let size = Sectors::in_bytes(bytes);
     if size > LONGEST_DEVICE {
-        return Err(format!("a device of {text} is too long; it can have at most 2^63 bytes (8192P)"));
+        let wrong = format!("a device of {text} is too long");
+        return Err(SizeError { wrong, hint: Some("it can have at most 2^63 bytes (8192P)") });
     }
     Ok(size)
 }
+
+/// What is wrong with a size.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SizeError {
+    wrong: String,
+    /// What would do.
+    hint: Option<&'static str>,
+}
+
+impl fmt::Display for SizeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.wrong)?;
+        self.hint.map_or(Ok(()), |hint| write!(f, "; {hint}"))
+    }
+}
+
+impl std::error::Error for SizeError {}
 
 /// The bytes that `text` says: a number, and K, M, G, T or P behind it for powers of 1024 (`4096`, `64M`). The letter
 /// may be small, and `iB` may follow it.
 ///
 /// # Errors
-/// A sentence that says what was found and what would do.
+/// Where it is no such number, or is 2^64 or more.
 ///
 /// ```
 /// assert_eq!(udm_backend::locate::parse_size("3K"), Ok(3072));
 /// ```
-pub fn parse_size(text: &str) -> Result<u64, String> {
+pub fn parse_size(text: &str) -> Result<u64, SizeError> {
     let would_do = "write a number of bytes, or one with K, M, G, T or P behind it, such as 64M";
+    let no_size = || SizeError { wrong: format!("\"{text}\" is not a size"), hint: Some(would_do) };
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let power = match unit.strip_suffix("iB").filter(|letter| !letter.is_empty()).unwrap_or(unit) {
@@ -186,12 +212,15 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         "G" | "g" => 3,
         "T" | "t" => 4,
         "P" | "p" => 5,
-        _ => return Err(format!("\"{text}\" is not a size; {would_do}")),
+        _ => return Err(no_size()),
     };
     if number.is_empty() {
-        return Err(format!("\"{text}\" is not a size; {would_do}"));
+        return Err(no_size());
     }
-    let too_large = || format!("{text} is more than the 2^64 bytes that udm counts to");
+    let too_large = || {
+        let wrong = format!("{text} is more than the 2^64 bytes that udm counts to");
+        SizeError { wrong, hint: None }
+    };
     let number: u64 = number.parse().map_err(|_| too_large())?;
     number.checked_mul(1 << (10 * power)).ok_or_else(too_large)
 }
@@ -213,10 +242,10 @@ mod tests {
         }
         for text in ["", "M", "iB", "1iB", "-1", "+1", "1.5G", "1 M", "1MB", "0x10", "1MM", "٣"] {
             let error = parse_size(text).expect_err(text);
-            assert!(error.contains("such as 64M"), "{error}");
+            assert!(error.to_string().contains("such as 64M"), "{error}");
         }
         for text in ["18446744073709551616", "16384P"] {
-            assert!(parse_size(text).unwrap_err().contains("2^64"), "{text}");
+            assert!(parse_size(text).unwrap_err().to_string().contains("2^64"), "{text}");
         }
     }
 

@@ -82,6 +82,24 @@ impl Geometry {
         }
     }
 
+    /// What a device of `size` can do that has all of `lower` below it (the kernel's `blk_stack_limits`): the abilities
+    /// that all of them have, the strictest limits, and a write cache where one of them has one. With nothing below it,
+    /// it discards and makes zeros, and has no cache.
+    pub fn stacked(size: Sectors, lower: impl IntoIterator<Item = Self>) -> Self {
+        let alone = Self { discard: true, write_zeroes: true, write_cache: false, ..Self::plain(size) };
+        lower.into_iter().fold(alone, |all, one| Self {
+            size,
+            padding: 0,
+            logical_block: all.logical_block.max(one.logical_block),
+            max_transfer: all.max_transfer.min(one.max_transfer),
+            memory_alignment: all.memory_alignment.max(one.memory_alignment),
+            read_only: all.read_only || one.read_only,
+            discard: all.discard && one.discard,
+            write_zeroes: all.write_zeroes && one.write_zeroes,
+            write_cache: all.write_cache || one.write_cache,
+        })
+    }
+
     /// How many bytes are stored.
     pub fn stored(&self) -> Bytes {
         Bytes(self.size.bytes().0.saturating_sub(u64::from(self.padding)))

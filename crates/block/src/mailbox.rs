@@ -31,7 +31,7 @@ struct Mailbox {
     driver: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
-/// The message of [`PadBio::notify_owner`](crate::PadBio::notify_owner).
+/// The message of [`Address::notify`] and of [`PadBio::notify_owner`](crate::PadBio::notify_owner).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Notice;
 
@@ -192,6 +192,11 @@ impl Address {
     /// The queue.
     pub fn home(&self) -> &Home {
         &self.home
+    }
+
+    /// Sends the channel a [`Notice`]; several may come as one. It takes no memory.
+    pub fn notify(&self) {
+        self.home.notify(self.channel);
     }
 
     /// Sends `message` to the channel. Where the channel is closed when it arrives, it is dropped.

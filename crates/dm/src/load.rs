@@ -5,24 +5,59 @@ use std::collections::HashMap;
 
 use udm_block::memory::Source;
 use udm_block::mempool::NoReserve;
-use udm_block::{DeviceRef, LONGEST_DEVICE, Sector};
+use udm_block::{DeviceRef, LONGEST_DEVICE};
 
-use crate::keyring;
 use crate::mapped::{MappedDevice, MappedRow};
-use crate::table::{Fault, Place, Row, Table, TableError, TableErrorKind, TargetSpec, reason, shown};
-use crate::targets::crypt::params::{CryptSpec, KeySpec};
-use crate::targets::crypt::{self, CipherChoice, Converter, Crypt, Decision};
-use crate::targets::{Reserves, Target};
-use crate::targets::{error::Error, linear::Linear, zero::Zero};
-use udm_block::stack;
+use crate::table::{Fault, Place, Row, Table, TableError, TableErrorKind, reason, shown};
+use crate::targets::crypt::params::CryptSpec;
+use crate::targets::crypt::{self, CipherChoice, Decision};
+use crate::targets::{BuildContext, DeviceArg, Reserves, Target};
 
 /// Finds the devices that a table names.
 pub trait Lookup {
     /// The device of this name, whose user transfers multiples of `block_size` bytes.
     ///
     /// # Errors
-    /// What a person should read: what is wrong with it, and behind "; " what would do.
-    fn device(&self, name: &str, block_size: u32) -> Result<DeviceRef, String>;
+    /// When there is none, or it cannot be opened.
+    fn device(&self, name: &str, block_size: u32) -> Result<DeviceRef, LookupError>;
+}
+
+/// Why a device that a table names was not found.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LookupError {
+    /// Nothing has this name.
+    #[error("there is no such device")]
+    NotFound,
+    /// It is there, or may be, and cannot be used.
+    #[error("{}{why}", of(what.as_deref()))]
+    Unusable {
+        /// The device by a name of its own, its path for example: else the message names it as the table does.
+        what: Option<String>,
+        /// What is wrong with it, in one line.
+        why: String,
+        /// What would do.
+        hint: Option<String>,
+    },
+}
+
+/// The name of a device, before what is wrong with it.
+fn of(what: Option<&str>) -> String {
+    what.map_or_else(String::new, |what| format!("{what}: "))
+}
+
+impl LookupError {
+    /// The error at the place of `device` in `row`.
+    fn at(self, row: &Row, device: &DeviceArg) -> TableError {
+        let name = shown(&device.name);
+        let (named, hint) = match &self {
+            Self::Unusable { what, hint, .. } => (what.is_some(), hint.clone()),
+            Self::NotFound => (false, None),
+        };
+        let message = if named { self.to_string() } else { format!("device {name}: {self}") };
+        let hint = hint.unwrap_or_else(|| "name a file, a block device, ram:SIZE or null:SIZE".into());
+        device_error(row.places().arg(device.word), message, name, hint)
+    }
 }
 
 /// Why a table did not become a device.
@@ -34,6 +69,14 @@ pub enum LoadError {
     /// There is no memory.
     #[error(transparent)]
     NoReserve(#[from] NoReserve),
+    /// The system refused what a target needs.
+    #[error("{what} failed: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
 }
 
 /// Makes the device that `table` describes.
@@ -81,8 +124,7 @@ pub(crate) fn build(
 ) -> Result<MappedDevice, LoadError> {
     let mut rows = Vec::with_capacity(table.rows.len());
     for row in &table.rows {
-        let lower = row.device().map(|(name, _)| DeviceRef::clone(&devices[name]));
-        let target = target(row, lower, cipher, source, reserves)?;
+        let target = row.target.build(&BuildContext { cipher, source, reserves, row, devices })?;
         check_blocks(row, target.as_ref())?;
         rows.push(MappedRow { start: row.start, end: row.end(), target });
     }
@@ -93,125 +135,64 @@ pub(crate) fn build(
 pub(crate) fn open_all(table: &Table, lookup: &dyn Lookup) -> Result<Devices, TableError> {
     let mut devices = Devices::new();
     for row in &table.rows {
-        let Some((name, start)) = row.device() else { continue };
-        if !devices.contains_key(name) {
-            let users = table.rows.iter().filter(|row| row.device().is_some_and(|(other, _)| other == name));
-            let block = users.map(block_size).min().unwrap_or(512);
-            let device = lookup.device(name, block).map_err(|why| {
-                let (why, hint) = why
-                    .split_once("; ")
-                    .unwrap_or((&why, "name a file, a block device, ram:SIZE or null:SIZE"));
-                let named = why.starts_with(name);
-                let message = if named { why.to_owned() } else { format!("device {}: {why}", shown(name)) };
-                device_error(row.places().device.as_ref(), row, message, shown(name), hint)
-            })?;
-            devices.insert(name.to_owned(), device);
+        for device in row.devices() {
+            let name = &device.name;
+            if !devices.contains_key(name) {
+                let opened = lookup.device(name, block_size(table, name));
+                devices.insert(name.clone(), opened.map_err(|error| error.at(row, device))?);
+            }
+            check_size(row, device, &devices[name])?;
         }
-        check_size(row, name, start, &devices[name])?;
     }
     Ok(devices)
 }
 
-/// The bytes that a row transfers at least.
-fn block_size(row: &Row) -> u32 {
-    match &row.target {
-        TargetSpec::Crypt(spec) => spec.options.sector_size as u32,
-        _ => 512,
-    }
+/// The fewest bytes that any row transfers of the device `name`.
+fn block_size(table: &Table, name: &str) -> u32 {
+    let users = table.rows.iter().filter(|row| row.devices().iter().any(|other| other.name == name));
+    users.map(|row| row.target.block_size()).min().unwrap_or(512)
 }
 
-/// Whether the row's range lies within its device.
-fn check_size(row: &Row, name: &str, start: Sector, device: &DeviceRef) -> Result<(), TableError> {
+/// Whether what the row takes of `arg` lies within it.
+fn check_size(row: &Row, arg: &DeviceArg, device: &DeviceRef) -> Result<(), TableError> {
+    let (name, start, length) = (shown(&arg.name), arg.start, row.target.sectors_per_device(row.length));
+    let (name_place, start_place) = (row.places().arg(arg.word), row.places().arg(arg.word + 1));
     // A block that is stored in part would lose the rest of a sector.
     let size = device.geometry().stored_blocks();
     if size > LONGEST_DEVICE {
-        let message = format!("{} has more than 2^63 bytes", shown(name));
+        let message = format!("{name} has more than 2^63 bytes");
         let (found, hint) =
             (format!("a device of {size} sectors"), format!("at most {LONGEST_DEVICE} would do"));
-        return Err(device_error(row.places().device.as_ref(), row, message, found, hint));
+        return Err(device_error(name_place, message, found, hint));
     }
-    if start.checked_add(row.length).is_some_and(|end| end.0 <= size.0) {
+    if start.checked_add(length).is_some_and(|end| end.0 <= size.0) {
         return Ok(());
     }
-    let message = format!("{} sectors from sector {start} of {} leave the device", row.length, shown(name));
+    let message = format!("{length} sectors from sector {start} of {name} leave the device");
     let found = format!("a device of {size} sectors");
-    let places = row.places();
     Err(match size.0.saturating_sub(start.0) {
-        0 => device_error(places.device_start.as_ref(), row, message, found, "begin within the device"),
-        fits => {
-            device_error(Some(&places.length), row, message, found, format!("at most {fits} sectors fit"))
-        }
+        0 => device_error(start_place, message, found, "begin within the device"),
+        fits => device_error(row.places().length(), message, found, format!("at most {fits} sectors fit")),
     })
 }
 
 /// Whether the row lies on the blocks of what it maps to.
 fn check_blocks(row: &Row, target: &dyn Target) -> Result<(), TableError> {
     let block = target.geometry().logical_block;
-    let on_blocks = |sectors: u64| sectors.is_multiple_of(u64::from(block / 512));
-    let start = row.device().map_or(0, |(_, start)| start.0);
     let places = row.places();
-    for (what, sectors, place) in [
-        ("start", row.start.0, Some(&places.start)),
-        ("length", row.length.0, Some(&places.length)),
-        ("place on the device", start, places.device_start.as_ref()),
-    ] {
-        if !on_blocks(sectors) {
+    let of_row = [("start", row.start.0, places.start()), ("length", row.length.0, places.length())];
+    let of_devices =
+        row.devices().iter().map(|arg| ("place on the device", arg.start.0, places.arg(arg.word + 1)));
+    for (what, sectors, place) in of_row.into_iter().chain(of_devices) {
+        if !sectors.is_multiple_of(u64::from(block / 512)) {
             let message = format!("the row's {what} is not a multiple of the block size, {block} bytes");
             let found = format!("{sectors} sectors");
             let hint = format!("use a multiple of {} sectors", block / 512);
-            let place = place.unwrap_or(&row.places().start).clone();
             let fault = Fault::new(TableErrorKind::Device, message, found, hint);
-            return Err(TableError::new(place, fault.with_kernel(reason::BLOCK_SIZE)));
+            return Err(TableError::new(place.clone(), fault.with_kernel(reason::BLOCK_SIZE)));
         }
     }
     Ok(())
-}
-
-/// The target of a row.
-fn target(
-    row: &Row,
-    lower: Option<DeviceRef>,
-    cipher: &CipherChoice,
-    source: &Source,
-    reserves: Reserves,
-) -> Result<Box<dyn Target>, LoadError> {
-    let lower = || lower.expect("open_all opened the device of every row that names one");
-    Ok(match &row.target {
-        TargetSpec::Zero => Box::new(Zero),
-        TargetSpec::Error => Box::new(Error),
-        TargetSpec::Linear { start, .. } => Box::new(Linear::new(lower(), *start)),
-        TargetSpec::Crypt(spec) => {
-            // Wiped before anything else is made: what memory is filled with next may have padding, and padding is
-            // whatever was on the stack.
-            let converter = stack::wiped(|| converter(row, spec, cipher))?;
-            Box::new(Crypt::new(spec, converter, lower(), source, reserves)?)
-        }
-    })
-}
-
-/// The keyed converter of a crypt row.
-fn converter(row: &Row, spec: &CryptSpec, cipher: &CipherChoice) -> Result<Converter, TableError> {
-    let at_key = |fault: Fault| {
-        TableError::new(row.places().key.clone().unwrap_or_else(|| row.places().target.clone()), fault)
-    };
-    let key_error = |message: String, found: &str, hint: &str| {
-        at_key(Fault::new(TableErrorKind::Key, message, found, hint).with_kernel(reason::KEY))
-    };
-    let read;
-    let key = match &spec.key {
-        KeySpec::Bytes(bytes) => bytes.as_slice(),
-        KeySpec::None => &[],
-        KeySpec::Keyring(key) => {
-            read = keyring::read(key).map_err(at_key)?;
-            read.as_slice()
-        }
-        KeySpec::Wiped { .. } => {
-            return Err(key_error("the key is wiped".into(), "no key", "set a key (key set)"));
-        }
-    };
-    Converter::new(spec, key, cipher).map_err(|error| {
-        key_error(error.to_string(), "a key", "choose another --driver, or another key size")
-    })
 }
 
 /// What is decided for each row of `table`, which is nothing for one that does not encrypt. It sets the keys, and opens no
@@ -220,21 +201,17 @@ fn converter(row: &Row, spec: &CryptSpec, cipher: &CipherChoice) -> Result<Conve
 /// # Errors
 /// When no cipher driver takes a key.
 pub fn explain(table: &Table, cipher: &CipherChoice) -> Result<Vec<Vec<Decision>>, TableError> {
-    let decide = |row: &Row| match &row.target {
-        TargetSpec::Crypt(spec) => Ok(crypt::explain(spec, &converter(row, spec, cipher)?, cipher)),
-        _ => Ok(Vec::new()),
+    let decide = |row: &Row| match row.target.downcast_ref::<CryptSpec>() {
+        Some(spec) => {
+            let at_key = |fault| TableError::new(row.places().arg(CryptSpec::KEY_WORD).clone(), fault);
+            Ok(crypt::explain(spec, &crypt::converter(spec, cipher).map_err(at_key)?, cipher))
+        }
+        None => Ok(Vec::new()),
     };
     table.rows.iter().map(decide).collect()
 }
 
-/// An error at this place of a row, or at the row's start where the row has no such word.
-fn device_error(
-    place: Option<&Place>,
-    row: &Row,
-    message: String,
-    found: String,
-    hint: impl Into<String>,
-) -> TableError {
-    let place = place.unwrap_or(&row.places().start).clone();
-    TableError::new(place, Fault::new(TableErrorKind::Device, message, found, hint))
+/// The error of a device that does not fit, at `place`.
+fn device_error(place: &Place, message: String, found: String, hint: impl Into<String>) -> TableError {
+    TableError::new(place.clone(), Fault::new(TableErrorKind::Device, message, found, hint))
 }

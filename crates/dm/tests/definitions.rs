@@ -11,7 +11,7 @@ use support::disk::Ram;
 use support::{BOTH, Dice, assert_same, drivers, drivers_at_once, stream, try_map};
 use udm_block::{DeviceRef, Span, SpanIter};
 use udm_crypto::Direction;
-use udm_dm::table::{Table, TargetSpec};
+use udm_dm::table::Table;
 use udm_dm::targets::crypt::params::{CryptSpec, KeySpec};
 use udm_dm::targets::crypt::{CipherChoice, Converter, Requests};
 use udm_reference::{Cipher, Iv, Mistake, Mode, Volume};
@@ -64,10 +64,9 @@ fn keys(seed: u64, count: usize, len: usize) -> Vec<Vec<u8>> {
     stream(seed, count * len).chunks(len).map(<[u8]>::to_vec).collect()
 }
 
-fn spec(volume: &Volume, sectors: u64) -> Box<CryptSpec> {
-    let mut table = Table::parse(&volume.line(sectors)).unwrap_or_else(|error| panic!("{error}"));
-    let TargetSpec::Crypt(spec) = table.rows.remove(0).target else { panic!("a crypt row") };
-    spec
+fn spec(volume: &Volume, sectors: u64) -> CryptSpec {
+    let table = Table::parse(&volume.line(sectors)).unwrap_or_else(|error| panic!("{error}"));
+    table.rows[0].target.downcast_ref::<CryptSpec>().expect("a crypt row").clone()
 }
 
 /// A converter of the volume; `None` where the driver does not take its keys.

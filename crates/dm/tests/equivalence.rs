@@ -11,7 +11,7 @@ use support::{BOTH, Dice, assert_same, drivers_at_once, hex, stream};
 use udm_block::{Span, SpanIter};
 use udm_crypto::spec::IvMode;
 use udm_crypto::{Algorithm, CipherSpec, Direction, Mode};
-use udm_dm::table::{Table, TargetSpec};
+use udm_dm::table::Table;
 use udm_dm::targets::crypt::params::{CryptSpec, KeySpec};
 use udm_dm::targets::crypt::{CipherChoice, Converter, Requests};
 
@@ -52,10 +52,7 @@ fn key(word: &str) -> Option<String> {
 fn spec(word: &str, key: &str, sector_size: usize, large: bool, iv_offset: u64) -> Option<CryptSpec> {
     let options = if large { "2 iv_large_sectors" } else { "1" };
     let row = format!("0 80 crypt {word} {key} {iv_offset} disk 0 {options} sector_size:{sector_size}");
-    match Table::parse(&row).ok()?.rows.remove(0).target {
-        TargetSpec::Crypt(spec) => Some(*spec),
-        _ => None,
-    }
+    Table::parse(&row).ok()?.rows[0].target.downcast_ref::<CryptSpec>().cloned()
 }
 
 fn converter(spec: &CryptSpec, driver: &str, requests: Requests) -> Option<Converter> {

@@ -23,7 +23,7 @@ use support::{Dice, drivers, hex, stream, try_map};
 use udm_block::{DeviceRef, Flags, Op, Span, SpanIter, Status};
 use udm_crypto::offload::{self, Faults};
 use udm_crypto::{CipherSpec, Direction};
-use udm_dm::table::{Table, TargetSpec};
+use udm_dm::table::Table;
 use udm_dm::targets::crypt::params::{CryptSpec, KeySpec};
 use udm_dm::targets::crypt::{CipherChoice, Converter, LONGEST, Requests};
 
@@ -58,10 +58,8 @@ impl Volume {
     }
 
     fn spec(self) -> CryptSpec {
-        match Table::parse(&self.line()).unwrap().rows.remove(0).target {
-            TargetSpec::Crypt(spec) => *spec,
-            other => panic!("{other:?}"),
-        }
+        let table = Table::parse(&self.line()).unwrap();
+        table.rows[0].target.downcast_ref::<CryptSpec>().expect("a crypt row").clone()
     }
 
     /// The faults, each alone and then together, and whether I/Os may fail of it. An engine that has refused gets units

@@ -11,7 +11,7 @@ use udm_block::memory::{Heap, Refuse, Source, Starving};
 use udm_block::{Device, DeviceRef, Geometry, Sectors};
 use udm_dm::load::{LoadError, load};
 use udm_dm::mapped::MappedDevice;
-use udm_dm::table::{Table, TableError, TableErrorKind, TargetSpec};
+use udm_dm::table::{Table, TableError, TableErrorKind};
 use udm_dm::targets::crypt::params::{CryptSpec, KeySpec};
 use udm_dm::targets::crypt::{CipherChoice, Converter, Crypt};
 use udm_dm::targets::{Reserves, Target};
@@ -139,7 +139,7 @@ fn the_logical_block_is_the_larger_of_the_sector_and_the_lower_device_s() {
 fn a_device_is_opened_once_for_its_smallest_block() {
     struct Asked(std::cell::RefCell<Vec<(String, u32)>>);
     impl udm_dm::load::Lookup for Asked {
-        fn device(&self, name: &str, block_size: u32) -> Result<DeviceRef, String> {
+        fn device(&self, name: &str, block_size: u32) -> Result<DeviceRef, udm_dm::load::LookupError> {
             self.0.borrow_mut().push((name.to_owned(), block_size));
             Ok(Ram::new(64))
         }
@@ -183,7 +183,7 @@ fn without_memory_for_the_reserves_nothing_loads() {
 fn no_key_is_in_what_is_printed() {
     let line = |key: &str| format!("0 64 crypt aes-xts-essiv:sha256 {key} 0 small 0");
     let table = Table::parse(&line(&key())).unwrap();
-    let TargetSpec::Crypt(spec) = &table.rows[0].target else { panic!("a crypt row") };
+    let spec = table.rows[0].target.downcast_ref::<CryptSpec>().expect("a crypt row");
     let KeySpec::Bytes(bytes) = &spec.key else { panic!("a key") };
     let mut printed = vec![format!("{table} {table:?} {table:#?} {spec:?} {bytes:?} {:?}", spec.key)];
     for requests in BOTH {

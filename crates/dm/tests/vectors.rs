@@ -20,7 +20,7 @@ use udm_block::DeviceRef;
 use udm_block::memory::{Heap, Refuse, Source, Starving};
 use udm_crypto::threads::with_parts_of;
 use udm_dm::load::{LoadError, load};
-use udm_dm::table::{Table, TableErrorKind, TargetSpec};
+use udm_dm::table::{Table, TableErrorKind};
 use udm_dm::targets::crypt::params::CryptSpec;
 use udm_dm::targets::crypt::{CipherChoice, OptionalMemory, Requests};
 
@@ -179,11 +179,8 @@ fn for_each_device(
 impl Run {
     /// What its crypt row says.
     fn crypt(&self) -> CryptSpec {
-        let mut table = Table::parse(&self.table).unwrap_or_else(|error| panic!("{}: {error}", self.table));
-        match table.rows.pop().map(|row| row.target) {
-            Some(TargetSpec::Crypt(spec)) => *spec,
-            other => panic!("{other:?} is no crypt row"),
-        }
+        let table = Table::parse(&self.table).unwrap_or_else(|error| panic!("{}: {error}", self.table));
+        table.rows[0].target.downcast_ref::<CryptSpec>().expect("a crypt row").clone()
     }
 }
 

@@ -6,9 +6,10 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use udm_block::{DeviceRef, Geometry, Status, stack};
+use udm_block::{Geometry, Status, stack};
 
 use super::channels::{Channels, Current};
+use crate::mapped::MappedDevice;
 
 /// How long queues may take to give up a table before the log says that one is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -23,7 +24,7 @@ pub(super) enum Message {
     Refuse(Status),
     /// Close the former table's device and open this one, if there is one. Answered when nothing is left of the former
     /// one: neither its channels nor what they had on the stack. No bio is under way.
-    TakeUp(Option<DeviceRef>, Geometry, Ack),
+    TakeUp(Option<Arc<MappedDevice>>, Geometry, Ack),
 }
 
 /// An answer that somebody waits for. To drop it is to give it.
@@ -64,7 +65,7 @@ impl Channels {
 
     /// Replaces the live table's device. When this returns nothing of the former one is left, on no queue and no stack: its
     /// keys are wiped. All channels hold, and no bio is under way.
-    pub(super) fn take_up(&self, table: Option<&DeviceRef>, geometry: Geometry) {
+    pub(super) fn take_up(&self, table: Option<&Arc<MappedDevice>>, geometry: Geometry) {
         let (acks, mut former) = (Arc::<Acks>::default(), None);
         let swap = |current: &mut Current| {
             former = std::mem::replace(&mut current.table, table.cloned());

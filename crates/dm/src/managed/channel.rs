@@ -49,13 +49,14 @@ impl ManagedChannel {
         let (registration, current) = channels.register(opening.address(), &counts);
         opening.drop_when_closed(Box::new(registration));
         opening.set_geometry(current.geometry);
-        let below = current.table.as_ref().map(|table| opening.open(table)).transpose()?;
+        let table = current.table.map(|table| table as DeviceRef);
+        let below = table.as_ref().map(|table| opening.open(table)).transpose()?;
         let mut channel = Self {
             channels: Arc::clone(channels),
             way: None,
             passages: opening.bios(passages),
             counts,
-            table: current.table,
+            table,
             below,
             holds: current.holds,
             refuses: current.refuses,
@@ -177,7 +178,7 @@ impl Channel for ManagedChannel {
             Message::Release => self.release(opening),
             Message::Refuse(status) => self.refuse(opening.cx(), status),
             Message::TakeUp(table, geometry, ack) => {
-                self.take_up(opening, table, geometry);
+                self.take_up(opening, table.map(|table| table as DeviceRef), geometry);
                 opening.drop_when_wiped(Box::new(ack));
             }
         }

@@ -3,7 +3,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use udm_block::{Address, DeviceRef, Geometry, Sectors, Status};
+use udm_block::{Address, Geometry, Sectors, Status};
+
+use crate::mapped::MappedDevice;
+use crate::targets::Target;
 
 /// The channels of one managed device.
 pub(super) struct Channels {
@@ -23,7 +26,7 @@ struct Inner {
 #[derive(Clone)]
 pub(super) struct Current {
     /// The live table's device. Not there without a table, or without its key.
-    pub(super) table: Option<DeviceRef>,
+    pub(super) table: Option<Arc<MappedDevice>>,
     /// What clients are told. It outlives the device of a table whose key is wiped.
     pub(super) geometry: Geometry,
     /// New bios are held.
@@ -96,6 +99,18 @@ impl Channels {
     /// Whether the live table has a device.
     pub(super) fn has_table(&self) -> bool {
         self.lock().current.table.is_some()
+    }
+
+    /// What each target of the live table says of itself. It is asked under the lock: who replaces the table does not wait
+    /// for anybody else who has it.
+    pub(super) fn status(&self) -> Vec<String> {
+        let inner = self.lock();
+        inner.current.table.iter().flat_map(|table| table.targets()).map(Target::status).collect()
+    }
+
+    /// The live table's device. The caller changes the managed device, so that nobody waits for its end meanwhile.
+    pub(super) fn table(&self) -> Option<Arc<MappedDevice>> {
+        self.lock().current.table.clone()
     }
 
     /// How many bios are under way: a guess unless all channels hold.

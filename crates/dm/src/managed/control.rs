@@ -10,9 +10,10 @@ use udm_block::{Device, DeviceRef, Status};
 use super::error::{ManageError, Refusal, errno};
 use super::state::{Loaded, State};
 use super::{ManagedDevice, ManagedOptions};
-use crate::load::{Devices, LoadError, Lookup, build, open_all};
+use crate::load::{Devices, LoadError, Lookup, LookupError, build, open_all};
 use crate::mapped::MappedDevice;
 use crate::table::Table;
+use crate::targets::Target;
 
 /// How a device is suspended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,7 +51,7 @@ impl Drop for Open {
 struct Reuse<'a>(&'a Devices, &'a dyn Lookup);
 
 impl Lookup for Reuse<'_> {
-    fn device(&self, name: &str, block_size: u32) -> Result<DeviceRef, String> {
+    fn device(&self, name: &str, block_size: u32) -> Result<DeviceRef, LookupError> {
         self.0.get(name).map_or_else(|| self.1.device(name, block_size), |known| Ok(DeviceRef::clone(known)))
     }
 }
@@ -143,6 +144,7 @@ impl ManagedDevice {
             return Ok(());
         }
         self.ready()?;
+        self.each_target(|target| target.resume());
         self.state().suspended = false;
         self.channels.release();
         Ok(())
@@ -164,6 +166,7 @@ impl ManagedDevice {
         drop(state);
         // Whatever happens from here on, nobody waits for a device that does not come back.
         let hold = self.channels.hold();
+        self.each_target(|target| target.suspend());
         self.channels.refuse(Status::Offline);
         hold.wait(None);
         hold.stay();
@@ -202,7 +205,16 @@ impl ManagedDevice {
 
     /// Suspends a device that is not. The caller changes it.
     fn suspend_running(&self, how: Suspend) -> Result<(), ManageError> {
+        let done = self.suspend_targets(how);
+        if done.is_err() {
+            self.each_target(|target| target.resume());
+        }
+        done
+    }
+
+    fn suspend_targets(&self, how: Suspend) -> Result<(), ManageError> {
         let hold = self.channels.hold();
+        self.each_target(|target| target.suspend());
         // A time that the clock cannot name does not come: that long is for ever.
         if !hold.wait(how.patience.and_then(|patience| Instant::now().checked_add(patience))) {
             return Err(self.late().into());
@@ -237,6 +249,13 @@ impl ManagedDevice {
         Refusal::new(errno::ETIMEDOUT, message, hint)
     }
 
+    /// Calls `tell` with each target of the live table, in the order of the rows.
+    pub(super) fn each_target(&self, tell: impl FnMut(&dyn Target)) {
+        if let Some(table) = self.channels.table() {
+            table.targets().for_each(tell);
+        }
+    }
+
     /// Takes the inactive table up. Nothing is under way.
     fn swap(&self) {
         let Some((loaded, mapped)) = self.state().inactive.take() else { return };
@@ -249,7 +268,7 @@ impl ManagedDevice {
     pub(super) fn take_up(&self, mapped: MappedDevice) {
         let mut geometry = mapped.geometry();
         geometry.read_only |= self.options.read_only;
-        self.channels.take_up(Some(&mapped.into()), geometry);
+        self.channels.take_up(Some(&Arc::new(mapped)), geometry);
     }
 
     /// Takes the live table's device away; what clients are told of it stays. All channels hold.

@@ -58,6 +58,7 @@ impl ManageError {
                 error.kernel_reason().map_or(errno::EINVAL, |why| why.errno)
             }
             Self::Load(LoadError::NoReserve(_)) => errno::ENOMEM,
+            Self::Load(LoadError::System { source, .. }) => source.raw_os_error().unwrap_or(errno::ENOMEM),
             Self::Refused(refusal) => refusal.errno,
         }
     }
@@ -68,7 +69,7 @@ impl ManageError {
             Self::Load(LoadError::Table(error)) => {
                 error.kernel_reason().map(|why| why.text).filter(|text| *text != reason::UNKNOWN.text)
             }
-            Self::Load(LoadError::NoReserve(_)) => None,
+            Self::Load(LoadError::NoReserve(_) | LoadError::System { .. }) => None,
             Self::Refused(refusal) => refusal.kernel_log,
         }
     }

@@ -7,7 +7,8 @@ use super::ManagedDevice;
 use super::error::{ManageError, Refusal, errno};
 use super::state::{Loaded, State};
 use crate::load::LoadError;
-use crate::table::{Table, TargetSpec};
+use crate::table::Table;
+use crate::targets::MessageError;
 use crate::targets::crypt::params::{CryptSpec, KeySpec};
 
 /// What a crypt target is asked for.
@@ -32,7 +33,10 @@ impl ManagedDevice {
         let state = self.changeable()?;
         let row = row_of(&state, sector)?;
         let words: Vec<_> = text.split_ascii_whitespace().collect();
-        let message = key_message(&state, row, &words)?;
+        let Some(message) = key_message(&state, row, &words)? else {
+            drop(state);
+            return self.tell_target(row, &words);
+        };
         drop(state);
         match message {
             KeyMessage::Set(key) => stack::wiped(|| self.set_key(row, key)),
@@ -50,7 +54,7 @@ impl ManagedDevice {
             let Some(live) = &state.live else { return Ok(()) };
             (live.table.clone(), live.devices.clone())
         };
-        let Some(spec) = crypt_row(&mut table, row) else { return Ok(()) };
+        let Some(spec) = crypt_row(&table, row) else { return Ok(()) };
         let parsed = stack::wiped(|| KeySpec::parse(text, &spec.cipher));
         let key = parsed.map_err(|fault| Refusal::of_fault(&fault))?;
         if key.size() != spec.key.size() {
@@ -63,7 +67,7 @@ impl ManagedDevice {
             )
             .into());
         }
-        spec.key = key;
+        table.rows[row] = table.rows[row].with_target(spec.with_key(key));
         if !table.has_wiped_key() {
             let mapped = self.build(&table, &devices).map_err(of_key)?;
             self.take_up(mapped);
@@ -78,10 +82,24 @@ impl ManagedDevice {
     fn wipe_key(&self, row: usize) {
         self.take_away();
         if let Some(live) = &mut self.state().live
-            && let Some(spec) = crypt_row(&mut live.table, row)
+            && let Some(spec) = crypt_row(&live.table, row)
         {
-            spec.key = KeySpec::Wiped { size: spec.key.size() };
+            let wiped = spec.with_key(KeySpec::Wiped { size: spec.key.size() });
+            live.table.rows[row] = live.table.rows[row].with_target(wiped);
         }
+    }
+
+    /// Gives a message to the target of the live table's row number `row`.
+    fn tell_target(&self, row: usize, words: &[&str]) -> Result<(), ManageError> {
+        let (mut index, mut answer) = (0, Err(MessageError::NotSupported));
+        self.each_target(|target| {
+            if index == row {
+                answer = target.message(words);
+            }
+            index += 1;
+        });
+        let name = self.state().live.as_ref().map_or("", |live| live.table.rows[row].target.name());
+        answer.map_err(|error| refusal_of(error, name).into())
     }
 }
 
@@ -92,7 +110,7 @@ fn of_key(error: LoadError) -> ManageError {
             let code = error.kernel_reason().map_or(errno::EINVAL, |why| why.errno);
             Refusal::new(code, error.message(), error.hint()).into()
         }
-        error @ LoadError::NoReserve(_) => error.into(),
+        error => error.into(),
     }
 }
 
@@ -110,14 +128,26 @@ fn row_of(state: &State, sector: Sector) -> Result<usize, Refusal> {
     Err(Refusal::new(errno::EINVAL, message, hint).with_log("Target message sector outside device."))
 }
 
-/// What `words` ask of the row.
-fn key_message<'a>(state: &State, row: usize, words: &[&'a str]) -> Result<KeyMessage<'a>, Refusal> {
-    const KNOWN: &str = "crypt knows key set <key> and key wipe";
-    let target = state.live.as_ref().map(|live| &live.table.rows[row].target);
-    let Some(TargetSpec::Crypt(_)) = target else {
-        let name = target.map_or("the", TargetSpec::name);
-        return Err(Refusal::new(errno::EINVAL, format!("the target {name} takes no messages"), KNOWN));
-    };
+/// What crypt takes.
+const KNOWN: &str = "crypt knows key set <key> and key wipe";
+
+/// What the target `name` says of a message that it does not take.
+fn refusal_of(error: MessageError, name: &str) -> Refusal {
+    match error {
+        MessageError::NotSupported => {
+            Refusal::new(errno::EINVAL, format!("the target {name} takes no messages"), KNOWN)
+        }
+        MessageError::Refused { errno, message, hint } => Refusal::new(errno, message, hint),
+    }
+}
+
+/// What `words` ask of a crypt row; nothing where the row is another target's. A key is a part of the table, which a
+/// target does not change: so these messages are not the target's.
+fn key_message<'a>(state: &State, row: usize, words: &[&'a str]) -> Result<Option<KeyMessage<'a>>, Refusal> {
+    let Some(live) = &state.live else { return Ok(None) };
+    if crypt_row(&live.table, row).is_none() {
+        return Ok(None);
+    }
     let is = |word: &str, known: &str| word.eq_ignore_ascii_case(known);
     let [first, rest @ ..] = words else {
         return Err(Refusal::new(errno::EINVAL, "the message is empty", KNOWN));
@@ -129,8 +159,8 @@ fn key_message<'a>(state: &State, row: usize, words: &[&'a str]) -> Result<KeyMe
             return Err(refusal.with_log("crypt: not suspended during key manipulation."));
         }
         match rest {
-            [set, key] if is(set, "set") => return Ok(KeyMessage::Set(key)),
-            [wipe] if is(wipe, "wipe") => return Ok(KeyMessage::Wipe),
+            [set, key] if is(set, "set") => return Ok(Some(KeyMessage::Set(key))),
+            [wipe] if is(wipe, "wipe") => return Ok(Some(KeyMessage::Wipe)),
             _ => {}
         }
     }
@@ -140,9 +170,6 @@ fn key_message<'a>(state: &State, row: usize, words: &[&'a str]) -> Result<KeyMe
 }
 
 /// The crypt parameters of row number `row`.
-fn crypt_row(table: &mut Table, row: usize) -> Option<&mut CryptSpec> {
-    match &mut table.rows.get_mut(row)?.target {
-        TargetSpec::Crypt(spec) => Some(spec),
-        _ => None,
-    }
+fn crypt_row(table: &Table, row: usize) -> Option<&CryptSpec> {
+    table.rows.get(row)?.target.downcast_ref()
 }

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::ManagedDevice;
 use crate::load::Devices;
 use crate::mapped::MappedDevice;
-use crate::table::{ShowKeys, Table};
+use crate::table::{Row, ShowKeys, Table};
 
 /// The tables, and where in its life the device is. Held for moments: never while I/O is waited for.
 #[derive(Default)]
@@ -102,10 +102,16 @@ impl ManagedDevice {
     }
 
     /// The live table's rows as `dmsetup status` prints them: start, length, target, and what the target says of
-    /// itself, which is nothing for each that there is.
+    /// itself. A table whose key is wiped has no targets that could.
     pub fn status(&self) -> String {
-        let line = |row: &crate::table::Row| format!("{} {} {}\n", row.start, row.length, row.target.name());
-        self.with_table(TableSlot::Live, |table| table.rows.iter().map(line).collect()).unwrap_or_default()
+        let said = self.channels.status();
+        let line = |(index, row): (usize, &Row)| {
+            let status = said.get(index).filter(|status| !status.is_empty());
+            let status = status.map_or_else(String::new, |status| format!(" {status}"));
+            format!("{} {} {}{status}\n", row.start, row.length, row.target.name())
+        };
+        let lines = |table: &Table| table.rows.iter().enumerate().map(line).collect();
+        self.with_table(TableSlot::Live, lines).unwrap_or_default()
     }
 
     /// The devices that the live table names.

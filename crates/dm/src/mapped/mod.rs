@@ -54,23 +54,18 @@ impl MappedDevice {
             geometry,
         })
     }
+
+    /// The targets, in the order of the rows.
+    pub fn targets(&self) -> impl Iterator<Item = &dyn Target> {
+        self.rows.iter().map(|row| &*row.target)
+    }
 }
 
-/// What a device of these rows can do: what all of them can.
+/// What a device of these rows can do: what all of them can. It takes bios of any length, and splits them for its rows.
 fn stacked_geometry(rows: &[MappedRow]) -> Geometry {
     let size = rows.last().map(|row| Sectors(row.end.0)).expect("a table has at least one row");
-    let start = Geometry { discard: true, write_zeroes: true, write_cache: false, ..Geometry::plain(size) };
-    rows.iter().map(|row| row.target.geometry()).fold(start, |all, row| Geometry {
-        size,
-        padding: 0,
-        logical_block: all.logical_block.max(row.logical_block),
-        max_transfer: u32::MAX,
-        memory_alignment: all.memory_alignment.max(row.memory_alignment),
-        read_only: all.read_only || row.read_only,
-        discard: all.discard && row.discard,
-        write_zeroes: all.write_zeroes && row.write_zeroes,
-        write_cache: all.write_cache || row.write_cache,
-    })
+    let stacked = Geometry::stacked(size, rows.iter().map(|row| row.target.geometry()));
+    Geometry { max_transfer: u32::MAX, ..stacked }
 }
 
 impl Device for MappedDevice {

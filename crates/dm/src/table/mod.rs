@@ -6,7 +6,8 @@
 //! [`Fault`] with [`TableError::new`] makes the error.
 //!
 //! ```
-//! use udm_dm::table::{Table, TargetSpec};
+//! use udm_dm::table::Table;
+//! use udm_dm::targets::crypt::params::CryptSpec;
 //!
 //! let table = Table::parse("
 //!     ## the first MiB is as it is
@@ -14,13 +15,17 @@
 //!     2048 2048 crypt  aes-xts-plain64 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f 0 disk.img 2048
 //! ")?;
 //! assert_eq!(table.sectors().0, 4096);
-//! let TargetSpec::Crypt(crypt) = &table.rows[1].target else { panic!() };
+//! let crypt = table.rows[1].target.downcast_ref::<CryptSpec>().expect("a crypt row");
 //! assert_eq!(crypt.cipher.algorithm.to_string(), "xts(aes)");
 //! # Ok::<(), udm_dm::table::TableError>(())
 //! ```
 //!
+//! What a target's arguments mean, its [`TargetType`](crate::targets::TargetType) says. [`Table::parse`] knows those of
+//! this crate, [`Table::parse_with`] those that it is given.
+//!
 //! Where udm and the kernel differ, `docs/differences.md` says so and why.
 
+mod args;
 mod error;
 mod names;
 mod place;
@@ -28,19 +33,21 @@ mod row;
 #[cfg(test)]
 mod tests;
 mod word;
+mod writer;
 
 use std::fmt;
 
 use udm_block::{Sector, Sectors};
 
+pub use args::Args;
 pub use error::{Fault, KernelReason, TableError, TableErrorKind, reason};
-pub(crate) use names::counted;
+pub use names::counted;
 pub use place::{Place, shown};
-pub use row::{MAX_SECTORS, Row, RowPlaces, ShowKeys, TargetSpec};
-pub(crate) use row::{check_device_end, device_word};
-pub(crate) use word::{Word, escape, number};
+pub use row::{MAX_SECTORS, Row, RowPlaces, ShowKeys};
+pub use word::{Word, number};
+pub use writer::ArgWriter;
 
-use crate::targets::crypt::params::KeySpec;
+use crate::targets::TargetTypes;
 use udm_block::stack;
 
 /// A table: rows that follow on one another, the first from sector 0 on. There is at least one.
@@ -51,22 +58,30 @@ pub struct Table {
 }
 
 impl Table {
-    /// Reads a table in dmsetup's syntax.
+    /// Reads a table in dmsetup's syntax, whose targets are those of this crate.
     ///
     /// # Errors
     /// At the first thing that is wrong, from left to right and from the first line on, except that what a
     /// number must be a multiple of is looked at when its row has been read.
     pub fn parse(text: &str) -> Result<Self, TableError> {
-        stack::wiped(|| Self::read(text))
+        Self::parse_with(TargetTypes::builtin(), text)
+    }
+
+    /// The same, with targets of `types`.
+    ///
+    /// # Errors
+    /// Those of [`Table::parse`].
+    pub fn parse_with(types: &TargetTypes, text: &str) -> Result<Self, TableError> {
+        stack::wiped(|| Self::read(types, text))
     }
 
     /// The same, with copies of keys on the stack.
-    fn read(text: &str) -> Result<Self, TableError> {
-        let rows = word::rows(text);
+    fn read(types: &TargetTypes, text: &str) -> Result<Self, TableError> {
+        let rows = word::rows(types, text);
         if rows.is_empty() {
             return Err(TableError::new(Place::begin_of(text), no_rows()));
         }
-        let rows = rows.iter().map(|words| Row::parse(words)).collect::<Result<_, _>>()?;
+        let rows = rows.iter().map(|words| Row::parse(types, words)).collect::<Result<_, _>>()?;
         Self::new(rows)
     }
 
@@ -81,10 +96,10 @@ impl Table {
         let mut end = Sector(0);
         for (index, row) in rows.iter().enumerate() {
             row::check_extent(row.start, row.length)
-                .map_err(|fault| TableError::new(row.places().length.clone(), fault))?;
+                .map_err(|fault| TableError::new(row.places().length().clone(), fault))?;
             if row.start != end {
                 let before = index.checked_sub(1).map(|before| &rows[before]);
-                return Err(TableError::new(row.places().start.clone(), gap(index, row, before, end)));
+                return Err(TableError::new(row.places().start().clone(), gap(index, row, before, end)));
             }
             end = row.end();
         }
@@ -104,11 +119,7 @@ impl Table {
 
     /// Whether the key of a row was wiped.
     pub fn has_wiped_key(&self) -> bool {
-        let wiped = |row: &Row| match &row.target {
-            TargetSpec::Crypt(spec) => matches!(spec.key, KeySpec::Wiped { .. }),
-            _ => false,
-        };
-        self.rows.iter().any(wiped)
+        self.rows.iter().any(|row| row.target.is_key_wiped())
     }
 }
 
@@ -141,7 +152,7 @@ fn gap(index: usize, row: &Row, before: Option<&Row>, end: Sector) -> Fault {
     let message = match before {
         None => format!("the first row begins at sector {start}, not at 0"),
         Some(before) => {
-            let line = before.places().start.line();
+            let line = before.places().start().line();
             let wrong = if start > end {
                 format!("no row has the {} between them", counted((start - end).0, "sector"))
             } else {

@@ -1,6 +1,6 @@
 //! The names of device-mapper's targets.
 
-/// Device-mapper's targets, apart from crypt. None of them has a secret among its words.
+/// Device-mapper's targets, apart from crypt, whoever has them. None of them has a secret among its words.
 pub(super) const TARGETS: &[&str] = &[
     "linear",
     "zero",
@@ -32,10 +32,7 @@ pub(super) const TARGETS: &[&str] = &[
     "pcache",
 ];
 
-/// The targets that udm has.
-pub(super) const OURS: [&str; 4] = ["linear", "zero", "error", "crypt"];
-
 /// `count` of `thing`, which takes an s where there are several.
-pub(crate) fn counted(count: u64, thing: &str) -> String {
+pub fn counted(count: u64, thing: &str) -> String {
     format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }

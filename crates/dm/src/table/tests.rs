@@ -3,7 +3,10 @@
 
 use udm_block::{Sector, Sectors};
 
-use super::{MAX_SECTORS, Row, ShowKeys, Table, TableError, TableErrorKind, TargetSpec};
+use super::{MAX_SECTORS, Row, ShowKeys, Table, TableError, TableErrorKind};
+use crate::targets::crypt::params::CryptSpec;
+use crate::targets::linear::LinearSpec;
+use crate::targets::zero::ZeroSpec;
 
 const KEY: &str = "0112233445566778899aabbccddeef00112233445566778899aabbccddeeff10";
 
@@ -25,9 +28,10 @@ fn lines_and_comments_are_cut_as_dmsetup_cuts_them() {
             .replace("error#x", "error #x")
             .as_str(),
     );
-    let linear = TargetSpec::Linear { device: "/dev/a".into(), start: Sector(16) };
-    let targets: Vec<_> = table.rows.iter().map(|row| row.target.clone()).collect();
-    assert_eq!(targets, [linear, TargetSpec::Zero, TargetSpec::Error]);
+    let linear = table.rows[0].target.downcast_ref::<LinearSpec>().expect("a linear row");
+    assert_eq!((linear.device.name.as_str(), linear.device.start), ("/dev/a", Sector(16)));
+    let names: Vec<_> = table.rows.iter().map(|row| row.target.name()).collect();
+    assert_eq!(names, ["linear", "zero", "error"]);
     assert_eq!(table.sectors(), Sectors(24));
     assert_eq!(table.to_string(), "0 8 linear /dev/a 16\n8 8 zero\n16 8 error\n");
     // A comment begins within an argument too, but not within the words that dmsetup reads with sscanf.
@@ -40,10 +44,10 @@ fn lines_and_comments_are_cut_as_dmsetup_cuts_them() {
 fn a_backslash_takes_the_next_character_as_it_is() {
     let text = r"0 8 linear /a\ b\\c\#\d 0";
     let table = parse(text);
-    assert_eq!(table.rows[0].device(), Some((r"/a b\c#d", Sector(0))));
+    assert_eq!(table.rows[0].devices()[0].name, r"/a b\c#d");
     assert_eq!(table.rows[0].to_string(), r"0 8 linear /a\ b\\c\#d 0");
     assert_eq!(parse(&table.to_string()), table);
-    assert_eq!(parse(r"0 8 linear a\é\漢 0").rows[0].device(), Some(("aé漢", Sector(0))));
+    assert_eq!(parse(r"0 8 linear a\é\漢 0").rows[0].devices()[0].name, "aé漢");
     // A last one stands for itself.
     refused(r"0 8 linear a\ 0\", TableErrorKind::Words, 1, 12);
 }
@@ -72,7 +76,7 @@ fn rows_follow_on_one_another() {
 
 #[test]
 fn rows_without_a_text_are_checked_too() {
-    let row = |start, length| Row::new(Sector(start), Sectors(length), TargetSpec::Zero);
+    let row = |start, length| Row::new(Sector(start), Sectors(length), ZeroSpec);
     assert_eq!(Table::new(vec![row(0, 8), row(8, 8)]).expect("in order"), parse("0 8 zero\n8 8 zero"));
     for rows in
         [vec![], vec![row(0, 8), row(9, 8)], vec![row(0, 0)], vec![row(u64::MAX, 8)], vec![row(0, u64::MAX)]]
@@ -227,14 +231,11 @@ fn an_option_is_checked_with_the_row() {
 #[test]
 fn what_is_found_later_has_a_place_to_point_at() {
     let table = parse(&format!("0 8 linear a 5\n8 8 crypt aes-cbc-plain64 {KEY} 0 b 7"));
-    let columns = |row: &Row| {
-        let places = row.places();
-        [&places.key, &places.device, &places.device_start]
-            .map(|place| place.as_ref().map(super::Place::column))
-    };
-    assert_eq!(columns(&table.rows[0]), [None, Some(12), Some(14)]);
-    assert_eq!(columns(&table.rows[1]), [Some(27), Some(94), Some(96)]);
-    let made = Row::new(Sector(8), Sectors(8), table.rows[1].target.clone());
+    let columns = |row: &Row| [0, 1, 3, 4].map(|index| row.places().arg(index).column());
+    assert_eq!(columns(&table.rows[0]), [12, 14, 14, 14]);
+    assert_eq!(columns(&table.rows[1]), [11, 27, 94, 96]);
+    let crypt = table.rows[1].target.downcast_ref::<CryptSpec>().expect("a crypt row");
+    let made = Row::new(Sector(8), Sectors(8), crypt.clone());
     assert_eq!(columns(&made), columns(&table.rows[1]));
     assert_eq!(made.to_line(ShowKeys::Shown), table.rows[1].to_line(ShowKeys::Shown));
 }

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::error::{Fault, KernelReason, TableError, TableErrorKind};
 use super::names::TARGETS;
 use super::place::{Line, Place, shown};
+use crate::targets::{TargetType, TargetTypes};
 
 /// The words of a row that dmsetup reads itself: start, length and target.
 pub(super) const HEAD_WORDS: usize = 3;
@@ -17,7 +18,7 @@ const KEY_LENGTH_MIN: usize = 16;
 
 /// One word of a row, and where it stands.
 #[derive(Clone)]
-pub(crate) struct Word<'a> {
+pub struct Word<'a> {
     text: WordText<'a>,
     line: Arc<Line>,
     chars: Range<usize>,
@@ -38,7 +39,7 @@ struct Cut {
 
 impl Word<'_> {
     /// The word's place.
-    pub(crate) fn place(&self) -> Place {
+    pub fn place(&self) -> Place {
         Place::new(&self.line, self.chars.clone())
     }
 
@@ -55,7 +56,7 @@ impl Word<'_> {
     }
 
     /// The error that `fault` is at this word.
-    pub(crate) fn fault(&self, fault: Fault) -> TableError {
+    pub fn fault(&self, fault: Fault) -> TableError {
         let place = match fault.bytes() {
             Some(bytes) => self.part(bytes),
             None => self.place(),
@@ -63,8 +64,12 @@ impl Word<'_> {
         TableError::new(place, fault)
     }
 
-    /// The word as a number: decimal digits only, below 2^64.
-    pub(crate) fn number(&self, what: &str, kernel: Option<KernelReason>) -> Result<u64, TableError> {
+    /// The word as a number, which `what` names: decimal digits only, below 2^64. The kernel says `kernel` to what is
+    /// not a number.
+    ///
+    /// # Errors
+    /// Where it is not a number, or too large.
+    pub fn number(&self, what: &str, kernel: Option<KernelReason>) -> Result<u64, TableError> {
         number(self, what, kernel).map_err(|fault| self.fault(fault))
     }
 }
@@ -82,7 +87,10 @@ impl Deref for Word<'_> {
 
 /// Reads `text`, which `what` names, as a number: decimal digits only, no sign, below 2^64. The kernel says `kernel`
 /// to what is no number; a larger one it takes modulo 2^64.
-pub(crate) fn number(text: &str, what: &str, kernel: Option<KernelReason>) -> Result<u64, Fault> {
+///
+/// # Errors
+/// Where it is not a number, or too large.
+pub fn number(text: &str, what: &str, kernel: Option<KernelReason>) -> Result<u64, Fault> {
     let fault = |wrong: &str, hint: &str| {
         Fault::new(TableErrorKind::Number, format!("{what} {} {wrong}", shown(text)), shown(text), hint)
     };
@@ -98,21 +106,31 @@ pub(crate) fn number(text: &str, what: &str, kernel: Option<KernelReason>) -> Re
 /// dmsetup takes a `#` as a comment's begin at a line's start and anywhere after the target's name, also
 /// within a word; the kernel takes a backslash there as "the next character as it is". Here `\#` is a `#` too,
 /// so that every path can be written.
-pub(super) fn rows(text: &str) -> Vec<Vec<Word<'_>>> {
+///
+/// `types` say which words are secret.
+pub(super) fn rows<'t>(types: &TargetTypes, text: &'t str) -> Vec<Vec<Word<'t>>> {
+    let secrets = |target: Option<&str>| Secrets::of(types, target);
     let lines = text.split('\n').enumerate();
-    lines.map(|(index, line)| words(index + 1, line)).filter(|words| !words.is_empty()).collect()
+    lines.map(|(index, line)| words(secrets, index + 1, line)).filter(|words| !words.is_empty()).collect()
 }
 
-/// The words of line `number`; none where it is blank or a comment.
-fn words(number: usize, text: &str) -> Vec<Word<'_>> {
+/// The words of a row of `target` that was printed. A device's name with a line feed prints as two lines: those of the
+/// first one.
+pub(super) fn printed<'t>(target: &dyn TargetType, text: &'t str) -> Vec<Word<'t>> {
+    let first = text.split('\n').next().unwrap_or_default();
+    words(|_| Secrets::all(target.secret_args()), 1, first)
+}
+
+/// The words of line `number`; none where it is blank or a comment. `secrets` are those of its target.
+fn words(secrets: impl Fn(Option<&str>) -> Secrets, number: usize, text: &str) -> Vec<Word<'_>> {
     let cuts = cut(text);
     let target = cuts.get(HEAD_WORDS - 1).map(|cut| &text[cut.bytes.clone()]);
-    let (crypt, known) = (target == Some("crypt"), target.is_some_and(|target| TARGETS.contains(&target)));
-    // The key is the second word after `crypt`. A misspelt target may be meant as crypt, so that a long word there
-    // is masked too; the other targets that we know have no secrets.
-    let secret = |word: &str| word != "-" && (crypt || !known && word.len() >= KEY_LENGTH_MIN);
-    let key = cuts.get(HEAD_WORDS + 1).map(|cut| cut.bytes.clone());
-    let keys: Vec<_> = key.into_iter().filter(|key| secret(&text[key.clone()])).collect();
+    let Secrets { args, length_min } = secrets(target);
+    let keys: Vec<_> = args
+        .into_iter()
+        .filter_map(|arg| Some(cuts.get(HEAD_WORDS + arg)?.bytes.clone()))
+        .filter(|key| &text[key.clone()] != "-" && key.len() >= length_min)
+        .collect();
     let line = Arc::new(Line::new(number, text, &keys));
     let word = |cut: &Cut| {
         let written = &text[cut.bytes.clone()];
@@ -122,6 +140,32 @@ fn words(number: usize, text: &str) -> Vec<Word<'_>> {
         Word { text, line: Arc::clone(&line), chars: start..start + written.chars().count() }
     };
     cuts.iter().map(word).collect()
+}
+
+/// Which arguments are masked in messages, from which length on.
+struct Secrets {
+    args: Vec<usize>,
+    length_min: usize,
+}
+
+impl Secrets {
+    fn all(args: &[usize]) -> Self {
+        Self { args: args.to_vec(), length_min: 0 }
+    }
+
+    /// Those of `target`. A misspelt target may be meant as any that is known, so that a long word in the place of a
+    /// key of one of them is masked too; the other targets that the kernel has have no secrets.
+    fn of(types: &TargetTypes, target: Option<&str>) -> Self {
+        match target.map(|name| (types.find(name), TARGETS.contains(&name))) {
+            Some((Some(known), _)) => Self::all(known.secret_args()),
+            Some((None, true)) => Self::all(&[]),
+            _ => {
+                let known = types.iter().chain(TargetTypes::builtin().iter());
+                let args = known.flat_map(|known| known.secret_args().iter().copied()).collect();
+                Self { args, length_min: KEY_LENGTH_MIN }
+            }
+        }
+    }
 }
 
 /// Cuts a line into words. White space is ASCII's, as a byte of a UTF-8 character must never split a path.
@@ -160,13 +204,4 @@ fn unescape(text: &str) -> Zeroizing<String> {
         plain.push(next.unwrap_or(c));
     }
     plain
-}
-
-/// `text` as it is written in a table: white space, `\` and `#` get a backslash.
-pub(crate) fn escape(text: &str) -> std::borrow::Cow<'_, str> {
-    let special = |c: char| c.is_ascii_whitespace() || matches!(c, '\\' | '#' | '\x0b');
-    if !text.contains(special) {
-        return text.into();
-    }
-    text.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect::<String>().into()
 }

@@ -1,11 +1,23 @@
 //! The targets: what a row of a table maps its sectors to. A file or a folder each.
+//!
+//! The set is open. A target is three things: a [`TargetType`] reads the arguments of a row, the [`TargetSpec`] that it
+//! makes of them is what a table keeps, and the [`Target`] that this builds has the devices open and opens channels. A
+//! program that has targets of its own registers their types ([`TargetTypes`]);
+//! the crate `udm-targets` has some, and says step by step how they are written.
 
 pub mod crypt;
 pub mod error;
 pub mod linear;
+mod message;
+mod registry;
+mod target_type;
 pub mod zero;
 
-use udm_block::{Bytes, Channel, Geometry, LONGEST_DEVICE, Op, OpenError, Opening};
+pub use message::MessageError;
+pub use registry::TargetTypes;
+pub use target_type::{BuildContext, DeviceArg, SpecEq, TargetSpec, TargetType};
+
+use udm_block::{Bytes, Channel, Geometry, Op, OpenError, Opening};
 
 /// How much each pool of a mapped device has at hand from the start, for when normal memory has none. One of each is
 /// enough for every I/O to finish; with more, more of them are under way at once then.
@@ -24,7 +36,7 @@ impl Default for Reserves {
     }
 }
 
-/// One row of a mapped device at work (the kernel's `struct target_type`). It is shared by all queues that have the device
+/// One row of a mapped device at work (the kernel's `struct dm_target`). It is shared by all queues that have the device
 /// open, and nothing of the I/O path is here.
 pub trait Target: Send + Sync {
     /// Limits and abilities; the size does not count, the row has one.
@@ -47,9 +59,25 @@ pub trait Target: Send + Sync {
     fn has_cache(&self) -> bool {
         false
     }
-}
 
-/// The geometry of a target with nothing below it: it takes everything, at once.
-fn bottomless() -> Geometry {
-    Geometry { discard: true, write_zeroes: true, write_cache: false, ..Geometry::plain(LONGEST_DEVICE) }
+    /// What `dmsetup status` prints behind the target's name. It says so at once, and calls nobody.
+    fn status(&self) -> String {
+        String::new()
+    }
+
+    /// Takes a message (`dmsetup message`), which is cut into words.
+    ///
+    /// # Errors
+    /// Where the target does not know it: `EINVAL`, as the kernel says.
+    fn message(&self, _words: &[&str]) -> Result<(), MessageError> {
+        Err(MessageError::NotSupported)
+    }
+
+    /// The device is being suspended: no new bio comes, and the caller waits for those under way (the kernel's
+    /// `presuspend`). A target that keeps bios sends them on.
+    fn suspend(&self) {}
+
+    /// The device is about to let bios through again, or the suspend failed (the kernel's `resume`, and
+    /// `presuspend_undo`).
+    fn resume(&self) {}
 }

@@ -1,8 +1,19 @@
 //! `zero`: reads as zeros, and forgets what is written (the kernel's `dm-zero.c`).
 
-use udm_block::{Bio, Channel, Dispatch, Geometry, Op, OpenError, Opening, Status};
+use std::fmt;
 
-use super::{Target, bottomless};
+use udm_block::{Bio, Channel, Dispatch, Geometry, LONGEST_DEVICE, Op, OpenError, Opening, Status};
+
+use super::{BuildContext, Target, TargetSpec, TargetType};
+use crate::load::LoadError;
+use crate::table::{ArgWriter, Args, TableError, reason};
+
+/// The target type `zero`.
+pub struct ZeroType;
+
+/// A `zero` row. It has no arguments.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ZeroSpec;
 
 /// Ends every bio at once.
 pub struct Zero;
@@ -10,9 +21,36 @@ pub struct Zero;
 /// A queue's way into it.
 struct ZeroChannel;
 
+impl TargetType for ZeroType {
+    fn name(&self) -> &'static str {
+        "zero"
+    }
+
+    // not on the I/O path: once a row
+    fn parse(&self, args: &Args<'_>) -> Result<Box<dyn TargetSpec>, TableError> {
+        args.none("zero", Some(reason::NO_ARGUMENTS))?;
+        Ok(Box::new(ZeroSpec))
+    }
+}
+
+impl TargetSpec for ZeroSpec {
+    fn target_type(&self) -> &dyn TargetType {
+        &ZeroType
+    }
+
+    fn write(&self, _: &mut ArgWriter<'_, '_>) -> fmt::Result {
+        Ok(())
+    }
+
+    // not on the I/O path: once a table
+    fn build(&self, _: &BuildContext<'_>) -> Result<Box<dyn Target>, LoadError> {
+        Ok(Box::new(Zero))
+    }
+}
+
 impl Target for Zero {
     fn geometry(&self) -> Geometry {
-        bottomless()
+        Geometry::stacked(LONGEST_DEVICE, [])
     }
 
     // not on the I/O path: once a channel

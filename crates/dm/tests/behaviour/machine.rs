@@ -45,8 +45,8 @@ pub struct Machine {
 struct Nodes<'a>(&'a Machine);
 
 impl Lookup for Nodes<'_> {
-    fn device(&self, name: &str, _block_size: u32) -> Result<DeviceRef, String> {
-        self.0.node(name).ok_or_else(|| "there is no such device".to_owned())
+    fn device(&self, name: &str, _block_size: u32) -> Result<DeviceRef, udm_dm::load::LookupError> {
+        self.0.node(name).ok_or(udm_dm::load::LookupError::NotFound)
     }
 }
 

@@ -25,9 +25,9 @@ pub const BOTH: [Requests; 2] = [Requests::WholeBio, Requests::PerSector];
 pub struct Shelf<'a>(pub &'a [(&'a str, DeviceRef)]);
 
 impl Lookup for Shelf<'_> {
-    fn device(&self, name: &str, _block_size: u32) -> Result<DeviceRef, String> {
+    fn device(&self, name: &str, _block_size: u32) -> Result<DeviceRef, udm_dm::load::LookupError> {
         let found = self.0.iter().find(|(other, _)| *other == name);
-        found.map(|(_, device)| DeviceRef::clone(device)).ok_or_else(|| "there is no such device".to_owned())
+        found.map(|(_, device)| DeviceRef::clone(device)).ok_or(udm_dm::load::LookupError::NotFound)
     }
 }
 

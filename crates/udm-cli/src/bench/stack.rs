@@ -2,7 +2,7 @@
 
 use udm_block::SpanIter;
 use udm_crypto::Direction;
-use udm_dm::table::{Table, TargetSpec};
+use udm_dm::table::Table;
 use udm_dm::targets::crypt::params::{CryptSpec, KeySpec};
 use udm_dm::targets::crypt::{CipherChoice, Converter, Requests};
 use zeroize::Zeroizing;
@@ -69,10 +69,10 @@ fn linear(subject: &Subject, effort: Effort) -> Result<Chart, BenchError> {
 /// The table of the volume on a device that does nothing, and its crypt row.
 fn table(subject: &Subject) -> Result<(Zeroizing<String>, CryptSpec), BenchError> {
     let text = subject.table(SECTORS, "null:1G")?;
-    let table = Table::parse(&text).map_err(BenchError::of)?;
-    match table.rows.into_iter().next().map(|row| row.target) {
-        Some(TargetSpec::Crypt(spec)) => Ok((text, *spec)),
-        _ => Err(BenchError("the table has no crypt row".into())),
+    let table = Table::parse_with(udm_targets::all(), &text).map_err(BenchError::of)?;
+    match table.rows[0].target.downcast_ref::<CryptSpec>() {
+        Some(spec) => Ok((text, spec.clone())),
+        None => Err(BenchError("the table has no crypt row".into())),
     }
 }
 /// The cipher without the layers: the same requests over memory of the same size.

@@ -207,7 +207,7 @@ impl DeviceArgs {
                 Ok(Named::Device(name))
             }
             (None, Some(text)) => {
-                let table = Table::parse(&text)?;
+                let table = Table::parse_with(udm_targets::all(), &text)?;
                 given.check("what a table names", Takes::of_table(&table))?;
                 Ok(Named::Table(table))
             }

@@ -121,7 +121,7 @@ fn check(args: &ConvertArgs, given: &Given, source: &Name, destination: &Name) -
 fn takes(name: &Name) -> Result<Takes, Failure> {
     match name {
         Name::Device(name) => Ok(name.takes()),
-        Name::Table(text) => Ok(Takes::of_table(&Table::parse(text)?)),
+        Name::Table(text) => Ok(Takes::of_table(&Table::parse_with(udm_targets::all(), text)?)),
     }
 }
 

@@ -13,7 +13,7 @@ use udm_backend::nbd::client::Client;
 use udm_block::blocking::Blocking;
 use udm_block::memory::splitmix64;
 use udm_block::{DeviceRef, SECTOR_SIZE};
-use udm_dm::table::TargetSpec;
+use udm_dm::targets::crypt::params::CryptSpec;
 use udm_export::nbd::server::{Export, MAX_CONNECTIONS, Server};
 use udm_luks::cost::{LEAST_MEMORY_KIB, LEAST_PASSES};
 use udm_luks::format::header_size;
@@ -266,7 +266,7 @@ fn check_reopened(volume: &Volume) -> Result<(), Failure> {
 /// Both ways to encrypt the volume, over its first bytes.
 fn compare(volume: &Volume) -> Result<Comparison, Failure> {
     let table = luks_table(&volume.image, &volume.unlocking)?;
-    let TargetSpec::Crypt(spec) = &table.rows[0].target else {
+    let Some(spec) = table.rows[0].target.downcast_ref::<CryptSpec>() else {
         return Err(Failure::work("the quickstart's table has no crypt row"));
     };
     let mut comparison = Comparison::new(spec, &DeviceOptions::default().cipher).map_err(Failure::work)?;

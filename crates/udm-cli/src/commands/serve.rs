@@ -137,12 +137,15 @@ fn wanted(args: &ServeArgs, given: &Given) -> Result<Vec<Wanted>, Failure> {
             Some((name, table)) if !name.is_empty() && !name.contains(['/', ' ', ':']) => (Some(name), table),
             _ => (None, text.as_str()),
         };
-        all.push(Wanted::Table(name.unwrap_or("volume").to_owned(), Table::parse(table)?));
+        all.push(Wanted::Table(
+            name.unwrap_or("volume").to_owned(),
+            Table::parse_with(udm_targets::all(), table)?,
+        ));
     }
     for NamedInput { name, input } in &args.table_file {
         let text = read_table(input)?;
         let name = name.clone().or_else(|| stem(input)).unwrap_or_else(|| "volume".into());
-        all.push(Wanted::Table(name, Table::parse(&text)?));
+        all.push(Wanted::Table(name, Table::parse_with(udm_targets::all(), &text)?));
     }
     if all.is_empty() {
         return Err(Failure::request(

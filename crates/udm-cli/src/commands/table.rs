@@ -19,7 +19,7 @@ pub(crate) fn run(args: &TableCommandArgs, given: &Given, json: bool) -> Result<
 
 fn check(args: &TableCheckArgs, json: bool) -> Result<(), Failure> {
     let text = args.table.required()?;
-    let table = Table::parse(&text)?;
+    let table = Table::parse_with(udm_targets::all(), &text)?;
     if args.open {
         open_table(&text, &DeviceOptions { read_only: true, ..DeviceOptions::default() })?;
     }
@@ -32,7 +32,7 @@ fn check(args: &TableCheckArgs, json: bool) -> Result<(), Failure> {
 }
 
 fn show(args: &TableShowArgs, given: &Given, json: bool) -> Result<(), Failure> {
-    let table = Table::parse(&args.table.required()?)?;
+    let table = Table::parse_with(udm_targets::all(), &args.table.required()?)?;
     given.check("what the table names", Takes::of_table(&table))?;
     let keys = if args.showkeys { ShowKeys::Shown } else { ShowKeys::Hidden };
     let cipher = CipherChoice { driver: args.driver.clone(), ..CipherChoice::default() };
@@ -44,7 +44,7 @@ fn show(args: &TableShowArgs, given: &Given, json: bool) -> Result<(), Failure> 
                 "start": row.start.0,
                 "length": row.length.0,
                 "target": row.target.name(),
-                "device": row.device().map(|(name, _)| name),
+                "device": row.devices().first().map(|device| &device.name),
                 "line": line,
             });
             if args.explain {

@@ -3,7 +3,7 @@
 use serde_json::json;
 use udm_block::blocking::Blocking;
 use udm_dm::load::Lookup;
-use udm_dm::table::{Row, TargetSpec};
+use udm_dm::table::Row;
 use udm_dm::targets::crypt::CipherChoice;
 use udm_dm::targets::crypt::params::CryptSpec;
 
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &VerifyArgs, given: &Given, json: bool) -> Result<(), Fa
     let mut left = args.length.unwrap_or(u64::MAX);
     let mut rows = 0;
     for row in &table.rows {
-        if let TargetSpec::Crypt(spec) = &row.target {
+        if let Some(spec) = row.target.downcast_ref::<CryptSpec>() {
             let length = row.length.bytes().0.min(left) / spec.options.sector_size as u64;
             let length = length * spec.options.sector_size as u64;
             verify_row(row, spec, length, &files, &options.cipher, json)?;
@@ -50,17 +50,17 @@ fn verify_row(
     cipher: &CipherChoice,
     json: bool,
 ) -> Result<(), Failure> {
-    let lower = files.device(&spec.device, spec.options.sector_size as u32).map_err(Failure::request)?;
+    let lower = files.device(&spec.device.name, spec.options.sector_size as u32).map_err(Failure::request)?;
     let lower = Blocking::new(lower).map_err(Failure::work)?;
     let mut comparison = Comparison::new(spec, cipher).map_err(Failure::request)?;
     let mut chunk = vec![0; CHUNK.min(length) as usize];
     let mut done = 0;
     while done < length {
         let chunk = &mut chunk[..(length - done).min(CHUNK) as usize];
-        let at = spec.start.0.saturating_mul(512).saturating_add(done);
-        lower
-            .read_at(at, chunk)
-            .map_err(|status| Failure::work(format!("reading {} at byte {at}: {status}", spec.device)))?;
+        let at = spec.device.start.0.saturating_mul(512).saturating_add(done);
+        lower.read_at(at, chunk).map_err(|status| {
+            Failure::work(format!("reading {} at byte {at}: {status}", spec.device.name))
+        })?;
         comparison
             .add(chunk, done / 512)
             .map_err(|error| Failure::work(format!("row at sector {}: {error}", row.start)))?;

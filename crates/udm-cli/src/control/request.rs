@@ -55,7 +55,8 @@ impl Devices {
             Command::Resume => done(device.resume()),
             Command::Clear => done(device.clear()),
             Command::Load => {
-                let table = Table::parse(text).map_err(|error| (EINVAL, error.to_string()))?;
+                let table = Table::parse_with(udm_targets::all(), text)
+                    .map_err(|error| (EINVAL, error.to_string()))?;
                 let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
                 done(device.load(table, &**files))
             }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use serde_json::{Map, Value};
-use udm_dm::table::{ShowKeys, Table, TargetSpec};
+use udm_dm::table::{ShowKeys, Table};
+use udm_dm::targets::crypt::params::CryptSpec;
 use udm_luks::Header;
 
 use super::error::ConvertError;
@@ -73,10 +74,7 @@ fn of_volume(option: &str, header: &Header, table: &Table) -> Option<String> {
         Header::Luks1(header) => ("luks1", String::new(), header.uuid.clone()),
         Header::Luks2(header) => ("luks2", header.binary.label.to_string(), header.binary.uuid.to_string()),
     };
-    let spec = table.rows.iter().find_map(|row| match &row.target {
-        TargetSpec::Crypt(spec) => Some(spec),
-        _ => None,
-    });
+    let spec = table.rows.iter().find_map(|row| row.target.downcast_ref::<CryptSpec>());
     // Without the key, which is as many zeros: start, length, target, cipher, key.
     let text = table.to_text(ShowKeys::Hidden);
     let mut words = text.split_whitespace().skip(3);

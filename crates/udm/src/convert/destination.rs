@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use udm_block::DeviceRef;
-use udm_dm::table::{Table, TargetSpec};
+use udm_dm::table::Table;
+use udm_dm::targets::crypt::params::CryptSpec;
 use udm_luks::Secret;
 
 use super::agree::check_volume;
@@ -66,9 +67,9 @@ impl Destination {
                 (device, identity, true)
             }
             Name::Table(text) => {
-                let table = Table::parse(text).map_err(DeviceError::from)?;
+                let table = Table::parse_with(udm_targets::all(), text).map_err(DeviceError::from)?;
                 let (device, identity, _) = open_table(&files, &table, "table")?;
-                let crypt = table.rows.iter().any(|row| matches!(row.target, TargetSpec::Crypt(_)));
+                let crypt = table.rows.iter().any(|row| row.target.downcast_ref::<CryptSpec>().is_some());
                 (device, identity, crypt)
             }
         };

@@ -75,9 +75,11 @@ impl Source {
             Name::Device(DeviceName::Luks(place)) => {
                 open_table(&files, &files.luks_table(place, unlocking)?, "luks")?
             }
-            Name::Table(text) => {
-                open_table(&files, &Table::parse(text).map_err(DeviceError::from)?, "table")?
-            }
+            Name::Table(text) => open_table(
+                &files,
+                &Table::parse_with(udm_targets::all(), text).map_err(DeviceError::from)?,
+                "table",
+            )?,
         };
         let mut identity = Identity::new(identity, name, name.path(), true)?;
         identity.value["size"] = json!(device.geometry().stored().0);

@@ -21,7 +21,7 @@ use udm_backend::nbd::device::NbdDevice;
 use udm_backend::{Cache, EngineChoice, FileOptions, OpenError};
 use udm_block::DeviceRef;
 use udm_block::memory::{Heap, Source};
-use udm_dm::load::{LoadError, Lookup, load_with};
+use udm_dm::load::{LoadError, Lookup, LookupError, load_with};
 use udm_dm::managed::{ManageError, ManagedDevice, ManagedOptions};
 use udm_dm::table::{Table, TableError};
 use udm_dm::targets::Reserves;
@@ -75,6 +75,14 @@ pub enum DeviceError {
         /// How many sectors its whole blocks have.
         sectors: u64,
     },
+    /// The system refused what a target needs.
+    #[error("{what} failed: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A word that names no device.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -90,7 +98,7 @@ impl DeviceError {
     /// Whether the request was wrong, as opposed to the work having failed.
     pub fn is_request(&self) -> bool {
         match self {
-            Self::NoReserve(_) => false,
+            Self::NoReserve(_) | Self::System { .. } => false,
             Self::Luks(error) => error.is_request(),
             _ => true,
         }
@@ -111,6 +119,7 @@ impl From<LoadError> for DeviceError {
         match error {
             LoadError::Table(error) => error.into(),
             LoadError::NoReserve(error) => error.into(),
+            LoadError::System { what, source } => Self::System { what, source },
         }
     }
 }
@@ -149,7 +158,7 @@ impl Files {
     /// # Errors
     /// When the table is wrong, what it names cannot be opened, or there is no memory.
     pub fn open_table(&self, text: &str) -> Result<DeviceRef, DeviceError> {
-        self.load(&Table::parse(text)?)
+        self.load(&Table::parse_with(udm_targets::all(), text)?)
     }
 
     /// The device of a table.
@@ -220,7 +229,7 @@ impl Files {
             Place::Path(path) => Medium::file(path).map_err(|error| self.refusal(path, error))?,
             // Connected to once: a server may take one client alone, and end after it.
             Place::Nbd(_) | Place::Memory(_) => Medium::device(self.look_up(&place.in_table(), 512)?)
-                .map_err(|why| OpenError::Name { name: place.to_string(), why })?,
+                .map_err(|why| OpenError::Name { name: place.to_string(), why, hint: None })?,
         };
         unlocking.table(place, &medium).map_err(|error| match error {
             error if error.is_no_header() && unlocking.header.is_none() => {
@@ -286,16 +295,22 @@ fn identity(name: &str) -> String {
 
 /// Attaches to an export of an NBD server.
 fn attach(name: &str, block_size: u32, read_only: bool) -> Result<DeviceRef, OpenError> {
-    let failed = |why: String| OpenError::Name { name: name.to_owned(), why };
+    let failed = |why: String| OpenError::Name { name: name.to_owned(), why, hint: None };
     let uri: NbdUri = name.parse().map_err(|error: UriError| failed(error.to_string()))?;
     let device = NbdDevice::attach(&uri, block_size, read_only).map_err(|error| failed(error.to_string()))?;
     Ok(Arc::new(device))
 }
 
 impl Lookup for Files {
-    fn device(&self, name: &str, block_size: u32) -> Result<DeviceRef, String> {
-        self.look_up(name, block_size).map_err(|error| error.to_string())
+    fn device(&self, name: &str, block_size: u32) -> Result<DeviceRef, LookupError> {
+        self.look_up(name, block_size).map_err(|error| lookup_error(&error))
     }
+}
+
+/// What a back end says, for an error that names the device by itself.
+fn lookup_error(error: &OpenError) -> LookupError {
+    let what = error.path().map(|path| path.display().to_string());
+    LookupError::Unusable { what, why: error.wrong(), hint: error.hint().map(str::to_owned) }
 }
 
 impl DeviceOptions {

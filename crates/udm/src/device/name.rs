@@ -9,7 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use udm_backend::locate::{Scheme, name_of};
-use udm_dm::table::{Table, TargetSpec};
+use udm_dm::table::Table;
+use udm_dm::targets::crypt::params::CryptSpec;
 use udm_nbd::address::{NbdUri, UriError};
 
 /// A device, by its name.
@@ -70,8 +71,8 @@ impl Takes {
         let is_file = |name: &str| Scheme::of(name).is_none();
         Self {
             unlocking: false,
-            files: table.rows.iter().any(|row| row.device().is_some_and(|(name, _)| is_file(name))),
-            cipher: table.rows.iter().any(|row| matches!(row.target, TargetSpec::Crypt(_))),
+            files: table.rows.iter().any(|row| row.devices().iter().any(|device| is_file(&device.name))),
+            cipher: table.rows.iter().any(|row| row.target.downcast_ref::<CryptSpec>().is_some()),
         }
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use udm_block::{Sector, Sectors, stack};
-use udm_dm::table::{Fault, Row, Table, TargetSpec};
+use udm_dm::table::{Fault, Row, Table};
 use udm_dm::targets::crypt::params::{CryptOptions, CryptSpec, KeyBytes};
 use udm_luks::{Place, ReadAt, UnlockOptions, Unlocked, Volume};
 use zeroize::Zeroizing;
@@ -187,7 +187,7 @@ impl Unlocking {
         let failed = |fault| LuksError::Cipher { path: image.into(), fault };
         let spec =
             CryptSpec::new(&segment.encryption, key, segment.iv_tweak, device, options).map_err(failed)?;
-        let row = Row::new(Sector(0), Sectors(size / 512), TargetSpec::Crypt(Box::new(spec)));
+        let row = Row::new(Sector(0), Sectors(size / 512), spec);
         Ok(Table { rows: vec![row] })
     }
 }

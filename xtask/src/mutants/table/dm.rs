@@ -192,8 +192,8 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "managed: a wiped key stays in the table",
         file: "crates/dm/src/managed/message.rs",
-        find: "spec.key = KeySpec::Wiped { size: spec.key.size() };",
-        replace: "let _ = spec;",
+        find: "let wiped = spec.with_key(KeySpec::Wiped { size: spec.key.size() });",
+        replace: "let wiped = spec.clone();",
         build: BEHAVIOUR,
         test: "every_command_does_what_the_kernel_did",
         says: "the kernel:",

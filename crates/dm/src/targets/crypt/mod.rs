@@ -8,6 +8,7 @@
 //! * `crypt_io`: the stages of a clone, each begun by the end of the one before.
 //! * `convert`: the sectors of a bio, given to a cipher on the same thread; `by_key`, where a volume has several keys.
 //! * `explain`: what was decided when the key was set.
+//! * `params`: what a row says; `target_type`: how a target is made of it.
 //! * `offload`: the same for an asynchronous driver, which may want memory that there is none of.
 
 mod by_key;
@@ -18,6 +19,7 @@ mod explain;
 mod iv;
 mod offload;
 pub mod params;
+mod target_type;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +27,8 @@ mod tests;
 pub use convert::Converter;
 pub use explain::{Decision, explain};
 pub use offload::OptionalMemory;
+pub use target_type::CryptType;
+pub(crate) use target_type::converter;
 
 use std::sync::Arc;
 
@@ -131,7 +135,7 @@ impl Crypt {
         Ok(Self(Arc::new(Volume {
             converter,
             lower,
-            start: spec.start,
+            start: spec.device.start,
             allow_discards: spec.options.allow_discards,
             clones: BioSet::new(&clones, source)?,
             pages: PagePool::new(pages, source)?,

@@ -159,7 +159,7 @@ fn source(
 
 fn parse_keyfile_size(text: &str) -> Result<usize, String> {
     const MOST: u64 = 8 << 20;
-    match parse_size(text)? {
+    match parse_size(text).map_err(|error| error.to_string())? {
         size if size <= MOST => Ok(size as usize),
         size => Err(format!("{size} bytes are more than the 8 MiB that a key file can have")),
     }

@@ -8,7 +8,7 @@ use udm_crypto::spec::{CipherSpec, IvMode, either};
 use zeroize::Zeroizing;
 
 use super::cipher::key_reason;
-use crate::table::{Fault, ShowKeys, TableErrorKind, escape, number, reason};
+use crate::table::{ArgWriter, Fault, ShowKeys, TableErrorKind, number, reason};
 
 /// The most key sizes that a hint counts up.
 const SIZES_SHOWN: usize = 6;
@@ -112,15 +112,19 @@ impl KeySpec {
     }
 
     /// Writes the key as `dmsetup table` does: a hidden one as zeros, as many as it has characters.
-    pub(crate) fn write(&self, f: &mut fmt::Formatter<'_>, keys: ShowKeys) -> fmt::Result {
-        match (self, keys) {
+    pub(crate) fn write(&self, args: &mut ArgWriter<'_, '_>) -> fmt::Result {
+        match (self, args.keys()) {
             (Self::Keyring(key), _) => {
-                write!(f, ":{}:{}:{}", key.size, key.kind.name(), escape(&key.description))
+                args.public(format_args!(":{}:{}:{}", key.size, key.kind.name(), key.description))
             }
-            (Self::None, ShowKeys::Shown) => f.write_str("-"),
-            (Self::None, ShowKeys::Hidden) => f.write_str("0"),
-            (Self::Bytes(bytes), ShowKeys::Shown) => write!(f, "{:x}", HexDisplay(bytes.as_slice())),
-            (Self::Bytes(_) | Self::Wiped { .. }, _) => (0..self.size()).try_for_each(|_| f.write_str("00")),
+            (Self::None, _) => args.arg("-"),
+            (Self::Bytes(bytes), ShowKeys::Shown) => {
+                args.arg(format_args!("{:x}", HexDisplay(bytes.as_slice())))
+            }
+            // A hidden key is not looked at: its digits would be left on the stack.
+            (Self::Bytes(_) | Self::Wiped { .. }, _) => {
+                args.arg(format_args!("{:0>1$}", "", 2 * self.size()))
+            }
         }
     }
 }

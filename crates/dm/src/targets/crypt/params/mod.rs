@@ -10,17 +10,14 @@ mod options;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-
-use udm_block::{Sector, Sectors};
+use udm_block::Sector;
 use udm_crypto::CipherSpec;
 
 pub use key::{KeyBytes, KeySpec, KeyringKey, KeyringType};
 pub use options::CryptOptions;
 
-use crate::table::{
-    Fault, ShowKeys, TableError, TableErrorKind, Word, check_device_end, device_word, escape, reason,
-};
+use crate::table::{Args, Fault, TableError, TableErrorKind, Word, reason};
+use crate::targets::DeviceArg;
 
 /// What a crypt row says.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,10 +28,8 @@ pub struct CryptSpec {
     pub key: KeySpec,
     /// What is added to a sector's number before it becomes an IV, in sectors of 512 bytes.
     pub iv_offset: u64,
-    /// The device that the ciphertext is on, as the table names it.
-    pub device: String,
-    /// Where on that device it begins.
-    pub start: Sector,
+    /// The device that the ciphertext is on, and where on it the ciphertext begins.
+    pub device: DeviceArg,
     /// The optional parameters.
     pub options: CryptOptions,
 }
@@ -43,37 +38,31 @@ pub struct CryptSpec {
 const WORDS: [&str; 5] = ["cipher", "key", "iv_offset", "device", "start"];
 
 impl CryptSpec {
-    /// The place of the key among the words of a crypt row, of which the first is the row's start.
-    pub(crate) const KEY_WORD: usize = 4;
+    /// Which argument is the key, counted from 0.
+    pub(crate) const KEY_WORD: usize = 1;
     /// The same of the device; its start is the next.
-    pub(crate) const DEVICE_WORD: usize = 6;
+    const DEVICE_WORD: usize = 3;
 
-    /// Reads a whole crypt row, `words`, whose start and length have been read.
-    pub(crate) fn parse(words: &[Word<'_>], start: Sector, length: Sectors) -> Result<Self, TableError> {
-        let [row_start, row_length, target, args @ ..] = words else {
-            unreachable!("the caller has read these three");
-        };
-        let [cipher_word, key_word, iv_offset_word, device, device_start_word, rest @ ..] = args else {
-            return Err(missing_word(args.last().unwrap_or(target), args.len()));
+    /// Reads the arguments of a crypt row.
+    pub(crate) fn parse(args: &Args<'_>) -> Result<Self, TableError> {
+        let [cipher_word, key_word, iv_offset_word, _, device_start_word, rest @ ..] = args.words() else {
+            return Err(missing_word(args.last_word(), args.words().len()));
         };
         let cipher = cipher::parse(cipher_word).map_err(|fault| cipher_word.fault(fault))?;
         let key = KeySpec::parse(key_word, &cipher).map_err(|fault| key_word.fault(fault))?;
         let iv_offset = iv_offset_word.number("iv_offset", Some(reason::IV_OFFSET))?;
-        let device_start =
-            Sector(device_start_word.number("the device's start", Some(reason::DEVICE_START))?);
+        let device = args.device(Self::DEVICE_WORD, args.length, reason::DEVICE_START)?;
         let options = CryptOptions::parse(rest)?;
         check_sector_size(&cipher, &options).map_err(|fault| cipher_word.fault(fault))?;
         let unit = options.sectors_per_unit();
         let multiple = |word: &Word<'_>, what: &str, value: u64, kernel| {
             check_multiple(what, value, unit).map_err(|fault| word.fault(fault.with_kernel(kernel)))
         };
-        multiple(row_length, "the row's length", length.0, reason::LENGTH)?;
+        multiple(args.length_word(), "the row's length", args.length.0, reason::LENGTH)?;
         multiple(iv_offset_word, "iv_offset", iv_offset, reason::IV_OFFSET)?;
-        multiple(row_start, "the row's start", start.0, reason::BLOCK_SIZE)?;
-        multiple(device_start_word, "the device's start", device_start.0, reason::BLOCK_SIZE)?;
-        check_device_end(device_start_word, device_start, length)?;
-        let device = device_word(device)?;
-        Ok(Self { cipher, key, iv_offset, device, start: device_start, options })
+        multiple(args.start_word(), "the row's start", args.start.0, reason::BLOCK_SIZE)?;
+        multiple(device_start_word, "the device's start", device.start.0, reason::BLOCK_SIZE)?;
+        Ok(Self { cipher, key, iv_offset, device, options })
     }
 
     /// A row that no text was written for, from another description of a volume. Its places are multiples of the sector
@@ -91,15 +80,17 @@ impl CryptSpec {
         let cipher = cipher::parse(cipher)?;
         let key = KeySpec::of_bytes(key, &cipher)?;
         check_sector_size(&cipher, &options)?;
-        let (device, start) = device;
-        Ok(Self { cipher, key, iv_offset, device, start, options })
+        let (name, start) = device;
+        let device = DeviceArg { name, start, word: Self::DEVICE_WORD };
+        Ok(Self { cipher, key, iv_offset, device, options })
     }
 
-    /// Writes the words after the target as `dmsetup table` does.
-    pub(crate) fn write(&self, f: &mut fmt::Formatter<'_>, keys: ShowKeys) -> fmt::Result {
-        write!(f, "{} ", escape(&self.cipher.text))?;
-        self.key.write(f, keys)?;
-        write!(f, " {} {} {}{}", self.iv_offset, escape(&self.device), self.start, self.options)
+    /// The same with another key.
+    #[must_use]
+    pub(crate) fn with_key(&self, key: KeySpec) -> Self {
+        let Self { cipher, iv_offset, device, options, .. } = self;
+        let (cipher, device, options) = (cipher.clone(), device.clone(), options.clone());
+        Self { cipher, key, iv_offset: *iv_offset, device, options }
     }
 }
 

@@ -6,7 +6,7 @@ use udm_block::{SECTOR_SHIFT, SECTOR_SIZE};
 use udm_crypto::Direction;
 use udm_crypto::spec::nearest;
 
-use crate::table::{Fault, TableError, TableErrorKind, Word, counted, number, reason, shown};
+use crate::table::{ArgWriter, Fault, TableError, TableErrorKind, Word, counted, number, reason, shown};
 
 /// The most options that the kernel reads, though it knows ten.
 const MAX_OPTIONS: usize = 9;
@@ -147,9 +147,9 @@ impl CryptOptions {
     }
 }
 
-/// Writes the count and the options, each with a space before it, in the kernel's order; nothing where there is none.
-impl fmt::Display for CryptOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl CryptOptions {
+    /// Writes the count and the options in the kernel's order; nothing where there is none.
+    pub(crate) fn write(&self, args: &mut ArgWriter<'_, '_>) -> fmt::Result {
         let flag = |set: bool, name: &str| set.then(|| name.to_owned());
         let sector_size =
             (self.sector_size != SECTOR_SIZE).then(|| format!("sector_size:{}", self.sector_size));
@@ -168,8 +168,8 @@ impl fmt::Display for CryptOptions {
         if words.is_empty() {
             return Ok(());
         }
-        write!(f, " {}", words.len())?;
-        words.iter().try_for_each(|word| write!(f, " {word}"))
+        args.arg(words.len())?;
+        words.iter().try_for_each(|word| args.arg(word))
     }
 }
 

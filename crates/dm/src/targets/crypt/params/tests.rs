@@ -4,7 +4,7 @@
 use udm_crypto::CipherSpec;
 
 use super::{KeySpec, cipher};
-use crate::table::{KernelReason, ShowKeys, TableErrorKind, reason};
+use crate::table::{ArgWriter, KernelReason, ShowKeys, TableErrorKind, reason};
 
 fn cipher(text: &str) -> CipherSpec {
     cipher::parse(text).unwrap_or_else(|fault| panic!("{text}: {fault}"))
@@ -68,8 +68,8 @@ fn a_key_is_read_and_printed_and_never_in_debug() {
     assert_eq!(bytes.as_slice()[..3], [0x00, 0x11, 0x22]);
     assert_eq!(bytes.as_slice()[15], 0xff);
     assert_eq!(format!("{key:?}"), "KeyBytes(16 bytes)");
-    assert_eq!(Printed(&key, ShowKeys::Shown).to_string(), "00112233445566778899aabbccddeeff");
-    assert_eq!(Printed(&key, ShowKeys::Hidden).to_string(), "0".repeat(32));
+    assert_eq!(Printed(&key, ShowKeys::Shown).to_string(), " 00112233445566778899aabbccddeeff");
+    assert_eq!(Printed(&key, ShowKeys::Hidden).to_string(), format!(" {}", "0".repeat(32)));
     assert_eq!(key, KeySpec::parse("00112233445566778899aabbccddeeff", &spec).expect("hex"));
     assert_ne!(key, KeySpec::parse("00112233445566778899aabbccddeefe", &spec).expect("hex"));
 }
@@ -104,6 +104,6 @@ struct Printed<'a>(&'a KeySpec, ShowKeys);
 
 impl std::fmt::Display for Printed<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.write(f, self.1)
+        self.0.write(&mut ArgWriter::new(f, self.1, &[0]))
     }
 }
