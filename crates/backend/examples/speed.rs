@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use rustix::fs::{Advice, fadvise};
 use udm_backend::file::{self, Cache, EngineChoice, FileOptions};
-use udm_backend::locate::parse_size;
+use udm_backend::parse_size;
 use udm_block::blocking::Blocking;
 use udm_block::memory::splitmix64;
 

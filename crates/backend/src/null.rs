@@ -1,6 +1,11 @@
 //! A device that keeps nothing (the kernel's `dm-zero`): for measuring what lies above it.
 
-use udm_block::{Bio, Channel, Device, Dispatch, Geometry, Op, OpenError, Opening, Sectors, Status};
+use std::sync::Arc;
+
+use udm_block::{Bio, Channel, Device, Dispatch, Geometry, Op, Opening, Sectors, Status};
+
+use crate::scratch::Scratch;
+use crate::{BackendType, Location, OpenError};
 
 /// Reads as zeros, and forgets what is written. It ends each bio at once.
 ///
@@ -34,7 +39,7 @@ impl Device for Null {
         self.geometry
     }
 
-    fn open(&self, _: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
+    fn open(&self, _: &mut Opening<'_>) -> Result<Box<dyn Channel>, udm_block::OpenError> {
         Ok(Box::new(NullChannel))
     }
 }
@@ -47,6 +52,25 @@ impl Channel for NullChannel {
             bio.data().for_each(|run| run.fill(0));
         }
         cx.complete(bio, Status::Ok);
+    }
+}
+
+/// `null:SIZE`.
+pub(crate) struct NullType;
+
+impl BackendType for NullType {
+    fn prefixes(&self) -> &'static [&'static str] {
+        &["null:"]
+    }
+
+    fn example(&self) -> &'static str {
+        "null:SIZE"
+    }
+
+    fn parse(&self, name: &str) -> Result<Arc<dyn Location>, OpenError> {
+        Ok(Arc::new(Scratch::new(name, "null:", |size, block, read_only| {
+            Ok(Arc::new(Null::new(size).offering(block, read_only)))
+        })))
     }
 }
 

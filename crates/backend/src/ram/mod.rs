@@ -9,7 +9,8 @@ use udm_block::{
     Bio, Channel, Device, Dispatch, Geometry, LONGEST_DEVICE, Op, Opening, SECTOR_SIZE, Sectors, Status,
 };
 
-use crate::OpenError;
+use crate::scratch::Scratch;
+use crate::{BackendType, Location, OpenError};
 
 /// A device in memory: it reads as zeros at first, and takes memory for the pages that are written alone. What is
 /// discarded or zeroed goes back to the system. It ends each bio at once.
@@ -82,6 +83,25 @@ impl Channel for RamChannel {
             Op::Flush => {}
         }
         cx.complete(bio, Status::Ok);
+    }
+}
+
+/// `ram:SIZE`.
+pub(crate) struct RamType;
+
+impl BackendType for RamType {
+    fn prefixes(&self) -> &'static [&'static str] {
+        &["ram:"]
+    }
+
+    fn example(&self) -> &'static str {
+        "ram:SIZE"
+    }
+
+    fn parse(&self, name: &str) -> Result<Arc<dyn Location>, OpenError> {
+        Ok(Arc::new(Scratch::new(name, "ram:", |size, block, read_only| {
+            Ok(Arc::new(Ram::new(size)?.offering(block, read_only)))
+        })))
     }
 }
 

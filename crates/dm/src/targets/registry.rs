@@ -1,5 +1,6 @@
 //! The target types that a table may name: an open set.
 
+use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use super::TargetType;
@@ -55,5 +56,11 @@ impl TargetTypes {
     /// The types, in the order in which they were registered.
     pub fn iter(&self) -> impl Iterator<Item = &dyn TargetType> {
         self.0.iter().map(|known| &**known)
+    }
+}
+
+impl fmt::Debug for TargetTypes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(TargetType::name)).finish()
     }
 }

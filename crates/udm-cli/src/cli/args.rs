@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
-use udm_backend::locate::parse_size;
+use udm_backend::parse_size;
 use udm_dm::targets::TargetType;
 use udm_nbd::address::Address;
 

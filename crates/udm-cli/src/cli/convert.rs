@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueHint};
-use udm_backend::locate::parse_size;
+use udm_backend::parse_size;
 use udm_luks::{FormatOptions, Version};
 
 use super::{Failure, OpenArgs, SlotArgs, TableArgs, UnlockArgs, VolumeArgs, default_key_size};

@@ -163,6 +163,7 @@ impl OpenArgs {
                 EngineArg::Threads => EngineChoice::Threads,
             },
             cipher: CipherChoice { driver: self.driver.clone(), ..CipherChoice::default() },
+            ..DeviceOptions::default()
         }
     }
 }

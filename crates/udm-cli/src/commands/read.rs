@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use udm_backend::locate::path_of;
+use udm_backend::path_of;
 use udm_block::Status;
 use udm_block::blocking::Blocking;
 

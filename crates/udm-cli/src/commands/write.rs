@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek};
 
 use serde_json::json;
-use udm_backend::locate::path_of;
+use udm_backend::path_of;
 use udm_block::blocking::Blocking;
 
 use crate::cli::{Failure, Given, WriteArgs, print};

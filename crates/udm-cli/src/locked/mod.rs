@@ -21,7 +21,7 @@ use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use udm_backend::locate::path_of;
+use udm_backend::path_of;
 use udm_block::memory::{Heap, Source};
 use udm_block::sealed::Sealed;
 use udm_dm::targets::Reserves;

@@ -67,7 +67,7 @@ impl Destination {
                 (device, identity, true)
             }
             Name::Table(text) => {
-                let table = Table::parse_with(udm_targets::all(), text).map_err(DeviceError::from)?;
+                let table = Table::parse_with(&how.options.targets, text).map_err(DeviceError::from)?;
                 let (device, identity, _) = open_table(&files, &table, "table")?;
                 let crypt = table.rows.iter().any(|row| row.target.downcast_ref::<CryptSpec>().is_some());
                 (device, identity, crypt)

@@ -12,7 +12,7 @@ use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use udm_backend::locate::name_of;
+use udm_backend::name_of;
 
 use super::error::ConvertError;
 use super::source::Name;

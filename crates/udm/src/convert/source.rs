@@ -77,7 +77,7 @@ impl Source {
             }
             Name::Table(text) => open_table(
                 &files,
-                &Table::parse_with(udm_targets::all(), text).map_err(DeviceError::from)?,
+                &Table::parse_with(&options.targets, text).map_err(DeviceError::from)?,
                 "table",
             )?,
         };

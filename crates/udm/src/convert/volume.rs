@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use udm_backend::file::keep_qemu_out;
-use udm_backend::locate::name_of;
+use udm_backend::name_of;
 use udm_dm::table::Table;
 use udm_luks::format::header_size;
 use udm_luks::{FormatOptions, Locked, ReadAt, Secret, Storage, Unlocked, format};

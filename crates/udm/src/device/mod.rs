@@ -16,20 +16,17 @@ use std::sync::Arc;
 use crate::luks::{LuksError, Unlocking};
 use medium::Medium;
 pub use name::{DeviceName, NameError, Place, Takes};
-use udm_backend::locate::{self, Named, Scheme};
-use udm_backend::nbd::device::NbdDevice;
-use udm_backend::{Cache, EngineChoice, FileOptions, OpenError};
+use udm_backend::{BackendTypes, Cache, EngineChoice, FileOptions, OpenError, Opened, path_of};
 use udm_block::DeviceRef;
 use udm_block::memory::{Heap, Source};
 use udm_dm::load::{LoadError, Lookup, LookupError, load_with};
 use udm_dm::managed::{ManageError, ManagedDevice, ManagedOptions};
 use udm_dm::table::{Table, TableError};
-use udm_dm::targets::Reserves;
 use udm_dm::targets::crypt::{CipherChoice, Requests};
-use udm_nbd::address::{NbdUri, UriError};
+use udm_dm::targets::{Reserves, TargetTypes};
 
 /// How devices are opened.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct DeviceOptions {
     /// Nothing is written.
     pub read_only: bool,
@@ -39,6 +36,23 @@ pub struct DeviceOptions {
     pub engine: EngineChoice,
     /// Which cipher driver is used, and how.
     pub cipher: CipherChoice,
+    /// What names may mean besides files.
+    pub backends: BackendTypes,
+    /// The targets that tables may have.
+    pub targets: TargetTypes,
+}
+
+impl Default for DeviceOptions {
+    fn default() -> Self {
+        Self {
+            read_only: false,
+            cache: Cache::default(),
+            engine: EngineChoice::default(),
+            cipher: CipherChoice::default(),
+            backends: BackendTypes::builtin().clone(),
+            targets: udm_targets::all().clone(),
+        }
+    }
 }
 
 /// Why a device could not be opened.
@@ -124,8 +138,8 @@ impl From<LoadError> for DeviceError {
     }
 }
 
-/// Finds what tables name among files, block devices, exports of NBD servers, `ram:` and `null:`. A file that several tables name is opened
-/// once: it is locked against others, and they are none.
+/// Finds what tables name among files, block devices and back ends. A file that several tables name is opened once: it is
+/// locked against others, and they are none.
 pub struct Files {
     options: DeviceOptions,
     source: Source,
@@ -158,7 +172,7 @@ impl Files {
     /// # Errors
     /// When the table is wrong, what it names cannot be opened, or there is no memory.
     pub fn open_table(&self, text: &str) -> Result<DeviceRef, DeviceError> {
-        self.load(&Table::parse_with(udm_targets::all(), text)?)
+        self.load(&Table::parse_with(&self.options.targets, text)?)
     }
 
     /// The device of a table.
@@ -228,7 +242,7 @@ impl Files {
         let medium = match place {
             Place::Path(path) => Medium::file(path).map_err(|error| self.refusal(path, error))?,
             // Connected to once: a server may take one client alone, and end after it.
-            Place::Nbd(_) | Place::Memory(_) => Medium::device(self.look_up(&place.in_table(), 512)?)
+            Place::Other(_) => Medium::device(self.look_up(&place.in_table(), 512)?)
                 .map_err(|why| OpenError::Name { name: place.to_string(), why, hint: None })?,
         };
         unlocking.table(place, &medium).map_err(|error| match error {
@@ -260,24 +274,21 @@ impl Files {
 
     /// The device of this name in a table, which is opened once: a file of several names, too.
     fn look_up(&self, name: &str, block_size: u32) -> Result<DeviceRef, OpenError> {
+        let location = self.options.backends.parse(name)?;
         // Two tables with scratch memory of one size do not mean the same memory.
-        let is_own = matches!(Scheme::of(name), Some((Scheme::Ram | Scheme::Null, _)));
+        let is_own = location.as_ref().is_some_and(|location| location.is_scratch());
         let key = identity(name);
         let known = self.opened.borrow().get(&key).filter(|_| !is_own).map(|(_, device)| device.clone());
         if let Some(device) = known {
             return Ok(device);
         }
-        let device = if matches!(Scheme::of(name), Some((Scheme::Nbd, _))) {
-            attach(name, block_size, self.options.read_only)?
-        } else {
-            let named = locate::open(name, &self.options.file_options(block_size))?;
-            if let Named::File(file) = &named
-                && !file.is_direct()
-            {
-                self.cached.borrow_mut().push(file.describe());
-            }
-            DeviceRef::from(named)
-        };
+        let opened = self.options.backends.open(name, &self.options.file_options(block_size))?;
+        if let Opened::File(file) = &opened
+            && !file.is_direct()
+        {
+            self.cached.borrow_mut().push(file.describe());
+        }
+        let device = DeviceRef::from(opened);
         self.opened.borrow_mut().insert(key, (name.to_owned(), DeviceRef::clone(&device)));
         Ok(device)
     }
@@ -286,19 +297,11 @@ impl Files {
 /// What is the same for all names of one file; of anything else, its name.
 fn identity(name: &str) -> String {
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
-    match std::fs::metadata(locate::path_of(name)) {
+    match std::fs::metadata(path_of(name)) {
         Ok(found) if found.file_type().is_block_device() => format!("device {}", found.rdev()),
         Ok(found) => format!("file {} {}", found.dev(), found.ino()),
         Err(_) => name.to_owned(),
     }
-}
-
-/// Attaches to an export of an NBD server.
-fn attach(name: &str, block_size: u32, read_only: bool) -> Result<DeviceRef, OpenError> {
-    let failed = |why: String| OpenError::Name { name: name.to_owned(), why, hint: None };
-    let uri: NbdUri = name.parse().map_err(|error: UriError| failed(error.to_string()))?;
-    let device = NbdDevice::attach(&uri, block_size, read_only).map_err(|error| failed(error.to_string()))?;
-    Ok(Arc::new(device))
 }
 
 impl Lookup for Files {
@@ -351,7 +354,8 @@ pub fn open_image(
     options: &DeviceOptions,
     unlocking: Option<&Unlocking>,
 ) -> Result<DeviceRef, DeviceError> {
-    Files::new(options).open_device(&DeviceName::parse(name.as_ref())?, unlocking)
+    let name = DeviceName::parse_with(&options.backends, name.as_ref())?;
+    Files::new(options).open_device(&name, unlocking)
 }
 
 /// The table of the LUKS image at `path`, which holds its volume key.

@@ -7,11 +7,11 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use udm_backend::locate::{Scheme, name_of};
+use udm_backend::{BackendTypes, Location, OpenError, name_of};
 use udm_dm::table::Table;
 use udm_dm::targets::crypt::params::CryptSpec;
-use udm_nbd::address::{NbdUri, UriError};
 
 /// A device, by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,14 +23,12 @@ pub enum DeviceName {
 }
 
 /// Where bytes are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Place {
     /// In a file or block device.
     Path(PathBuf),
-    /// Behind a server.
-    Nbd(NbdUri),
-    /// In memory (`ram:SIZE`), or nowhere (`null:SIZE`).
-    Memory(String),
+    /// Where a back end finds them: behind a server, in memory.
+    Other(Arc<dyn Location>),
 }
 
 /// Which options have a meaning for a device, or for several.
@@ -60,15 +58,15 @@ pub enum NameError {
         /// How the other is named.
         other: String,
     },
-    /// A URI that cannot be followed.
-    #[error(transparent)]
-    Uri(#[from] UriError),
+    /// One that its back end does not understand: which, why, and what would do.
+    #[error("{0}")]
+    Location(String),
 }
 
 impl Takes {
     /// What a table's rows have a use for. What they name is looked up, and not opened.
     pub fn of_table(table: &Table) -> Self {
-        let is_file = |name: &str| Scheme::of(name).is_none();
+        let is_file = |name: &str| BackendTypes::builtin().find(name).is_none();
         Self {
             unlocking: false,
             files: table.rows.iter().any(|row| row.devices().iter().any(|device| is_file(&device.name))),
@@ -88,20 +86,28 @@ impl Takes {
 }
 
 impl DeviceName {
-    /// The device that `word` names.
+    /// The device that `word` names, with the back ends of `udm-backend`.
     ///
     /// # Errors
     /// When it names none, or could name two.
     pub fn parse(word: &OsStr) -> Result<Self, NameError> {
+        Self::parse_with(BackendTypes::builtin(), word)
+    }
+
+    /// The same with these back ends.
+    ///
+    /// # Errors
+    /// When it names none, or could name two.
+    pub fn parse_with(backends: &BackendTypes, word: &OsStr) -> Result<Self, NameError> {
         if word.is_empty() {
             return Err(NameError::Empty);
         }
         let is_there = |path: &Path| std::fs::symlink_metadata(path).is_ok();
         let whole = Path::new(word);
         let Some(rest) = word.as_bytes().strip_prefix(b"raw:") else {
-            return Ok(match Place::parse(word)? {
+            return Ok(match Place::parse(backends, word)? {
                 // Memory has no header.
-                place @ Place::Memory(_) => Self::Raw(place),
+                place if place.is_scratch() => Self::Raw(place),
                 place => Self::Luks(place),
             });
         };
@@ -110,9 +116,9 @@ impl DeviceName {
         }
         let rest = OsStr::from_bytes(rest);
         if !is_there(whole) {
-            return Ok(Self::Raw(Place::parse(rest)?));
+            return Ok(Self::Raw(Place::parse(backends, rest)?));
         }
-        let other = match Place::parse(rest) {
+        let other = match Place::parse(backends, rest) {
             Ok(Place::Path(path)) if is_there(&path) => format!("raw:./{}", path.display()),
             _ => return Ok(Self::Luks(Place::Path(whole.into()))),
         };
@@ -138,7 +144,7 @@ impl DeviceName {
     pub fn path(&self) -> Option<&Path> {
         match self.place() {
             Place::Path(path) => Some(path),
-            Place::Nbd(_) | Place::Memory(_) => None,
+            Place::Other(_) => None,
         }
     }
 
@@ -155,20 +161,22 @@ impl DeviceName {
 
 impl Place {
     /// The place that `word` names: a file of that name, if there is one.
-    fn parse(word: &OsStr) -> Result<Self, UriError> {
-        Ok(match word.to_str().and_then(|text| Scheme::of(text).map(|(scheme, _)| (scheme, text))) {
-            Some((Scheme::Nbd, text)) => Self::Nbd(text.parse()?),
-            Some((Scheme::Ram | Scheme::Null, text)) => Self::Memory(text.into()),
-            None => Self::Path(word.into()),
-        })
+    fn parse(backends: &BackendTypes, word: &OsStr) -> Result<Self, NameError> {
+        let location = word.to_str().map_or(Ok(None), |text| backends.parse(text));
+        let location = location.map_err(|error: OpenError| NameError::Location(error.to_string()))?;
+        Ok(location.map_or_else(|| Self::Path(word.into()), Self::Other))
+    }
+
+    /// Whether each opening makes a device of its own, with nothing in it.
+    fn is_scratch(&self) -> bool {
+        matches!(self, Self::Other(location) if location.is_scratch())
     }
 
     /// Its name in a table.
     pub fn in_table(&self) -> String {
         match self {
             Self::Path(path) => name_of(path),
-            Self::Nbd(uri) => uri.to_string(),
-            Self::Memory(name) => name.clone(),
+            Self::Other(location) => location.to_string(),
         }
     }
 
@@ -176,19 +184,30 @@ impl Place {
     pub fn short_name(&self) -> Option<String> {
         match self {
             Self::Path(path) => path.file_name().map(|name| name_of(Path::new(name))),
-            Self::Nbd(uri) => Some(uri.export.clone()).filter(|name| !name.is_empty()),
-            Self::Memory(_) => None,
+            Self::Other(location) => location.short_name(),
         }
         .map(|name| name.strip_prefix("./").map_or_else(|| name.clone(), str::to_owned))
     }
 }
 
+/// Places of the same name are the same.
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Path(one), Self::Path(other)) => one == other,
+            (Self::Other(one), Self::Other(other)) => one.to_string() == other.to_string(),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Place {}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(path) => path.display().fmt(f),
-            Self::Nbd(uri) => uri.fmt(f),
-            Self::Memory(name) => f.write_str(name),
+            Self::Other(location) => location.fmt(f),
         }
     }
 }
@@ -197,8 +216,8 @@ impl fmt::Display for Place {
 impl fmt::Display for DeviceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Luks(place) | Self::Raw(place @ Place::Memory(_)) => place.fmt(f),
-            Self::Raw(place) => write!(f, "raw:{place}"),
+            Self::Raw(place) if !place.is_scratch() => write!(f, "raw:{place}"),
+            Self::Luks(place) | Self::Raw(place) => place.fmt(f),
         }
     }
 }

@@ -19,11 +19,12 @@ use std::thread;
 use std::time::Duration;
 
 use udm_block::{
-    Bio, Channel, Device, Dispatch, Geometry, LONGEST_DEVICE, OpenError, Opening, SECTOR_SIZE, Sectors,
-    Status,
+    Bio, Channel, Device, DeviceRef, Dispatch, Geometry, LONGEST_DEVICE, OpenError, Opening, SECTOR_SIZE,
+    Sectors, Status,
 };
 
 use super::client::{Client, ClientError};
+use crate::{BackendType, FileOptions, Location};
 use connection::Connection;
 use session::Shared;
 use udm_nbd::address::NbdUri;
@@ -115,6 +116,42 @@ impl NbdDevice {
         }
         Ok(Self { geometry, shared })
     }
+}
+
+/// The exports of NBD servers, by their URIs.
+pub(crate) struct NbdType;
+
+impl BackendType for NbdType {
+    fn prefixes(&self) -> &'static [&'static str] {
+        &["nbd://", "nbds://", "nbd+unix://", "nbds+unix://"]
+    }
+
+    fn example(&self) -> &'static str {
+        "nbd://HOST/EXPORT"
+    }
+
+    fn parse(&self, name: &str) -> Result<Arc<dyn Location>, crate::OpenError> {
+        match name.parse::<NbdUri>() {
+            Ok(uri) => Ok(Arc::new(uri)),
+            Err(error) => Err(failed(name.into(), &error)),
+        }
+    }
+}
+
+impl Location for NbdUri {
+    fn short_name(&self) -> Option<String> {
+        Some(self.export.clone()).filter(|name| !name.is_empty())
+    }
+
+    fn open(&self, options: &FileOptions) -> Result<DeviceRef, crate::OpenError> {
+        let device = NbdDevice::attach(self, options.block_size, options.read_only);
+        Ok(Arc::new(device.map_err(|error| failed(self.to_string(), &error))?))
+    }
+}
+
+/// What is wrong with the export that `name` means.
+fn failed(name: String, error: &dyn std::error::Error) -> crate::OpenError {
+    crate::OpenError::Name { name, why: error.to_string(), hint: None }
 }
 
 fn geometry(client: &Client, block_size: u32, read_only: bool) -> Result<Geometry, AttachError> {

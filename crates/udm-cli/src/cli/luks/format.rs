@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
-use udm_backend::locate::parse_size;
+use udm_backend::parse_size;
 use udm_crypto::{CipherSpec, Mode};
 use udm_luks::Hash;
 use udm_luks::kdf::Argon2Kind;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueHint};
-use udm_backend::locate::parse_size;
+use udm_backend::parse_size;
 use udm_luks::{Limits, UnlockOptions};
 
 use crate::cli::parse_descriptor;
