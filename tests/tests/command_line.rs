@@ -45,6 +45,7 @@ fn two_hundred_malformed_lines_each_get_a_place_a_finding_and_a_hint() {
         format!("0 4096 crypt aes-cbc-essiv:sha256 {key} 0 null:4M 0 1 allow_discards"),
         format!("0 4096 crypt aes-xts-plain64 {key}{key} 8 null:4M 16 2 sector_size:4096 iv_large_sectors"),
         "0 128 linear null:4M 8".into(),
+        "0 128 striped 2 16 null:4M 8 null:4M 512\n128 64 delay null:4M 8 20 null:4M 16 30".into(),
         "0 128 zero\n128 64 error".into(),
     ];
     let mut lines = refused_by_the_kernel();
@@ -145,6 +146,27 @@ fn read_and_write_take_any_bytes() {
 }
 
 #[test]
+fn stripes_and_delays_are_read_and_written() {
+    let volume = Volume::xts(1 << 20, 35);
+    let image = volume.image.display();
+    let table = format!("0 512 striped 2 8 {image} 0 {image} 256\n512 64 delay {image} 512 0 {image} 512 5");
+    let (input, bytes) = (volume.path("in"), noise(36, 280 << 10));
+    fs::write(&input, &bytes).unwrap();
+    let wrote = run(["write", "--table", &table, "--offset", "0", "-i", input.to_str().unwrap()]);
+    assert!(wrote.status.success(), "{wrote:?}");
+    let read = run(["read", "--table", &table, "--length", "280K"]);
+    assert!(read.stdout == bytes, "other bytes than were written");
+    // The definition: chunks of 4 KiB in turn, and then the range of the delay.
+    let image = fs::read(&volume.image).unwrap();
+    for (number, chunk) in bytes[..256 << 10].chunks(4096).enumerate() {
+        let at = number % 2 * (128 << 10) + number / 2 * 4096;
+        assert!(image[at..at + 4096] == *chunk, "chunk {number}");
+    }
+    assert!(image[256 << 10..280 << 10] == bytes[256 << 10..]);
+    assert_refused(&run(["table", "check", "--table", "0 8 strped 1 8 a 0"]), "try striped");
+}
+
+#[test]
 fn a_table_is_shown_without_its_key_unless_it_is_wanted() {
     let volume = Volume::xts(1 << 20, 34);
     let table = volume.table.to_str().unwrap();
@@ -160,6 +182,8 @@ fn help_completions_manual_pages_and_the_list_of_ciphers_are_there() {
         let output = run([command, "--help"].into_iter().filter(|word| !word.is_empty()));
         assert!(output.status.success() && output.stdout.len() > 300, "{command}: {output:?}");
     }
+    let targets = text(&run(["table", "--help"]).stdout);
+    assert!(targets.contains("Targets: linear, zero, error, crypt, striped, delay"), "{targets}");
     let memory = text(&run(["serve", "--help"]).stdout);
     assert!(memory.contains("Memory:"), "{memory}");
     for shell in ["bash", "zsh", "fish"] {

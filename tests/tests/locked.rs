@@ -84,7 +84,7 @@ fn what_is_not_fit_to_be_swapped_to_is_named() {
 fn a_locked_server_has_no_page_fault_and_asks_for_no_memory() {
     for locks in [true, false] {
         // The bad twin of both counts: without locked memory, and with more under way than there is memory for.
-        let counts = counts(locks);
+        let counts = counts(&volume(53), locks);
         println!("locks: {locks}: {counts}");
         assert_eq!(counts["connections"], 1);
         let faults =
@@ -105,9 +105,30 @@ fn a_locked_server_has_no_page_fault_and_asks_for_no_memory() {
     }
 }
 
+/// The threads of delays and the pools of stripes are there before memory is locked too.
+#[test]
+fn a_locked_server_of_stripes_and_delays_has_no_page_fault_and_asks_for_no_memory() {
+    let volume = volume(55);
+    let image = volume.image.display();
+    let half = 16 * MIB / 512;
+    let rows = format!(
+        "0 {half} striped 2 128 {image} 0 {image} {half}\n{half} {half} delay {image} {} 0 {image} {} 1\n",
+        2 * half,
+        2 * half
+    );
+    fs::write(&volume.table, rows).unwrap();
+    let counts = counts(&volume, true);
+    println!("{counts}");
+    assert_eq!(counts["refused"], 0, "{counts}");
+    if may_lock() {
+        assert_eq!((&counts["minor_faults"], &counts["major_faults"]), (&0.into(), &0.into()), "{counts}");
+    } else {
+        udm_testkit::skip_for_machine("page faults of a locked server", "this user may not lock memory");
+    }
+}
+
 /// What a server counts for a client with 64 requests under way; where not `fits`, with more than there is memory for.
-fn counts(fits: bool) -> Value {
-    let volume = volume(53);
+fn counts(volume: &Volume, fits: bool) -> Value {
     let mut server = Command::new(path())
         .args(["--json", "--quiet", "serve", "--locked=best-effort", "--table-file"])
         .arg(&volume.table)

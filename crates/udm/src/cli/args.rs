@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use udm_backend::locate::parse_size;
+use udm_dm::targets::TargetType;
 use udm_nbd::address::Address;
 
 use super::device::AddressParser;
@@ -196,8 +197,18 @@ pub struct WriteArgs {
     pub input: Input,
 }
 
+/// The targets that a table may name.
+fn targets() -> String {
+    let names: Vec<_> = udm_targets::all().iter().map(TargetType::name).collect();
+    format!(
+        "Targets: {}. A table has dmsetup's syntax, and each target the kernel's arguments.",
+        names.join(", ")
+    )
+}
+
 /// Arguments of `table`.
 #[derive(Args, Debug)]
+#[command(after_help = targets())]
 pub struct TableCommandArgs {
     /// What to do with it
     #[command(subcommand)]
