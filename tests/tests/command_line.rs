@@ -152,7 +152,7 @@ fn stripes_and_delays_are_read_and_written() {
     let table = format!("0 512 striped 2 8 {image} 0 {image} 256\n512 64 delay {image} 512 0 {image} 512 5");
     let (input, bytes) = (volume.path("in"), noise(36, 280 << 10));
     fs::write(&input, &bytes).unwrap();
-    let wrote = run(["write", "--table", &table, "-i", input.to_str().unwrap()]);
+    let wrote = run(["write", "--table", &table, "--offset", "0", "-i", input.to_str().unwrap()]);
     assert!(wrote.status.success(), "{wrote:?}");
     let read = run(["read", "--table", &table, "--length", "280K"]);
     assert!(read.stdout == bytes, "other bytes than were written");
