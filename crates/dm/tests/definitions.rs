@@ -9,7 +9,7 @@ use support::client::Client;
 use support::cut::{CUTS, WHOLE};
 use support::disk::Ram;
 use support::{BOTH, Dice, assert_same, drivers, drivers_at_once, stream, try_map};
-use udm_block::{DeviceRef, Span, SpanIter};
+use udm_block::{DeviceRef, Span, SpanIter, SpanIterMut, SpanMut};
 use udm_crypto::Direction;
 use udm_dm::table::{Table, TargetSpec};
 use udm_dm::targets::crypt::params::{CryptSpec, KeySpec};
@@ -77,10 +77,10 @@ fn converter(spec: &CryptSpec, driver: &str, requests: Requests) -> Option<Conve
 }
 
 /// `data` through a converter.
-fn convert(converter: &Converter, direction: Direction, sector: u64, mut data: Vec<u8>) -> Vec<u8> {
+fn convert(converter: &Converter, direction: Direction, sector: u64, data: Vec<u8>) -> Vec<u8> {
     let mut out = vec![0; data.len()];
-    let (from, to) = ([Span::new(&mut data)], [Span::new(&mut out)]);
-    converter.convert(direction, SpanIter::new(&from), SpanIter::new(&to), sector).unwrap();
+    let (from, mut to) = ([Span::new(&data)], [SpanMut::new(&mut out)]);
+    converter.convert(direction, SpanIter::new(&from), SpanIterMut::new(&mut to), sector).unwrap();
     out
 }
 

@@ -29,7 +29,7 @@ use crate::mailbox::Home;
 use crate::op::{Flags, Op};
 use crate::pages::{Buffers, Pages};
 use crate::promise::Promise;
-use crate::span::{Span, SpanIter};
+use crate::span::{Span, SpanIter, SpanIterMut};
 use crate::status::Status;
 use crate::units::{Bytes, Sector, Sectors};
 use table::Table;
@@ -178,6 +178,18 @@ impl Bio {
         SpanIter::with_len(self.runs(), own.skip, own.len)
     }
 
+    /// Its memory, in order, to be written: for who serves a read, and for who fills a write's own pages. Empty where the
+    /// operation has none.
+    ///
+    /// # Panics
+    /// For a write whose memory somebody else keeps, which may be memory that cannot be written.
+    pub fn data_mut(&mut self) -> SpanIterMut<'_> {
+        let own = self.own();
+        let is_ours = own.op == Op::Read || matches!(own.memory, Memory::Pages(_)) || !own.op.has_data();
+        assert!(is_ours, "the data of a write is only read");
+        self.writer()
+    }
+
     /// Ends it with `status`, on any thread: for back ends whose own threads do the work. Its owner hears of it on its own
     /// queue, so what that frees and decrypts on the way up stays with the thread that took it on the way down. In a driver
     /// call, [`Dispatch::complete`](crate::Dispatch::complete) does it.
@@ -310,10 +322,14 @@ impl<P: Pad> PadBio<P> {
         self.bio_mut().set_sector(sector);
     }
 
-    /// Says what it asks for. It has no data yet.
+    /// Says what it asks for. Pages of its own stay. Other memory it has no more: what was lent for a write may not be read
+    /// into.
     pub fn prepare(&mut self, op: Op, flags: Flags, sector: Sector) {
         let own = self.bio_mut().own_mut();
         (own.op, own.flags, own.sector) = (op, flags, sector);
+        if !matches!(own.memory, Memory::Pages(_)) {
+            (own.spans, own.skip) = (NO_SPANS, 0);
+        }
     }
 
     /// Sets a range of `len` bytes without memory: for a discard, or zeros.
@@ -366,6 +382,25 @@ impl<P: Pad> PadBio<P> {
     pub fn parent(&self) -> Option<&Bio> {
         match &self.own().memory {
             Memory::Parent(parent) => Some(parent),
+            _ => None,
+        }
+    }
+
+    /// Its memory, in order, to be written, as [`Bio::data_mut`] gives it.
+    ///
+    /// # Panics
+    /// As that.
+    pub fn data_mut(&mut self) -> SpanIterMut<'_> {
+        self.bio_mut().data_mut()
+    }
+
+    /// The data of the bio that waits inside, to be written, as [`Bio::data_mut`] gives it.
+    ///
+    /// # Panics
+    /// As that.
+    pub fn parent_data_mut(&mut self) -> Option<SpanIterMut<'_>> {
+        match &mut self.bio_mut().own_mut().memory {
+            Memory::Parent(parent) => Some(parent.data_mut()),
             _ => None,
         }
     }

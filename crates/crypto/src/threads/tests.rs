@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::time::Duration;
 
-use udm_block::{Span, SpanIter};
+use udm_block::{Span, SpanIter, SpanIterMut};
 
 use super::pool::{BACKLOG, Pool, SLOTS};
 use super::{Threads, drivers};
@@ -24,8 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A cipher that does with each part what a test wants, and says when it is dropped.
 struct Stub<F>(F, Arc<AtomicBool>);
 
-impl<F: Fn(&Request<'_>) -> Result<(), CryptError> + Send + Sync> KeyedCipher for Stub<F> {
-    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
+impl<F: Fn(&mut Request<'_>) -> Result<(), CryptError> + Send + Sync> KeyedCipher for Stub<F> {
+    fn crypt(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
         (self.0)(request)
     }
 }
@@ -39,7 +39,7 @@ impl<F> Drop for Stub<F> {
 /// A key of the cipher that `crypt` is, in parts of one unit, in a pool of `threads`. Whether its cipher is dropped.
 fn key(
     threads: usize,
-    crypt: impl Fn(&Request<'_>) -> Result<(), CryptError> + Send + Sync + 'static,
+    crypt: impl Fn(&mut Request<'_>) -> Result<(), CryptError> + Send + Sync + 'static,
 ) -> (Skcipher, Arc<AtomicBool>) {
     let (driver, gone) = (drivers().next().unwrap(), Arc::<AtomicBool>::default());
     let skcipher = |keyed| Skcipher::from_parts(driver.algorithm, driver.info, Arc::default(), keyed);
@@ -68,11 +68,13 @@ unsafe impl Carrier for Ticket {
     unsafe fn from_raw(raw: NonNull<()>) -> Self {
         Self(raw.cast())
     }
-    fn request(&self) -> Request<'_> {
+    unsafe fn request(&self) -> Request<'_> {
         // SAFETY: the order lives until `finish`.
-        let bytes = SpanIter::new(unsafe { &self.0.as_ref().spans });
+        let src = SpanIter::new(unsafe { &self.0.as_ref().spans });
+        // SAFETY: the bytes are the job's, which uses one request at a time, by the trait's contract.
+        let dst = unsafe { SpanIterMut::from_iter(src) };
         let iv = IvRule::CounterLe64 { first: [0; 16], stride: 1 };
-        Request { direction: Direction::Encrypt, src: bytes, dst: bytes, unit_size: UNIT, iv }
+        Request { direction: Direction::Encrypt, src, dst, unit_size: UNIT, iv }
     }
     fn admitted(&self) {
         // SAFETY: as in `request`.
@@ -83,7 +85,7 @@ unsafe impl Carrier for Ticket {
         let order = unsafe {
             let order = Box::from_raw(self.0.as_ptr());
             let bytes = NonNull::slice_from_raw_parts(
-                NonNull::new_unchecked(order.spans[0].as_ptr()),
+                NonNull::new_unchecked(order.spans[0].as_ptr().cast_mut()),
                 order.spans[0].len(),
             );
             drop(Box::from_raw(bytes.as_ptr()));

@@ -5,7 +5,7 @@ use super::{Bio, INLINE_SPANS, PadBio};
 use crate::bio::table::Table;
 use crate::bio::{Memory, NO_SPANS, Pad};
 use crate::pages::Pages;
-use crate::span::Span;
+use crate::span::{Span, SpanIterMut};
 use crate::units::Bytes;
 
 impl<P: Pad> PadBio<P> {
@@ -39,7 +39,8 @@ impl<P: Pad> PadBio<P> {
     /// Gives it memory that somebody else keeps, such as a guest's. A parent that waits inside stays there.
     ///
     /// # Safety
-    /// The memory of `spans` stays valid until the bio has ended.
+    /// The memory of `spans` stays valid until the bio has ended. Where the bio is a read, it may be written, through the
+    /// addresses that the spans have. Until then nothing else of this program writes it, or reads it where the bio is a read.
     pub unsafe fn set_foreign(&mut self, spans: &[Span<'_>]) {
         // SAFETY: by the caller's promise; a `PadBio` that has not been handed on has no pieces.
         unsafe { self.bio_mut().set_spans(spans) };
@@ -75,6 +76,14 @@ impl Bio {
         // SAFETY: the runs are in this bio's block or table or in those of a parent, which lives until this bio has ended; none
         // is written while a bio refers to it, and their memory is kept in the same way (`Memory`, or a promise).
         unsafe { &*self.own().spans }
+    }
+
+    /// The writing cursor over its data, which its caller has seen to be its own.
+    pub(in crate::bio) fn writer(&mut self) -> SpanIterMut<'_> {
+        // SAFETY: the memory of a read may be written, by the promise of who gave it (`set_foreign`), and pages of the bio's own
+        // are. It is this bio's alone: pieces that were split off have other bytes, and a parent lends it. The bio is
+        // borrowed, and it is one thread's.
+        unsafe { SpanIterMut::from_iter(self.data()) }
     }
 
     /// Makes this bio a piece of `parent`: its first `len` bytes, at the same place with the same operation.
