@@ -2,12 +2,14 @@
 //!
 //! * `raw`: `Bio`, the handle; `PadBio`, the owner's view of it with the pad; where they live in memory.
 //! * `set`: `BioSet`, the pool that bios come from; `bios`: one channel's way to it, with some that it keeps.
+//! * `data`: its memory, to be read and to be written.
 //! * `split`: pieces of a bio, and how a bio ends when its last piece has.
 //! * `table`: where its runs are when they are many.
 //! * `pending`: how many completions must come before a bio ends.
 //! * `list`: a queue of bios through their own links.
 
 mod bios;
+mod data;
 mod list;
 mod pending;
 mod raw;
@@ -29,7 +31,7 @@ use crate::mailbox::Home;
 use crate::op::{Flags, Op};
 use crate::pages::{Buffers, Pages};
 use crate::promise::Promise;
-use crate::span::{Span, SpanIter, SpanIterMut};
+use crate::span::Span;
 use crate::status::Status;
 use crate::units::{Bytes, Sector, Sectors};
 use table::Table;
@@ -167,27 +169,6 @@ impl Bio {
     /// The sector behind its last one; `None` past 2^64.
     pub fn end(&self) -> Option<Sector> {
         self.sector().checked_add(self.sectors())
-    }
-
-    /// Its memory, in order; empty where the operation has none.
-    pub fn data(&self) -> SpanIter<'_> {
-        let own = self.own();
-        if !own.op.has_data() {
-            return SpanIter::new(&[]);
-        }
-        SpanIter::with_len(self.runs(), own.skip, own.len)
-    }
-
-    /// Its memory, in order, to be written: for who serves a read, and for who fills a write's own pages. Empty where the
-    /// operation has none.
-    ///
-    /// # Panics
-    /// For a write whose memory somebody else keeps, which may be memory that cannot be written.
-    pub fn data_mut(&mut self) -> SpanIterMut<'_> {
-        let own = self.own();
-        let is_ours = own.op == Op::Read || matches!(own.memory, Memory::Pages(_)) || !own.op.has_data();
-        assert!(is_ours, "the data of a write is only read");
-        self.writer()
     }
 
     /// Ends it with `status`, on any thread: for back ends whose own threads do the work. Its owner hears of it on its own
@@ -382,25 +363,6 @@ impl<P: Pad> PadBio<P> {
     pub fn parent(&self) -> Option<&Bio> {
         match &self.own().memory {
             Memory::Parent(parent) => Some(parent),
-            _ => None,
-        }
-    }
-
-    /// Its memory, in order, to be written, as [`Bio::data_mut`] gives it.
-    ///
-    /// # Panics
-    /// As that.
-    pub fn data_mut(&mut self) -> SpanIterMut<'_> {
-        self.bio_mut().data_mut()
-    }
-
-    /// The data of the bio that waits inside, to be written, as [`Bio::data_mut`] gives it.
-    ///
-    /// # Panics
-    /// As that.
-    pub fn parent_data_mut(&mut self) -> Option<SpanIterMut<'_>> {
-        match &mut self.bio_mut().own_mut().memory {
-            Memory::Parent(parent) => Some(parent.data_mut()),
             _ => None,
         }
     }

@@ -21,7 +21,6 @@ use crate::mailbox::Home;
 use crate::memory::Chunk;
 use crate::mempool::Element;
 use crate::span::Span;
-use crate::span::SpanIterMut;
 use crate::sync::{AtomicU8, Ordering};
 
 /// How many runs of memory fit into a bio; more have a table.
@@ -202,14 +201,10 @@ impl<P: Pad> PadBio<P> {
         unsafe { &mut *block::<P>(self.0).as_ref().pad.get() }
     }
 
-    /// The driver's own state for this bio, and its data to be written: for one that has in its pad what goes there.
-    ///
-    /// # Panics
-    /// As [`Bio::data_mut`].
-    pub fn pad_and_data_mut(&mut self) -> (&mut P, SpanIterMut<'_>) {
-        // SAFETY: as in `pad`. The pad and the runs are not the same memory, and the handle is borrowed for both.
-        let pad = unsafe { &mut *block::<P>(self.0).as_ref().pad.get() };
-        (pad, self.bio_mut().data_mut())
+    /// Where its pad is.
+    pub(super) fn pad_addr(&self) -> *mut P {
+        // SAFETY: as in `pad`; nothing is borrowed but the cell.
+        unsafe { block::<P>(self.0).as_ref().pad.get().cast() }
     }
 
     /// The bio without its pad. For this module alone: whoever else had it could put another bio in its place.

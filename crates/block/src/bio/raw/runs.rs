@@ -5,7 +5,7 @@ use super::{Bio, INLINE_SPANS, PadBio};
 use crate::bio::table::Table;
 use crate::bio::{Memory, NO_SPANS, Pad};
 use crate::pages::Pages;
-use crate::span::{Span, SpanIterMut};
+use crate::span::Span;
 use crate::units::Bytes;
 
 impl<P: Pad> PadBio<P> {
@@ -76,14 +76,6 @@ impl Bio {
         // SAFETY: the runs are in this bio's block or table or in those of a parent, which lives until this bio has ended; none
         // is written while a bio refers to it, and their memory is kept in the same way (`Memory`, or a promise).
         unsafe { &*self.own().spans }
-    }
-
-    /// The writing cursor over its data, which its caller has seen to be its own.
-    pub(in crate::bio) fn writer(&mut self) -> SpanIterMut<'_> {
-        // SAFETY: the memory of a read may be written, by the promise of who gave it (`set_foreign`), and pages of the bio's own
-        // are. It is this bio's alone: pieces that were split off have other bytes, and a parent lends it. The bio is
-        // borrowed, and it is one thread's.
-        unsafe { SpanIterMut::from_iter(self.data()) }
     }
 
     /// Makes this bio a piece of `parent`: its first `len` bytes, at the same place with the same operation.
