@@ -10,8 +10,12 @@ pub(super) use machine::{copy, fill};
 mod machine {
     use std::arch::asm;
 
-    /// From how many bytes on the processor's own loop is worth its start, which takes some ten cycles.
-    const LONG: usize = 1024;
+    /// From how many bytes on the processor's own loop is as fast as vectors: its start takes some ten cycles, and a page is what
+    /// most copies have.
+    const LONG: usize = 4096;
+
+    /// How many bytes the loop of wide vectors copies at a time.
+    const WIDE: usize = 128;
 
     /// Copies `len` bytes. Where the two overlap, the result is any bytes.
     ///
@@ -19,8 +23,8 @@ mod machine {
     /// `from` may be read and `to` written for `len` bytes.
     #[inline]
     pub(in crate::span) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
-        // SAFETY: by the caller's promise. The loops end after `len` bytes; the last 16 bytes of a short copy begin at
-        // `len - 16`, which is at least 0. The direction flag is clear, as it is wherever Rust code runs.
+        // SAFETY: by the caller's promise; each gets a length that it is for. The direction flag is clear, as it is wherever
+        // Rust code runs.
         unsafe {
             if len >= LONG {
                 asm!(
@@ -28,44 +32,104 @@ mod machine {
                     inout("rcx") len => _, inout("rsi") from => _, inout("rdi") to => _,
                     options(nostack, preserves_flags),
                 );
+            } else if len >= WIDE && is_x86_feature_detected!("avx") {
+                wide(from, to, len);
             } else if len >= 16 {
-                // 64 bytes at a time while there are more than 64, then 16 while there are more than 16, then the last 16.
-                asm!(
-                    "lea {end}, [{last} - 48]",
-                    "cmp {at}, {end}",
-                    "jge 3f",
-                    "2:",
-                    "movups {a}, [{from} + {at}]",
-                    "movups {b}, [{from} + {at} + 16]",
-                    "movups {c}, [{from} + {at} + 32]",
-                    "movups {d}, [{from} + {at} + 48]",
-                    "movups [{to} + {at}], {a}",
-                    "movups [{to} + {at} + 16], {b}",
-                    "movups [{to} + {at} + 32], {c}",
-                    "movups [{to} + {at} + 48], {d}",
-                    "add {at}, 64",
-                    "cmp {at}, {end}",
-                    "jl 2b",
-                    "3:",
-                    "cmp {at}, {last}",
-                    "jge 5f",
-                    "4:",
-                    "movups {a}, [{from} + {at}]",
-                    "movups [{to} + {at}], {a}",
-                    "add {at}, 16",
-                    "cmp {at}, {last}",
-                    "jl 4b",
-                    "5:",
-                    "movups {a}, [{from} + {last}]",
-                    "movups [{to} + {last}], {a}",
-                    from = in(reg) from, to = in(reg) to, last = in(reg) len - 16,
-                    at = inout(reg) 0_usize => _, end = out(reg) _,
-                    a = out(xmm_reg) _, b = out(xmm_reg) _, c = out(xmm_reg) _, d = out(xmm_reg) _,
-                    options(nostack),
-                );
+                narrow(from, to, len);
             } else {
                 super::by_bytes::copy(from, to, len);
             }
+        }
+    }
+
+    /// As [`copy`], for `WIDE` bytes or more, on a processor with AVX.
+    ///
+    /// The stores of the loop are aligned: one that crosses a cache line costs two, which made copies to odd addresses twice as
+    /// slow.
+    ///
+    /// # Safety
+    /// As for [`copy`], and of such a length, on such a processor.
+    pub(super) unsafe fn wide(from: *const u8, to: *mut u8, len: usize) {
+        // SAFETY: by the caller's promise. The first 32 bytes, then 128 at a time from the first aligned place on while there are
+        // more than 128, then the last 128, which begin at `len - 128`, at least 0.
+        unsafe {
+            asm!(
+                "vmovups ymm0, [{from}]",
+                "vmovups [{to}], ymm0",
+                "cmp rcx, {last}",
+                "jge 3f",
+                "2:",
+                "vmovups ymm0, [{from} + rcx]",
+                "vmovups ymm1, [{from} + rcx + 32]",
+                "vmovups ymm2, [{from} + rcx + 64]",
+                "vmovups ymm3, [{from} + rcx + 96]",
+                "vmovups [{to} + rcx], ymm0",
+                "vmovups [{to} + rcx + 32], ymm1",
+                "vmovups [{to} + rcx + 64], ymm2",
+                "vmovups [{to} + rcx + 96], ymm3",
+                "add rcx, 128",
+                "cmp rcx, {last}",
+                "jl 2b",
+                "3:",
+                "vmovups ymm0, [{from} + {last}]",
+                "vmovups ymm1, [{from} + {last} + 32]",
+                "vmovups ymm2, [{from} + {last} + 64]",
+                "vmovups ymm3, [{from} + {last} + 96]",
+                "vmovups [{to} + {last}], ymm0",
+                "vmovups [{to} + {last} + 32], ymm1",
+                "vmovups [{to} + {last} + 64], ymm2",
+                "vmovups [{to} + {last} + 96], ymm3",
+                "vzeroupper",
+                from = in(reg) from, to = in(reg) to, last = in(reg) len - WIDE,
+                inout("rcx") 32 - to.addr() % 32 => _,
+                // `vzeroupper` clears the upper halves of all of these registers, and the loop uses four.
+                clobber_abi("sysv64"),
+                options(nostack),
+            );
+        }
+    }
+
+    /// As [`copy`], for 16 bytes or more.
+    ///
+    /// # Safety
+    /// As for [`copy`], and of such a length.
+    pub(super) unsafe fn narrow(from: *const u8, to: *mut u8, len: usize) {
+        // SAFETY: by the caller's promise. 64 bytes at a time while there are more than 64, then 16 while there are more than
+        // 16, then the last 16, which begin at `len - 16`, at least 0.
+        unsafe {
+            asm!(
+                "lea {end}, [{last} - 48]",
+                "cmp {at}, {end}",
+                "jge 3f",
+                "2:",
+                "movups {a}, [{from} + {at}]",
+                "movups {b}, [{from} + {at} + 16]",
+                "movups {c}, [{from} + {at} + 32]",
+                "movups {d}, [{from} + {at} + 48]",
+                "movups [{to} + {at}], {a}",
+                "movups [{to} + {at} + 16], {b}",
+                "movups [{to} + {at} + 32], {c}",
+                "movups [{to} + {at} + 48], {d}",
+                "add {at}, 64",
+                "cmp {at}, {end}",
+                "jl 2b",
+                "3:",
+                "cmp {at}, {last}",
+                "jge 5f",
+                "4:",
+                "movups {a}, [{from} + {at}]",
+                "movups [{to} + {at}], {a}",
+                "add {at}, 16",
+                "cmp {at}, {last}",
+                "jl 4b",
+                "5:",
+                "movups {a}, [{from} + {last}]",
+                "movups [{to} + {last}], {a}",
+                from = in(reg) from, to = in(reg) to, last = in(reg) len - 16,
+                at = inout(reg) 0_usize => _, end = out(reg) _,
+                a = out(xmm_reg) _, b = out(xmm_reg) _, c = out(xmm_reg) _, d = out(xmm_reg) _,
+                options(nostack),
+            );
         }
     }
 
@@ -168,23 +232,67 @@ mod tests {
     type Copy = unsafe fn(*const u8, *mut u8, usize);
     type Fill = unsafe fn(*mut u8, u8, usize);
 
-    /// The oracle is `copy_from_slice`. Every length about the borders, at every place in a word.
+    /// Every way that this machine can go. Each with the shortest length that it is for.
+    fn copies() -> Vec<(Copy, usize)> {
+        let mut copies: Vec<(Copy, usize)> = vec![(super::copy, 0), (super::by_words::copy, 0)];
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        {
+            copies.push((super::machine::narrow, 16));
+            if is_x86_feature_detected!("avx") {
+                copies.push((super::machine::wide, 128));
+            }
+        }
+        copies
+    }
+
+    /// Every length about the borders.
+    fn lens() -> impl Iterator<Item = usize> {
+        let all: Vec<usize> = if cfg!(miri) {
+            vec![0, 7, 30]
+        } else {
+            (0..70).chain(125..135).chain(250..300).chain(1000..1010).chain(4090..4100).collect()
+        };
+        all.into_iter()
+    }
+
+    const ROOM: usize = 4200;
+
+    fn bytes() -> Vec<u8> {
+        (0..ROOM as u32).map(|at| (at * 7 + at / 256) as u8 | 1).collect()
+    }
+
+    /// The oracle is `copy_from_slice`. At every place in a word, and about the borders of vectors.
     #[test]
-    fn copies_and_fills_touch_their_bytes_alone() {
-        let ways: [(Copy, Fill); 2] =
-            [(super::copy, super::fill), (super::by_words::copy, super::by_words::fill)];
-        let lens: Vec<usize> = if cfg!(miri) { vec![0, 7, 30] } else { (0..70).chain(1015..1045).collect() };
-        let from: Vec<u8> = (0..1100_u32).map(|at| (at * 7 + at / 256) as u8 | 1).collect();
-        for (copy, fill) in ways {
-            for &len in &lens {
-                for (begin, end) in (0..8).flat_map(|begin| (0..8).map(move |end| (begin, end))) {
-                    let (mut to, mut expected) = (vec![0; 1100], vec![0; 1100]);
-                    expected[end..end + len].copy_from_slice(&from[begin..begin + len]);
-                    // SAFETY: both have more than `len + 8` bytes.
+    fn copies_touch_their_bytes_alone() {
+        let (from, mut to, zeros) = (bytes(), vec![0; ROOM], vec![0; ROOM]);
+        for (copy, least) in copies() {
+            for len in lens().filter(|len| *len >= least) {
+                for (begin, end) in
+                    (0..8).flat_map(|begin| [0, 1, 3, 4, 7, 8, 15, 33].map(|end| (begin, end)))
+                {
+                    to.fill(0);
+                    // SAFETY: both have more than `len + 33` bytes.
                     unsafe { copy(from[begin..].as_ptr(), to[end..].as_mut_ptr(), len) }
-                    assert!(to == expected, "{len} bytes from {begin} to {end}");
+                    assert!(
+                        to[end..end + len] == from[begin..begin + len],
+                        "{len} bytes from {begin} to {end}"
+                    );
+                    let behind = &to[end + len..];
+                    let is_beside_clean = to[..end] == zeros[..end] && *behind == zeros[..behind.len()];
+                    assert!(is_beside_clean, "beside {len} bytes from {begin} to {end}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn fills_touch_their_bytes_alone() {
+        for fill in [super::fill as Fill, super::by_words::fill] {
+            for len in lens() {
+                for begin in 0..8 {
+                    let (mut to, mut expected) = (bytes(), bytes());
                     expected[begin..begin + len].fill(9);
-                    // SAFETY: as above.
+                    // SAFETY: there are more than `len + 8` bytes.
                     unsafe { fill(to[begin..].as_mut_ptr(), 9, len) }
                     assert!(to == expected, "{len} bytes set at {begin}");
                 }
