@@ -1,7 +1,7 @@
 //! A request that is spread over threads: its units in parts, some of which are at work.
 #![allow(unsafe_code)]
 
-use std::mem;
+use std::mem::{self, MaybeUninit};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -16,8 +16,9 @@ pub(super) struct Spread {
     job: Job,
     cipher: Arc<Skcipher>,
     /// That of `job`, which lives as long as that is not finished: its direction and its IVs, and those of its units that no
-    /// thread has yet.
-    request: Request<'static>,
+    /// thread has yet. What a function is given by value it may take to be valid until it returns, and so would `finish`
+    /// with the references in here, whose memory goes while it runs: hence the `MaybeUninit`, of which nothing is taken.
+    request: MaybeUninit<Request<'static>>,
     /// How many units a part has.
     units: usize,
     /// How many units the job has.
@@ -48,6 +49,7 @@ impl Spread {
         // left; the request leaves this value in parts only; and no pool drops it otherwise, as none is ever dropped.
         let request = unsafe { mem::transmute::<Request<'_>, Request<'static>>(job.request()) };
         let all = request.units();
+        let request = MaybeUninit::new(request);
         Self { job, cipher, request, units, all, next: 0, at_work: 0, result: Ok(()) }
     }
 
@@ -62,7 +64,9 @@ impl Spread {
         if units == 0 {
             return None;
         }
-        let Request { direction, src, dst, unit_size, iv } = &mut self.request;
+        // SAFETY: it is written by `new`, and never moved out.
+        let request = unsafe { self.request.assume_init_mut() };
+        let Request { direction, src, dst, unit_size, iv } = request;
         let (len, iv) = (units * *unit_size, iv.part(self.next, units));
         let (direction, unit_size, dst) = (*direction, *unit_size, dst.take_first(len));
         let request = Request { direction, src: src.first(len), dst, unit_size, iv };

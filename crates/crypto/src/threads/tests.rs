@@ -19,7 +19,7 @@ use crate::request::{Direction, IvRule, Request};
 use crate::skcipher::Skcipher;
 
 const UNIT: usize = 512;
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(if cfg!(miri) { 300 } else { 20 });
 
 /// A cipher that does with each part what a test wants, and says when it is dropped.
 struct Stub<F>(F, Arc<AtomicBool>);
@@ -97,7 +97,7 @@ unsafe impl Carrier for Ticket {
 
 /// A job of `units` units; at its end `told` hears the result, and how often the job was admitted.
 fn job(units: usize, told: impl Fn(Result<(), CryptError>, usize) + Send + 'static) -> Job {
-    let bytes = NonNull::from(Box::leak(vec![0; units * UNIT].into_boxed_slice()));
+    let bytes = NonNull::from(Box::leak(vec![0_u8; units * UNIT].into_boxed_slice()));
     // SAFETY: the bytes stay until the job is finished, and are reached through the span alone until then.
     let spans = [unsafe { Span::from_raw(bytes.cast(), bytes.len()) }];
     let order = Order { spans, admitted: AtomicUsize::new(0), told: Box::new(told) };
@@ -201,7 +201,7 @@ fn slots_backlog_and_then_the_caller_itself() {
 /// Oracle: the first thing that the carrier does at the end is to drop the key, whose cipher must be gone then.
 #[test]
 fn at_the_end_of_the_last_request_nothing_holds_the_key() {
-    for _ in 0..50 {
+    for _ in 0..if cfg!(miri) { 3 } else { 50 } {
         let (key, gone) = key(2, |_| Ok(()));
         let key = Arc::new(Mutex::new(Some(key)));
         let (told, ends) = channel();
