@@ -154,7 +154,6 @@ impl<'a> SpanIterMut<'a> {
     /// # Safety
     /// For `'a` the memory may be written through the addresses that `iter` has, and nothing else of this program writes it
     /// or, on another thread, reads it.
-    #[expect(clippy::should_implement_trait, reason = "it is unsafe, and makes a cursor of a cursor")]
     pub const unsafe fn from_iter(iter: SpanIter<'a>) -> Self {
         Self { iter, life: PhantomData }
     }
