@@ -172,6 +172,7 @@ mod by_bytes {
 
 /// For other machines, and for checkers that know no assembly. It is tested everywhere.
 #[cfg(any(test, not(all(target_arch = "x86_64", not(miri)))))]
+#[expect(clippy::cast_ptr_alignment, reason = "words are read and written where they are aligned alone")]
 mod by_words {
     const WORD: usize = size_of::<u64>();
 
