@@ -55,7 +55,7 @@ pub use op::{Flags, Op};
 pub use opening::{OpenError, Opening};
 pub use pages::{Buffers, PagePool, PagePoolOptions, Pages};
 pub use queue::Queue;
-pub use span::{Span, SpanIter};
+pub use span::{Span, SpanIter, SpanIterMut, SpanMut};
 pub use status::Status;
 #[cfg(not(shuttle))]
 pub use sync::locks_taken;
