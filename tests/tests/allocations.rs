@@ -12,7 +12,8 @@ use udm::backend::nbd::client::Client;
 use udm::block::memory::{Heap, Source};
 use udm::block::{Alloc, BioSet, BioSetOptions, Pad, Queue, locks_taken};
 use udm::device::{DeviceOptions, open_table};
-use udm::export::nbd::server::{Export, MEMORY_PER_CONNECTION, Server};
+use udm::export::nbd::server::{Export, Server};
+use udm::export::serving::MEMORY as MEMORY_PER_CONNECTION;
 use udm::nbd::address::Address;
 use udm_tests::volume::{Volume, noise};
 

@@ -1,4 +1,9 @@
-//! udm-export: how others reach a device. Each way has a folder of its own; this crate knows no table and no cipher.
+//! udm-export: how others reach a device. This crate knows no table and no cipher.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`serving`] | the serving core, which every export stands on: listeners, slots for connections, a queue and memory for each, the stop |
+//! | [`nbd`] | the NBD server on it |
 
 pub mod nbd;
-pub mod socket_file;
+pub mod serving;

@@ -12,7 +12,8 @@ use serde_json::json;
 use udm_block::DeviceRef;
 use udm_dm::managed::ManagedDevice;
 use udm_dm::table::Table;
-use udm_export::nbd::server::{Export, MAX_CONNECTIONS, MOST_CONNECTIONS, MemoryLockGuard, Server};
+use udm_export::nbd::server::{Export, Server};
+use udm_export::serving::{MAX_CONNECTIONS, MOST_CONNECTIONS, MemoryLockGuard};
 use udm_nbd::address::Address;
 
 use crate::cli::{Failure, Given, NamedInput, ServeArgs, human, print, read_table};

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::Mode;
 use udm_dm::managed::ManagedDevice;
-use udm_export::socket_file::SocketFile;
+use udm_export::serving::socket_file::SocketFile;
 
 use super::request::Devices;
 use super::wire::{Request, write_answer};

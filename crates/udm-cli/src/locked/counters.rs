@@ -10,7 +10,7 @@ use serde_json::json;
 use udm_block::mempool::Waits;
 use udm_block::sealed::Sealed;
 use udm_dm::targets::crypt::OptionalMemory;
-use udm_export::nbd::server::MemoryLockGuard;
+use udm_export::serving::MemoryLockGuard;
 
 /// What a thread of the back ends is called.
 const ENGINE_THREAD: &str = "udm-file";

@@ -25,7 +25,7 @@ use udm_backend::path_of;
 use udm_block::memory::{Heap, Source};
 use udm_block::sealed::Sealed;
 use udm_dm::targets::Reserves;
-use udm_export::nbd::server::{SEALED_MEMORY, stock_pages};
+use udm_export::serving::{SEALED_MEMORY, stock_pages};
 use udm_nbd::address::Address;
 
 use crate::cli::{Failure, LockedArg, human};

@@ -14,22 +14,17 @@ use udm_block::mempool::NoReserve;
 use udm_block::queue::{Interest, PollFlags, Queue};
 use udm_block::{ChannelId, Geometry, OpenError, PadBio, Status};
 
-use super::ending::Ending;
-use super::export::{Export, LONGEST};
+use super::export::Export;
 use super::input::{Input, Received};
-use super::memory::{Budget, RequestMemory};
+use super::memory::RequestMemory;
 use super::ranges::Ranges;
 use super::replies::Replies;
 use super::request::{LONGEST_TAKEN, Work, work};
 use super::socket;
 use super::steps::Pending;
+use crate::serving::{Budget, DEPTH, Ending};
 use udm_nbd::wire::{Command, ErrorNumber, Request, WireError};
 
-/// How many requests of a client are under way or wait to be answered at once.
-pub const DEPTH: usize = 128;
-/// The memory that one connection takes for the data of its requests, in bytes: one longest request always, and as
-/// much again.
-pub const MEMORY: usize = 2 * LONGEST as usize;
 /// The longest write whose data is skipped to be answered with an error; a longer one ends the connection.
 const LONGEST_SKIPPED: u32 = 2 * LONGEST_TAKEN;
 

@@ -5,12 +5,10 @@ use std::sync::Arc;
 use udm_block::{DeviceRef, Geometry};
 
 use super::guard::Guard;
+use crate::serving::LONGEST;
 use udm_nbd::negotiate::ExportInfo;
 use udm_nbd::wire::{BlockSizes, TransmissionFlags};
 
-/// The longest read or write that clients are told of, in bytes, unless the device takes less at once. A longer one, of up
-/// to 64 MiB, goes piece by piece.
-pub const LONGEST: u32 = 4 << 20;
 /// What a client does well to ask for at least, in bytes, unless the device has longer blocks.
 const PREFERRED: u32 = 4096;
 /// What a client may ask for at least, in bytes: what is no whole block is read, changed and written here. Some clients

@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use udm_block::Home;
 
-use super::connection::DEPTH;
+use crate::serving::DEPTH;
 
 /// The bytes of a device that one word is about.
 const REGION: u64 = 4 << 20;

@@ -2,57 +2,24 @@
 //! that clients who say nothing cost next to nothing.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::os::fd::BorrowedFd;
 
 use rustix::event::PollFlags;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use udm_nbd::negotiate::{ExportInfo, GREETING, Negotiation, NegotiationError, Progress};
+use udm_nbd::negotiate::{ExportInfo, GREETING, Negotiation, Progress};
+
+use crate::serving::{Greeting, GreetingError, Step};
 
 /// How much is received at once, in bytes.
 const CHUNK: usize = 4096;
 
-/// How a handshake failed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum HandshakeError {
-    /// The client broke the protocol, or wanted what there is not.
-    #[error("{0}")]
-    Negotiation(#[from] NegotiationError),
-    /// The client left.
-    #[error("the client left in the middle of the handshake")]
-    Left,
-    /// No connection slot is free for it.
-    #[error("{0} are connected, and no more are allowed")]
-    Full(usize),
-    /// The client is too slow.
-    #[error("the client took too long for the handshake")]
-    Slow,
-    /// The connection broke.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-}
-
-/// How far a handshake is.
-pub(super) enum Step {
-    /// It waits for the client.
-    Wait,
-    /// It is over, and the client has chosen the export of this index.
-    Chosen(usize),
-    /// It is over, and the client has ended the session in peace.
-    Closed,
-}
-
 /// A client that has not chosen an export yet.
 pub(super) struct Handshake {
-    pub(super) socket: OwnedFd,
-    pub(super) peer: String,
-    /// When it must be over.
-    pub(super) end: Instant,
     /// Made when the client says something.
     negotiation: Option<Negotiation<'static>>,
     /// What the client has sent and is not used yet.
-    pub(super) received: Vec<u8>,
+    received: Vec<u8>,
     /// What is to be sent before anything else is received.
     out: Vec<u8>,
     sent: usize,
@@ -60,25 +27,17 @@ pub(super) struct Handshake {
     then: Option<Progress>,
 }
 
+/// What a client has chosen.
+pub(super) struct Choice {
+    /// The export's number.
+    pub(super) export: usize,
+    /// What the client has sent already.
+    pub(super) received: Vec<u8>,
+}
+
 impl Handshake {
-    pub(super) fn new(socket: OwnedFd, peer: String, end: Instant) -> Self {
-        let (negotiation, received, then) = (None, Vec::new(), None);
-        Self { socket, peer, end, negotiation, received, out: GREETING.to_vec(), sent: 0, then }
-    }
-
-    /// What it waits for.
-    pub(super) fn interest(&self) -> PollFlags {
-        if self.out.is_empty() { PollFlags::IN } else { PollFlags::OUT }
-    }
-
-    /// Whether the client has said nothing at all.
-    pub(super) fn is_mute(&self) -> bool {
-        self.negotiation.is_none()
-    }
-
-    /// How many bytes wait to be sent.
-    pub(super) fn unsent(&self) -> usize {
-        self.out.len() - self.sent
+    pub(super) fn new() -> Self {
+        Self { negotiation: None, received: Vec::new(), out: GREETING.to_vec(), sent: 0, then: None }
     }
 
     /// Goes on as far as the socket lets it, but receives once at most: others have their turn. `exports` says what is
@@ -88,12 +47,13 @@ impl Handshake {
     /// Why the handshake has failed.
     pub(super) fn go_on(
         &mut self,
+        socket: BorrowedFd<'_>,
         exports: impl Fn() -> Vec<ExportInfo>,
         full: Option<usize>,
-    ) -> Result<Step, HandshakeError> {
+    ) -> Result<Step<Choice>, GreetingError> {
         let mut has_received = false;
         loop {
-            match self.send() {
+            match self.send(socket) {
                 Ok(true) => {}
                 Ok(false) => return Ok(Step::Wait),
                 // A client that sent NBD_OPT_ABORT need not wait for the answer.
@@ -102,34 +62,38 @@ impl Handshake {
             }
             match self.then {
                 None | Some(Progress::Continue) => {}
-                Some(Progress::Transmission(export)) => return Ok(Step::Chosen(export)),
+                Some(Progress::Transmission(export)) => {
+                    return Ok(Step::Chosen(Choice { export, received: std::mem::take(&mut self.received) }));
+                }
                 Some(Progress::Closed) => return Ok(Step::Closed),
             }
-            if self.received.is_empty() && (std::mem::replace(&mut has_received, true) || !self.receive()?) {
+            if self.received.is_empty()
+                && (std::mem::replace(&mut has_received, true) || !self.receive(socket)?)
+            {
                 return Ok(Step::Wait);
             }
             let negotiation = self.negotiation.get_or_insert_with(|| Negotiation::owning(exports()));
             match negotiation.input(&self.received, &mut self.out) {
                 Ok(step) => {
                     if let (Progress::Transmission(_), Some(slots)) = (step.progress, full) {
-                        return Err(HandshakeError::Full(slots));
+                        return Err(GreetingError::Full(slots));
                     }
                     self.received.drain(..step.consumed);
                     self.then = Some(step.progress);
                 }
                 Err(error) => {
                     // The reason is worth a try; whether the client hears it is its own affair.
-                    let _ = self.send();
-                    return Err(error.into());
+                    let _ = self.send(socket);
+                    return Err(GreetingError::Protocol(error.into()));
                 }
             }
         }
     }
 
     /// Sends what the socket takes: whether that was all.
-    fn send(&mut self) -> io::Result<bool> {
+    fn send(&mut self, socket: BorrowedFd<'_>) -> io::Result<bool> {
         while self.sent < self.out.len() {
-            match send(&self.socket, &self.out[self.sent..], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            match send(socket, &self.out[self.sent..], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
                 Ok(now) => self.sent += now,
                 Err(rustix::io::Errno::AGAIN) => return Ok(false),
                 Err(rustix::io::Errno::INTR) => {}
@@ -141,10 +105,10 @@ impl Handshake {
     }
 
     /// Receives what is there: whether there was anything.
-    fn receive(&mut self) -> Result<bool, HandshakeError> {
+    fn receive(&mut self, socket: BorrowedFd<'_>) -> Result<bool, GreetingError> {
         let mut chunk = [0; CHUNK];
-        match recv(&self.socket, &mut chunk, RecvFlags::DONTWAIT) {
-            Ok((_, 0)) | Err(rustix::io::Errno::CONNRESET) => Err(HandshakeError::Left),
+        match recv(socket, &mut chunk, RecvFlags::DONTWAIT) {
+            Ok((_, 0)) | Err(rustix::io::Errno::CONNRESET) => Err(GreetingError::Left),
             Ok((_, got)) => {
                 self.received.extend_from_slice(&chunk[..got]);
                 Ok(true)
@@ -155,8 +119,16 @@ impl Handshake {
     }
 }
 
-impl AsFd for Handshake {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+impl Greeting for Handshake {
+    fn interest(&self) -> PollFlags {
+        if self.out.is_empty() { PollFlags::IN } else { PollFlags::OUT }
+    }
+
+    fn unsent(&self) -> usize {
+        self.out.len() - self.sent
+    }
+
+    fn is_mute(&self) -> bool {
+        self.negotiation.is_none()
     }
 }

@@ -7,27 +7,8 @@ use udm_block::{
     PagePoolOptions, Queue, Sector,
 };
 
-use super::connection::{DEPTH, MEMORY};
-use super::export::LONGEST;
 use super::steps::Pending;
-
-/// What a connection has at hand, and what it may have beyond that.
-pub(super) struct Budget {
-    /// The longest read or write, in bytes: the export offers no longer ones.
-    pub(super) longest: usize,
-    /// How many bios are always there.
-    pub(super) bios: usize,
-    /// How many buffers of the longest size are always there.
-    pub(super) buffers: usize,
-    /// How many bytes of data there may be beyond these buffers.
-    pub(super) limit: usize,
-}
-
-impl Budget {
-    /// One of each is there, and the rest is taken when it is wanted.
-    pub(super) const GROWING: Self =
-        Self { longest: LONGEST as usize, bios: 1, buffers: 1, limit: MEMORY - LONGEST as usize };
-}
+use crate::serving::{Budget, DEPTH};
 
 /// The bios and buffers of a connection's requests.
 pub(super) struct RequestMemory {

@@ -9,7 +9,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use udm_block::blocking::Blocking;
 use udm_dm::managed::ManagedDevice;
-use udm_export::nbd::server::Stopper;
+use udm_export::serving::Stopper;
 
 use super::Named;
 use crate::cli::Failure;

@@ -9,7 +9,6 @@ use udm_block::memory::{Limited, Refuse, Starving};
 use udm_block::{Geometry, Sectors};
 
 use super::support::*;
-use crate::nbd::server::*;
 use udm_backend::nbd::client::Client;
 use udm_nbd::wire::{Command, CommandFlags, Request};
 
@@ -21,7 +20,7 @@ const BIOS: usize = 256 << 10;
 fn counted(ram: &Arc<Ram>) -> (Running, Arc<Limited>) {
     let count = Limited::new(heap(), usize::MAX);
     let source: Source = Arc::clone(&count) as Source;
-    (Running::with(vec![export("disk", ram)], |shared| shared.source = source), count)
+    (Running::with(vec![export("disk", ram)], |core| core.source = source), count)
 }
 
 /// Reads with `count` requests in flight, and reads the replies late.
@@ -49,7 +48,7 @@ fn a_hundred_and_twenty_eight_long_reads_take_a_bounded_memory() {
         let bytes = device.bytes();
         for length in [1 << 20, LONGEST, 4096, 512] {
             read_deep(&mut client, 128, length, &bytes);
-            assert!(count.taken() <= MEMORY_PER_CONNECTION + BIOS, "{} bytes", count.taken());
+            assert!(count.taken() <= MEMORY + BIOS, "{} bytes", count.taken());
         }
         drop(client);
         server.wait_until_empty();
@@ -68,7 +67,7 @@ fn a_device_that_holds_all_holds_no_more_than_the_bound() {
     client.send_flush(1000).unwrap();
     until("the memory is taken", || ram.waiting() >= 5);
     thread::sleep(Duration::from_millis(30));
-    assert!(count.taken() <= MEMORY_PER_CONNECTION + BIOS, "{} bytes", count.taken());
+    assert!(count.taken() <= MEMORY + BIOS, "{} bytes", count.taken());
     // What was held goes on, the small one behind it too.
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -108,7 +107,7 @@ fn without_memory_but_the_reserve_one_request_at_a_time_goes_on() {
     *ram.store.bytes.lock().unwrap() = noise(3, SIZE);
     let starving = Starving::new(heap());
     let source: Source = Arc::clone(&starving) as Source;
-    let server = Running::with(vec![export("disk", &ram)], |shared| shared.source = source);
+    let server = Running::with(vec![export("disk", &ram)], |core| core.source = source);
     let mut client = server.client();
     client.read(0, &mut [0; 512]).unwrap();
     starving.refuse(Refuse::Always);
@@ -173,13 +172,13 @@ fn of_three_hundred_clients_at_once_none_is_refused() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
     let ram = Ram::later(able(SIZE), Duration::ZERO, 31);
-    let most = |shared: &mut Shared| shared.max_connections = CLIENTS;
+    let most = |core: &mut Core| core.max_connections = CLIENTS;
     let server = Running::with(vec![export("disk", &ram)], most);
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| server.client()).collect();
     for (index, client) in clients.iter_mut().enumerate() {
         client.write(index as u64 * 4096, &noise(index as u64, 4096), false).unwrap();
     }
-    assert_eq!(server.shared.slots_taken.load(Ordering::SeqCst), CLIENTS);
+    assert_eq!(server.core.slots_taken.load(Ordering::SeqCst), CLIENTS);
     // The twin: one more is refused, and has no place.
     assert!(Client::connect(&server.address, "disk").is_err());
     for (index, client) in clients.iter_mut().enumerate() {

@@ -146,8 +146,8 @@ fn a_write_that_is_too_long_is_skipped_or_ends_the_connection() {
 #[test]
 fn who_is_slow_in_the_handshake_is_hung_up_on() {
     let ram = Ram::new(able(SIZE), Manner::Inline);
-    let server = Running::with(vec![export("disk", &ram)], |shared| {
-        shared.patience.handshake = Duration::from_millis(100);
+    let server = Running::with(vec![export("disk", &ram)], |core| {
+        core.patience.handshake = Duration::from_millis(100);
     });
     let began = Instant::now();
     let mut silent = server.socket();

@@ -4,7 +4,6 @@ use std::io::Write;
 use std::net::Shutdown;
 
 use super::support::*;
-use crate::nbd::server::*;
 use udm_nbd::wire::Command;
 
 const SIZE: usize = 16 << 20;

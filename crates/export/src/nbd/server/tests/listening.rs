@@ -52,7 +52,7 @@ fn of_many_servers_that_start_at_a_stale_socket_one_serves_and_stays_reachable()
         // It is the one behind the path: it has a client to accept.
         let client = std::os::unix::net::UnixStream::connect(&path).unwrap();
         assert!(
-            live[0].listeners[0].accept().unwrap().is_some(),
+            live[0].0.listeners[0].accept().unwrap().is_some(),
             "round {round}: another socket is at the path"
         );
         drop((client, bound));
@@ -153,7 +153,7 @@ fn one_client_too_many_is_hung_up_on_and_the_log_says_so() {
     });
     // A connection slot that is free again is free for the next one, though nobody came in between.
     drop(first);
-    until("the connection slot is free", || stopper.0.slots_taken.load(Ordering::SeqCst) == 1);
+    until("the connection slot is free", || stopper.core().slots_taken.load(Ordering::SeqCst) == 1);
     let mut third = client().unwrap();
     third.read(0, &mut [0; 512]).unwrap();
     drop((second, third));

@@ -5,10 +5,9 @@ use std::os::unix::net::UnixStream;
 
 use udm_block::{Flags, Geometry, Op, Sectors, Status};
 
-use super::super::connection::DEPTH;
 use super::super::ranges::{LONGEST_PIECE, PIECES};
 use super::support::*;
-use crate::nbd::server::*;
+use crate::serving::DEPTH;
 use udm_backend::nbd::client::Client;
 use udm_nbd::wire::{Command, CommandFlags, ErrorNumber};
 
@@ -55,7 +54,7 @@ fn pieces_before_the_short_one(ram: &Ram) -> usize {
 fn end_all(server: &Running, ram: &Ram) {
     until("all clients have left", || {
         ram.release();
-        server.shared.clients().is_empty()
+        server.core.clients().is_empty()
     });
 }
 

@@ -19,7 +19,7 @@ fn with_idle_clients_in_every_phase() {
     (&sockets[1]).write_all(b"\0\0\0\x03IHAVE").unwrap();
     (&sockets[3]).write_all(&request(Command::Write, 1, 0, 4096).encode()).unwrap();
     until("all are connected", || {
-        server.shared.clients().len() == 2 && server.shared.negotiating.load(Ordering::SeqCst) == 2
+        server.core.clients().len() == 2 && server.core.negotiating.load(Ordering::SeqCst) == 2
     });
     let took = server.stop();
     assert!(took < SHORT, "{took:?}");
@@ -69,8 +69,8 @@ fn with_requests_under_way_which_are_answered() {
 #[test]
 fn with_a_device_that_hangs_and_then_it_says_what_is_left() {
     let ram = Ram::held(able(SIZE));
-    let mut server = Running::with(vec![export("disk", &ram)], |shared| {
-        shared.patience.device = Duration::from_millis(200);
+    let mut server = Running::with(vec![export("disk", &ram)], |core| {
+        core.patience.device = Duration::from_millis(200);
     });
     let mut client = server.client();
     for cookie in 0..8 {
@@ -107,8 +107,8 @@ fn with_a_client_in_the_middle_of_a_long_write() {
 #[test]
 fn with_a_client_that_reads_nothing() {
     let ram = Ram::new(able(SIZE), Manner::Inline);
-    let mut server = Running::with(vec![export("disk", &ram)], |shared| {
-        shared.patience.goodbye = Duration::from_millis(200);
+    let mut server = Running::with(vec![export("disk", &ram)], |core| {
+        core.patience.goodbye = Duration::from_millis(200);
     });
     let mut socket = server.raw();
     for cookie in 0..128 {

@@ -8,7 +8,8 @@ pub(super) use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 pub(super) use std::thread;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+pub(super) use std::time::Duration;
+use std::time::Instant;
 
 use udm_block::memory::splitmix64;
 use udm_block::{
@@ -16,7 +17,13 @@ use udm_block::{
     Opening, SECTOR_SIZE, Sectors, Status,
 };
 
+pub(super) use std::sync::atomic::{AtomicUsize, Ordering};
+pub(super) use std::sync::{Arc, Mutex};
+
+pub(super) use udm_block::memory::{Heap, Source};
+
 use super::super::*;
+pub(super) use crate::serving::*;
 use udm_backend::nbd::client::Client;
 use udm_nbd::wire::{Command, CommandFlags, ErrorNumber, Request, SimpleReply};
 
@@ -218,7 +225,7 @@ impl Channel for RamChannel {
 /// A server that runs.
 pub(super) struct Running {
     pub(super) address: Address,
-    pub(super) shared: Arc<Shared>,
+    pub(super) core: Arc<Core>,
     pub(super) path: PathBuf,
     thread: Option<JoinHandle<io::Result<()>>>,
     _dir: tempfile::TempDir,
@@ -240,7 +247,7 @@ impl Running {
     }
 
     /// Serves `exports` on a Unix socket, with `change`.
-    pub(super) fn with(exports: Vec<Export>, change: impl FnOnce(&mut Shared)) -> Self {
+    pub(super) fn with(exports: Vec<Export>, change: impl FnOnce(&mut Core)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
         Self::at(Address::Unix(path.clone()), dir, path, exports, change)
@@ -258,14 +265,14 @@ impl Running {
         dir: tempfile::TempDir,
         path: PathBuf,
         exports: Vec<Export>,
-        change: impl FnOnce(&mut Shared),
+        change: impl FnOnce(&mut Core),
     ) -> Self {
         let mut server = Server::bind(&[address], exports, MAX_CONNECTIONS).unwrap();
-        change(Arc::get_mut(&mut server.shared).unwrap());
+        change(Arc::get_mut(&mut server.0.core).unwrap());
         let address = server.addresses().unwrap().remove(0);
-        let shared = Arc::clone(&server.shared);
+        let core = Arc::clone(&server.0.core);
         let thread = thread::spawn(move || server.run());
-        Self { address, shared, path, thread: Some(thread), _dir: dir }
+        Self { address, core, path, thread: Some(thread), _dir: dir }
     }
 
     pub(super) fn client(&self) -> Client {
@@ -290,7 +297,7 @@ impl Running {
     /// Has it stop, and waits for it: how long that took.
     pub(super) fn stop(&mut self) -> Duration {
         let began = Instant::now();
-        Stopper(Arc::clone(&self.shared)).stop();
+        Stopper::new(&self.core).stop();
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap().unwrap();
         }
@@ -299,7 +306,7 @@ impl Running {
 
     /// Has it stop, and waits for it: what it could not do.
     pub(super) fn stop_with_error(&mut self) -> String {
-        Stopper(Arc::clone(&self.shared)).stop();
+        Stopper::new(&self.core).stop();
         let thread = self.thread.take().expect("it runs");
         thread.join().unwrap().expect_err("it stopped well").to_string()
     }
@@ -308,10 +315,8 @@ impl Running {
     pub(super) fn wait_until_empty(&self) {
         until("all clients have left", || {
             // From the handshake on to a connection slot, and from there into the list.
-            let negotiates = self.shared.negotiating.load(Ordering::SeqCst) > 0;
-            !negotiates
-                && self.shared.slots_taken.load(Ordering::SeqCst) == 0
-                && self.shared.clients().is_empty()
+            let negotiates = self.core.negotiating.load(Ordering::SeqCst) > 0;
+            !negotiates && self.core.slots_taken.load(Ordering::SeqCst) == 0 && self.core.clients().is_empty()
         });
     }
 }

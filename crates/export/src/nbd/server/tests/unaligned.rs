@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use udm_block::{Flags, Geometry, Op};
 
 use super::support::*;
-use crate::nbd::server::*;
+use crate::nbd::server::Server;
 use udm_backend::nbd::client::{Client, ClientError};
 use udm_nbd::wire::{Command, CommandFlags, ErrorNumber, Request};
 
@@ -143,8 +143,9 @@ fn a_partial_write_reads_its_block_after_the_whole_one_that_came_before() {
 #[test]
 fn two_exports_of_one_device_know_of_each_others_writes() {
     let ram = Ram::held(geometry());
-    let server = Running::with(vec![export("disk", &ram), export("again", &ram)], |_| {});
-    assert!(Arc::ptr_eq(&server.shared.exports[0].guard, &server.shared.exports[1].guard));
+    let server = Server::bind(&[], vec![export("disk", &ram), export("again", &ram)], 1).unwrap();
+    let exports = &server.0.protocol.exports;
+    assert!(Arc::ptr_eq(&exports[0].guard, &exports[1].guard));
 }
 
 #[test]

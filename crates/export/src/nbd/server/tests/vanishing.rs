@@ -27,7 +27,7 @@ fn served(server: &Running) {
 #[test]
 fn three_hundred_clients_one_after_the_other() {
     let ram = Ram::later(able(SIZE), Duration::ZERO, 1);
-    let server = Running::with(vec![export("disk", &ram)], |shared| shared.max_connections = 1);
+    let server = Running::with(vec![export("disk", &ram)], |core| core.max_connections = 1);
     for round in 0..300 {
         let mut client = server.client();
         client.read(0, &mut [0; 4096]).unwrap();
@@ -37,7 +37,7 @@ fn three_hundred_clients_one_after_the_other() {
             drop(client);
         }
         server.wait_until_empty();
-        until("the connection slot is free", || server.shared.slots_taken.load(Ordering::SeqCst) == 0);
+        until("the connection slot is free", || server.core.slots_taken.load(Ordering::SeqCst) == 0);
     }
 }
 
@@ -91,7 +91,7 @@ fn with_requests_under_way_that_the_device_ends_later() {
     until("the device has all", || ram.waiting() == 16);
     drop(socket);
     thread::sleep(Duration::from_millis(20));
-    assert_eq!(server.shared.clients().len(), 1, "a client's thread ended before its bios did");
+    assert_eq!(server.core.clients().len(), 1, "a client's thread ended before its bios did");
     let began = Instant::now();
     ram.release();
     server.wait_until_empty();
@@ -174,8 +174,8 @@ fn who_closes_one_half_still_gets_the_replies() {
 #[test]
 fn a_device_that_is_slower_than_the_servers_patience_costs_no_reply() {
     let ram = Ram::held(able(SIZE));
-    let server = Running::with(vec![export("disk", &ram)], |shared| {
-        shared.patience.goodbye = Duration::from_millis(30);
+    let server = Running::with(vec![export("disk", &ram)], |core| {
+        core.patience.goodbye = Duration::from_millis(30);
     });
     let mut socket = server.raw();
     socket.write_all(&request(Command::Read, 1, 0, 4096).encode()).unwrap();

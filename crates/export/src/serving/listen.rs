@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 
-use crate::socket_file::SocketFile;
+use super::socket_file::SocketFile;
 use udm_nbd::address::Address;
 
 /// A socket that cannot listen.
@@ -21,7 +21,7 @@ pub struct ListenError {
 }
 
 /// A socket that listens.
-pub(super) enum Listener {
+pub(crate) enum Listener {
     Unix(SocketFile),
     Tcp(TcpListener),
 }
@@ -48,7 +48,7 @@ impl Listener {
     }
 
     /// The next client and how it is called; `None` when there is none now.
-    pub(super) fn accept(&self) -> io::Result<Option<(OwnedFd, String)>> {
+    pub(crate) fn accept(&self) -> io::Result<Option<(OwnedFd, String)>> {
         let accepted = match self {
             Self::Unix(socket) => {
                 let peer = || socket.path().display().to_string();

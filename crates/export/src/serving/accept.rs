@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -14,10 +14,11 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, getrlimit};
 
-use super::export::Export;
-use super::handshake::{Handshake, HandshakeError, Step};
+use super::core::Core;
 use super::listen::Listener;
-use super::{ConnectionSlot, Shared, THREAD_NAME, sealed};
+use super::protocol::{Greeting, GreetingError, Protocol, Step};
+use super::sealed;
+use super::slots::ConnectionSlot;
 
 /// How many clients may be without an export at once, where there are descriptors for them.
 const MOST: usize = 512;
@@ -32,12 +33,22 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How often it is said that nobody can be accepted.
 const REMINDER: Duration = Duration::from_mins(1);
 
+/// A client that has not chosen yet.
+struct Guest<G> {
+    socket: OwnedFd,
+    peer: String,
+    /// When it must have chosen.
+    end: Instant,
+    greeting: G,
+}
+
 /// What the thread knows.
-pub(super) struct Acceptor<'a> {
+pub(super) struct Acceptor<'a, P: Protocol> {
     listeners: &'a [Listener],
-    shared: &'a Arc<Shared>,
+    protocol: &'a Arc<P>,
+    core: &'a Arc<Core>,
     /// The oldest one first.
-    handshakes: VecDeque<Handshake>,
+    guests: VecDeque<Guest<P::Greeting>>,
     most: usize,
     /// Whether it was said that there are too many.
     is_crowded: bool,
@@ -48,14 +59,15 @@ pub(super) struct Acceptor<'a> {
     threads: Vec<JoinHandle<()>>,
 }
 
-impl<'a> Acceptor<'a> {
-    pub(super) fn new(listeners: &'a [Listener], shared: &'a Arc<Shared>) -> Self {
+impl<'a, P: Protocol> Acceptor<'a, P> {
+    pub(super) fn new(listeners: &'a [Listener], protocol: &'a Arc<P>, core: &'a Arc<Core>) -> Self {
         let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        let most = if shared.lock_guard.is_some() { MOST_SEALED } else { MOST };
+        let most = if core.is_sealed() { MOST_SEALED } else { MOST };
         Self {
             listeners,
-            shared,
-            handshakes: VecDeque::new(),
+            protocol,
+            core,
+            guests: VecDeque::new(),
             // Most descriptors are for those that are served, and for what they are served from.
             most: most.min((descriptors / 4).max(4) as usize),
             is_crowded: false,
@@ -83,7 +95,7 @@ impl<'a> Acceptor<'a> {
         }
         self.threads.retain(|thread| !thread.is_finished());
         #[cfg(test)]
-        self.shared.negotiating.store(self.handshakes.len(), std::sync::atomic::Ordering::SeqCst);
+        self.core.negotiating.store(self.guests.len(), std::sync::atomic::Ordering::SeqCst);
         Ok(())
     }
 
@@ -91,12 +103,12 @@ impl<'a> Acceptor<'a> {
     fn wait(&self) -> io::Result<Vec<bool>> {
         let fd = |fd: BorrowedFd<'a>, events| PollFd::from_borrowed_fd(fd, events);
         let listeners = self.listeners.iter().filter(|_| self.paused.is_none());
-        let mut fds = vec![fd(self.shared.wakeup.as_fd(), PollFlags::IN)];
+        let mut fds = vec![fd(self.core.wakeup.as_fd(), PollFlags::IN)];
         fds.extend(listeners.map(|listener| fd(listener.as_fd(), PollFlags::IN)));
         let first = fds.len();
-        let handshakes = self.handshakes.iter();
-        fds.extend(handshakes.map(|one| PollFd::from_borrowed_fd(one.as_fd(), one.interest())));
-        let end = self.handshakes.iter().map(|one| one.end).chain(self.paused).min();
+        let guests = self.guests.iter();
+        fds.extend(guests.map(|one| PollFd::from_borrowed_fd(one.socket.as_fd(), one.greeting.interest())));
+        let end = self.guests.iter().map(|one| one.end).chain(self.paused).min();
         let timeout = end.map(|end| end.saturating_duration_since(Instant::now()));
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         match poll(&mut fds, timeout.as_ref()) {
@@ -109,35 +121,36 @@ impl<'a> Acceptor<'a> {
     /// Goes on with the handshakes that are ready, and ends those whose time is over.
     fn go_on(&mut self, mut is_ready: impl FnMut() -> bool) {
         let now = Instant::now();
-        for handshake in std::mem::take(&mut self.handshakes) {
+        for guest in std::mem::take(&mut self.guests) {
             if is_ready() {
-                self.go_on_with(handshake);
-            } else if handshake.end <= now {
-                hung_up(&handshake.peer, &HandshakeError::Slow);
+                self.go_on_with(guest);
+            } else if guest.end <= now {
+                hung_up(&guest.peer, &GreetingError::Slow);
             } else {
-                self.handshakes.push_back(handshake);
+                self.guests.push_back(guest);
             }
         }
-        while self.handshakes.iter().map(Handshake::unsent).sum::<usize>() > MOST_UNSENT {
-            let oldest = self.handshakes.iter().position(|one| one.unsent() > 0).expect("there is one");
-            drop(self.handshakes.remove(oldest));
+        let unsent = |guest: &Guest<P::Greeting>| guest.greeting.unsent();
+        while self.guests.iter().map(unsent).sum::<usize>() > MOST_UNSENT {
+            let oldest = self.guests.iter().position(|guest| unsent(guest) > 0).expect("there is one");
+            drop(self.guests.remove(oldest));
         }
     }
 
     /// Goes on with one. Whatever happens there, the server serves on.
-    fn go_on_with(&mut self, mut handshake: Handshake) {
-        let infos = || self.shared.exports.iter().map(Export::info_now).collect();
-        let full = (!ConnectionSlot::is_free(self.shared)).then_some(self.shared.max_connections);
-        match catch_unwind(AssertUnwindSafe(|| handshake.go_on(infos, full))) {
-            Ok(Ok(Step::Wait)) => self.handshakes.push_back(handshake),
+    fn go_on_with(&mut self, mut guest: Guest<P::Greeting>) {
+        let full = (!ConnectionSlot::is_free(self.core)).then_some(self.core.max_connections);
+        let go_on = || self.protocol.go_on(&mut guest.greeting, guest.socket.as_fd(), full);
+        match catch_unwind(AssertUnwindSafe(go_on)) {
+            Ok(Ok(Step::Wait)) => self.guests.push_back(guest),
             Ok(Ok(Step::Closed)) => {}
-            Ok(Ok(Step::Chosen(export))) => self.start(handshake, export),
+            Ok(Ok(Step::Chosen(choice))) => self.start(guest, choice),
             // One that only looks whether somebody listens.
-            Ok(Err(HandshakeError::Left)) if handshake.is_mute() => {
-                tracing::debug!(peer = handshake.peer, "a client left and had said nothing");
+            Ok(Err(GreetingError::Left)) if guest.greeting.is_mute() => {
+                tracing::debug!(peer = guest.peer, "a client left and had said nothing");
             }
-            Ok(Err(error)) => hung_up(&handshake.peer, &error),
-            Err(_) => tracing::error!(peer = handshake.peer, "a fault of the server ended the handshake"),
+            Ok(Err(error)) => hung_up(&guest.peer, &error),
+            Err(_) => tracing::error!(peer = guest.peer, "a fault of the server ended the handshake"),
         }
     }
 
@@ -148,8 +161,9 @@ impl<'a> Acceptor<'a> {
                 match listener.accept() {
                     Ok(Some((socket, peer))) => {
                         self.make_room();
-                        let end = Instant::now() + self.shared.patience.handshake;
-                        self.go_on_with(Handshake::new(socket, peer, end));
+                        let end = Instant::now() + self.core.patience.handshake;
+                        let greeting = self.protocol.greet();
+                        self.go_on_with(Guest { socket, peer, end, greeting });
                     }
                     Ok(None) => break,
                     Err(error) => return self.exhausted(&error),
@@ -161,11 +175,11 @@ impl<'a> Acceptor<'a> {
 
     /// Ends the oldest handshake if there are as many as there may be.
     fn make_room(&mut self) {
-        if self.handshakes.len() < self.most {
-            self.is_crowded &= self.handshakes.len() > self.most / 2;
+        if self.guests.len() < self.most {
+            self.is_crowded &= self.guests.len() > self.most / 2;
             return;
         }
-        self.handshakes.pop_front();
+        self.guests.pop_front();
         if !std::mem::replace(&mut self.is_crowded, true) {
             tracing::warn!(
                 "{} clients are connected and have chosen no export: whenever one comes, the oldest is hung up on",
@@ -183,25 +197,26 @@ impl<'a> Acceptor<'a> {
                 "cannot accept clients: {error}; the oldest that have chosen no export are hung up on"
             );
         }
-        let is_alone = self.handshakes.pop_front().is_none();
+        let is_alone = self.guests.pop_front().is_none();
         // Without anybody to hang up on, there is no use in trying again at once.
         self.paused = Some(Instant::now() + if is_alone { PAUSE } else { Duration::ZERO });
     }
 
     /// Starts the thread of a client, unless there are too many.
-    fn start(&mut self, handshake: Handshake, export: usize) {
-        let Handshake { socket, peer, received, .. } = handshake;
-        let Some(slot) = ConnectionSlot::take(self.shared) else {
-            return hung_up(&peer, &HandshakeError::Full(self.shared.max_connections));
+    fn start(&mut self, guest: Guest<P::Greeting>, choice: P::Choice) {
+        let Guest { socket, peer, .. } = guest;
+        let Some(slot) = ConnectionSlot::take(self.core) else {
+            return hung_up(&peer, &GreetingError::Full(self.core.max_connections));
         };
+        let protocol = Arc::clone(self.protocol);
         let serve = move || {
-            slot.0.serve(&socket, &peer, export, &received);
+            slot.core().serve(&peer, |core| protocol.serve(choice, &socket, &peer, core));
             // Who sees that we hung up may come again at once, and finds the connection slot free.
             drop(slot);
             drop(socket);
         };
-        let builder = thread::Builder::new().name(THREAD_NAME.into());
-        let is_sealed = self.shared.lock_guard.is_some();
+        let builder = thread::Builder::new().name(P::THREAD.into());
+        let is_sealed = self.core.is_sealed();
         let builder = if is_sealed { builder.stack_size(sealed::STACK) } else { builder };
         match builder.spawn(serve) {
             Ok(thread) => self.threads.push(thread),
@@ -210,6 +225,6 @@ impl<'a> Acceptor<'a> {
     }
 }
 
-fn hung_up(peer: &str, error: &HandshakeError) {
+fn hung_up(peer: &str, error: &GreetingError) {
     tracing::warn!(peer, "hung up on a client: {error}");
 }

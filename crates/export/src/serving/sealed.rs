@@ -7,11 +7,10 @@ use udm_block::memory::{Heap, Source};
 use udm_block::sealed::{NoStock, Sealed};
 use udm_block::{PagePool, Queue};
 
-use super::connection::DEPTH;
-use super::memory::Budget;
+use super::budget::{Budget, DEPTH};
 
 /// The longest read or write of an export whose connections are sealed, in bytes: see
-/// [`Export::of_at_most`](super::Export::of_at_most). Linux's nbd driver asks for 128 KiB at most, unless it is told
+/// [`Export::of_at_most`](crate::nbd::server::Export::of_at_most). Linux's nbd driver asks for 128 KiB at most, unless it is told
 /// otherwise (`max_sectors_kb`).
 pub const SEALED_LONGEST: u32 = 256 << 10;
 /// At most what a sealed connection takes, in bytes: its buffers, bios, stack and ring.
@@ -40,7 +39,7 @@ pub trait MemoryLockGuard: Send + Sync {
 }
 
 /// Where a connection's memory comes from.
-pub(super) enum ConnectionMemory<'a> {
+pub enum ConnectionMemory<'a> {
     /// From the process's own memory, when it is wanted.
     Growing(&'a Source),
     /// Everything at once.
@@ -58,7 +57,7 @@ impl<'a> ConnectionMemory<'a> {
     ///
     /// # Errors
     /// When the system has no descriptor left.
-    pub(super) fn queue(&self) -> io::Result<Queue> {
+    pub fn queue(&self) -> io::Result<Queue> {
         match self {
             Self::Growing(_) => Queue::new(),
             Self::Sealed(..) => Queue::sealed(),
@@ -66,14 +65,15 @@ impl<'a> ConnectionMemory<'a> {
     }
 
     /// What a connection has at hand.
-    pub(super) fn budget(&self) -> &'static Budget {
+    pub fn budget(&self) -> &'static Budget {
         match self {
             Self::Growing(_) => &Budget::GROWING,
             Self::Sealed(..) => &BUDGET,
         }
     }
 
-    pub(super) fn source(&self) -> Source {
+    /// What its pools take memory from.
+    pub fn source(&self) -> Source {
         match self {
             Self::Growing(source) => Arc::clone(source),
             Self::Sealed(memory, _) => Arc::clone(memory) as Source,
@@ -81,7 +81,10 @@ impl<'a> ConnectionMemory<'a> {
     }
 
     /// Takes the rest, and closes the source: the connection was made of it.
-    pub(super) fn begin(&self) -> Result<(), NoStock> {
+    ///
+    /// # Errors
+    /// When there is not enough memory.
+    pub fn begin(&self) -> Result<(), NoStock> {
         let Self::Sealed(memory, lock_guard) = self else { return Ok(()) };
         memory.stock_as_reserved()?;
         stock_pages(memory, &STOCK)?;
@@ -91,7 +94,7 @@ impl<'a> ConnectionMemory<'a> {
     }
 
     /// The connection is over.
-    pub(super) fn end(&self) {
+    pub fn end(&self) {
         if let Self::Sealed(memory, lock_guard) = self {
             lock_guard.ended(memory);
         }

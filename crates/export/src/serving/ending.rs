@@ -12,7 +12,7 @@ const REMINDER: Duration = Duration::from_secs(5);
 
 /// Whether the server is to end, and what is left to do then.
 #[derive(Default)]
-pub(super) struct Ending {
+pub struct Ending {
     asked: AtomicBool,
     /// Requests on the device whose clients are hung up on when they have ended.
     unanswered: AtomicUsize,
@@ -24,12 +24,13 @@ impl Ending {
         self.asked.store(true, Ordering::SeqCst);
     }
 
-    pub(super) fn is_asked(&self) -> bool {
+    /// Whether it is to end.
+    pub fn is_asked(&self) -> bool {
         self.asked.load(Ordering::SeqCst)
     }
 
     /// There are `now` requests of a client where there were `before`.
-    pub(super) fn count(&self, before: usize, now: usize) {
+    pub fn count(&self, before: usize, now: usize) {
         self.unanswered.fetch_add(now.wrapping_sub(before), Ordering::SeqCst);
     }
 
