@@ -54,13 +54,13 @@ pub const ALL: &[Mutant] = &[
         says: ": byte ",
     },
     Mutant {
-        name: "elephant mixes in the client's memory",
+        name: "elephant mixes, and the cipher takes what was not mixed",
         file: IV,
         find: "elephant.encrypt(run)?,",
-        replace: "{\n                elephant.encrypt(&Request { dst: run.src, ..*run })?;\n                return Ok(false);\n            }",
-        build: Build::Tests { package: "udm-dm", target: "--test=equivalence" },
-        test: "the_source_stays_as_it_is",
-        says: "the source was written",
+        replace: "{\n                elephant.encrypt(run)?;\n                return Ok(false);\n            }",
+        build: DEFINITIONS,
+        test: "long_runs_agree_with_the_definitions",
+        says: ": byte ",
     },
     Mutant {
         name: "plain counts with 64 bits",
