@@ -77,3 +77,17 @@ fn sizes(algorithm: Algorithm) -> String {
 fn named(name: Option<&str>) -> String {
     name.map(|name| format!(" named {name}")).unwrap_or_default()
 }
+
+impl Algorithm {
+    /// Whether a key of `len` bytes is one of this algorithm.
+    ///
+    /// # Errors
+    /// [`KeyError::Size`], which says what it takes.
+    pub fn check_key_size(self, len: usize) -> Result<(), KeyError> {
+        if self.key_sizes().any(|size| size == len) {
+            Ok(())
+        } else {
+            Err(KeyError::Size { algorithm: self, found: len })
+        }
+    }
+}

@@ -4,8 +4,6 @@ use hmac::{Hmac, SimpleHmac};
 use sha2::Digest;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::spec::{SpecError, luks_hash};
-
 /// A hash function.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Hash {
@@ -100,14 +98,6 @@ impl Hash {
     /// The hash of the crypto API's name `name`, as essiv has it. Case counts, as in the kernel.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|hash| hash.name() == name)
-    }
-
-    /// The hash of cryptsetup's name `name`, as a LUKS header has it. Old headers have names in capital letters.
-    ///
-    /// # Errors
-    /// Where there is none: what it may have been meant as, and which there are.
-    pub fn from_luks_name(name: &str) -> Result<Self, SpecError> {
-        luks_hash(name)
     }
 
     /// The crypto API's name.

@@ -32,6 +32,7 @@
 pub mod aes;
 pub mod algorithm;
 pub mod driver;
+mod drivers;
 pub mod error;
 pub mod hash;
 pub mod job;

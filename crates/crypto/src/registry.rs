@@ -3,11 +3,8 @@
 use crate::algorithm::Algorithm;
 use crate::driver::{BY_NAME, Driver, DriverInfo};
 use crate::error::KeyError;
-#[cfg(not(miri))]
-use crate::library;
 use crate::selftest::self_test;
 use crate::skcipher::Skcipher;
-use crate::{aes, offload, portable, threads};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
@@ -18,8 +15,6 @@ pub struct Registry {
     /// By priority, the highest first; of one priority, as they were registered.
     entries: Vec<Entry>,
 }
-
-static GLOBAL: OnceLock<Registry> = OnceLock::new();
 
 /// A driver and what became of it.
 #[derive(Debug)]
@@ -74,68 +69,6 @@ pub enum Standing<'a> {
 }
 
 impl Registry {
-    /// A registry of the drivers that udm comes with.
-    pub fn new() -> Self {
-        let mut registry = Self::default();
-        #[cfg(not(miri))]
-        let library = library::drivers();
-        #[cfg(miri)]
-        let library = std::iter::empty();
-        let here = portable::drivers().chain(library).chain(aes::drivers());
-        for driver in here.chain(threads::drivers()).chain(offload::drivers()) {
-            registry.register(driver);
-        }
-        registry
-    }
-
-    /// The registry of this program, which all devices take their drivers from: the one that was
-    /// [installed](Self::install), else [`new`](Self::new).
-    pub fn global() -> &'static Self {
-        GLOBAL.get_or_init(Self::new)
-    }
-
-    /// Makes this the registry of this program, which has drivers of its own.
-    ///
-    /// ```
-    /// use udm_crypto::*;
-    ///
-    /// /// A driver that does not encrypt.
-    /// struct Copies;
-    ///
-    /// impl KeyedCipher for Copies {
-    ///     fn crypt(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
-    ///         let mut bytes = vec![0; request.src.len()];
-    ///         request.src.clone().read(&mut bytes);
-    ///         request.dst.write(&bytes);
-    ///         Ok(())
-    ///     }
-    /// }
-    ///
-    /// let info = DriverInfo {
-    ///     name: "copies",
-    ///     multi_unit: MultiUnit::Native,
-    ///     speed: Speed::Wide,
-    ///     priority: 1000,
-    ///     description: "as fast as memory",
-    ///     for_tests: false,
-    /// };
-    /// let algorithm = Algorithm::aes(Mode::Xts);
-    /// let mut registry = Registry::new();
-    /// registry.register(Driver { info, algorithm, lacking: None, key: |_, _| Ok(Box::new(Copies)) });
-    /// registry.install().expect("nobody has used the registry yet");
-    ///
-    /// // It has the highest priority, and gets no key: whoever does not pass the known answers is not used.
-    /// let driver = &Registry::global().list_of(algorithm)[0];
-    /// assert_eq!(driver.info.name, "copies");
-    /// assert!(matches!(driver.standing, Standing::Failed(_)));
-    /// ```
-    ///
-    /// # Errors
-    /// The registry, where the program has one in use already.
-    pub fn install(self) -> Result<(), Self> {
-        GLOBAL.set(self)
-    }
-
     /// Takes `driver` in. It is tested when somebody asks for its algorithm or for the [`list`](Self::list).
     pub fn register(&mut self, driver: Driver) {
         let at = self.entries.partition_point(|entry| entry.driver.info.priority >= driver.info.priority);
@@ -164,12 +97,7 @@ impl Registry {
     }
 
     /// Gives `key` to a driver.
-    pub(crate) fn key(
-        &self,
-        choice: Choice<'_>,
-        algorithm: Algorithm,
-        key: &[u8],
-    ) -> Result<Skcipher, KeyError> {
+    fn key(&self, choice: Choice<'_>, algorithm: Algorithm, key: &[u8]) -> Result<Skcipher, KeyError> {
         algorithm.check_key_size(key.len())?;
         let name = match choice {
             Choice::Best => None,
@@ -198,6 +126,21 @@ impl Registry {
     /// The entries for `algorithm`, by priority.
     fn of(&self, algorithm: Algorithm) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(move |entry| entry.driver.algorithm == algorithm)
+    }
+}
+
+impl Skcipher {
+    /// Gives `key` to the driver of `registry` that `choice` names.
+    ///
+    /// # Errors
+    /// Where the key has a wrong size, or no such driver takes it.
+    pub fn new(
+        registry: &Registry,
+        choice: Choice<'_>,
+        algorithm: Algorithm,
+        key: &[u8],
+    ) -> Result<Self, KeyError> {
+        registry.key(choice, algorithm, key)
     }
 }
 

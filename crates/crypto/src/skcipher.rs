@@ -2,9 +2,8 @@
 
 use crate::algorithm::Algorithm;
 use crate::driver::{Answer, DriverInfo, KeyedCipher, Later, MultiUnit};
-use crate::error::{CryptError, KeyError};
+use crate::error::CryptError;
 use crate::job::Job;
-use crate::registry::{Choice, Registry};
 use crate::request::Request;
 use crate::split::split;
 use std::fmt;
@@ -24,19 +23,6 @@ pub struct Skcipher {
 }
 
 impl Skcipher {
-    /// Gives `key` to the driver of `registry` that `choice` names.
-    ///
-    /// # Errors
-    /// Where the key has a wrong size, or no such driver takes it.
-    pub fn new(
-        registry: &Registry,
-        choice: Choice<'_>,
-        algorithm: Algorithm,
-        key: &[u8],
-    ) -> Result<Self, KeyError> {
-        registry.key(choice, algorithm, key)
-    }
-
     /// A handle on what a driver made of a key.
     pub(crate) fn from_parts(
         algorithm: Algorithm,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Finding};
 use crate::kdf::{Argon2Kind, KIB_A_LANE, Kdf};
-use crate::memory::{Left, Room};
+use crate::memory::{FIRST_MEMORY_KIB, Left, Room};
 use crate::random;
 use udm_crypto::Hash;
 
@@ -24,12 +24,8 @@ pub const LEAST_MEMORY_KIB: u32 = 32;
 pub const MOST_MEMORY_KIB: u32 = 4 << 20;
 /// The most lanes.
 pub const MOST_LANES: u32 = 4;
-/// The memory that a measurement begins with, and goes below only where it must, in KiB.
-pub(crate) const FIRST_MEMORY_KIB: u32 = 64 << 10;
 /// What a measurement is worth that took so long, and no shorter.
 const TELLING: Duration = Duration::from_millis(100);
-/// The default of the most memory, in KiB.
-pub(crate) const DEFAULT_MEMORY_KIB: u32 = 1 << 20;
 /// The default of the time.
 const DEFAULT_TIME: Duration = Duration::from_secs(2);
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use udm_block::Bio;
 use udm_block::memory::{Refuse, Starving};
 
 use crate::dice::Dice;
-use crate::disk::SimDisk;
 use crate::trace::{Event, Trace, What};
 
 /// A world that a seed decides. Copies of it are the same world.
@@ -33,11 +33,23 @@ struct State {
     planned: u64,
     dice: Dice,
     trace: Trace,
-    disks: Vec<Weak<SimDisk>>,
+    disks: Vec<Weak<dyn Powered>>,
     powered: bool,
     cuts: u64,
     /// How many bios were made to fail on purpose.
     faults: u64,
+}
+
+/// What the power of the world is for.
+pub(crate) trait Powered: Send + Sync {
+    /// The power goes: the bios that were in flight, which are to end when all disks are off.
+    fn power_off(&self) -> Vec<(u64, Bio)>;
+
+    /// Ends bios that were in flight.
+    fn end_all(&self, bios: Vec<(u64, Bio)>);
+
+    /// The power is back.
+    fn power_on(&self);
 }
 
 impl Sim {
@@ -138,7 +150,7 @@ impl Sim {
         self.state().cuts
     }
 
-    fn switch(&self, on: bool, what: What) -> Vec<Arc<SimDisk>> {
+    fn switch(&self, on: bool, what: What) -> Vec<Arc<dyn Powered>> {
         let mut state = self.state();
         state.powered = on;
         state.cuts += u64::from(!on);
@@ -186,8 +198,8 @@ impl Sim {
         state.trace.push(event);
     }
 
-    pub(crate) fn add_disk(&self, disk: &Arc<SimDisk>) {
-        self.state().disks.push(Arc::downgrade(disk));
+    pub(crate) fn add_disk(&self, disk: Weak<dyn Powered>) {
+        self.state().disks.push(disk);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -10,6 +10,7 @@ mod cli;
 mod commands;
 mod compare;
 mod control;
+mod failure;
 mod input;
 mod locked;
 mod log;

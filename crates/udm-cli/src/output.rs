@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use udm::unfinished::{Unfinished, sync_folder};
 
-use crate::cli::Failure;
+use crate::failure::Failure;
 use crate::input::{FileId, was_closed};
 
 /// Stdout, which is not what Rust's runtime opens where it is closed: what is written there would be lost without a word.

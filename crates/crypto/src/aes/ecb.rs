@@ -1,8 +1,9 @@
 //! ECB, NIST SP 800-38A: each block alone. It makes the IVs of `essiv` and `eboiv`.
 #![allow(unsafe_code)]
 
-use super::lanes::{Block, Lanes, Work};
-use super::rounds::{self, Bare, GROUP, MOST_BLOCKS};
+use super::block::{Block, GROUP, MOST_BLOCKS};
+use super::lanes::{Lanes, Work};
+use super::rounds::{self, Bare};
 use super::schedule::{RoundKeys, Schedule};
 use crate::driver::KeyedCipher;
 use crate::error::CryptError;

@@ -18,6 +18,8 @@
 )]
 
 #[cfg(target_arch = "x86_64")]
+mod block;
+#[cfg(target_arch = "x86_64")]
 mod cbc;
 #[cfg(target_arch = "x86_64")]
 mod ecb;

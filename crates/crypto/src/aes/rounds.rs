@@ -4,18 +4,10 @@
 //! else is done with registers is put between rounds.
 #![allow(unsafe_code)]
 
-use super::lanes::{Block, Lanes, MOST_LANES};
-use super::schedule::{RoundKey, RoundKeys};
+use super::block::{Block, Blocks, GROUP, MOST_BLOCKS, RoundKey};
+use super::lanes::Lanes;
+use super::schedule::RoundKeys;
 use udm_block::{Span, SpanMut};
-
-/// Registers that go through the cipher together.
-pub(super) const GROUP: usize = 8;
-
-/// Blocks of a group in the widest registers, which a group in any others divides.
-pub(super) const MOST_BLOCKS: usize = GROUP * MOST_LANES;
-
-/// As many blocks.
-pub(super) type Blocks = [Block; MOST_BLOCKS];
 
 /// Whether and where masks are added (XOR) to the states.
 pub(super) trait Masked {

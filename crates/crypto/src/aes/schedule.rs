@@ -1,6 +1,7 @@
 //! Round keys, made once a key.
 
-use super::lanes::{Block, MOST_LANES, Xmm};
+use super::block::{MOST_LANES, RoundKey};
+use super::lanes::Xmm;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// Round keys in the order of their use; of a shorter key the last ones are zeros. One more than the most rounds.
@@ -8,12 +9,6 @@ pub(super) type RoundKeys = [RoundKey; MOST_ROUNDS + 1];
 
 /// The rounds of the longest key.
 const MOST_ROUNDS: usize = 14;
-
-/// A round key in every lane: to load a register costs no instruction that takes a turn from the rounds, to fill its
-/// lanes does.
-#[derive(Clone, Copy, Default, Zeroize)]
-#[repr(align(64))]
-pub(super) struct RoundKey(pub [Block; MOST_LANES]);
 
 /// An AES key ready for use; wiped when it is dropped. It is empty at first and gets its key where it is to stay, since
 /// a move may leave a copy behind.

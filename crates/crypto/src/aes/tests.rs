@@ -2,11 +2,11 @@
 //! `tests/contract`, with all drivers.
 #![allow(unsafe_code)]
 
+use super::block::{Block, Blocks, GROUP, MOST_BLOCKS, MOST_LANES, RoundKey};
 use super::cbc::Cbc;
 use super::ecb::Ecb;
-use super::lanes::{Block, Lanes, MOST_LANES, Work, Xmm, Ymm, Zmm, found};
-use super::rounds::{Blocks, GROUP, MOST_BLOCKS};
-use super::schedule::{RoundKey, RoundKeys, Schedule};
+use super::lanes::{Lanes, Work, Xmm, Ymm, Zmm, found};
+use super::schedule::{RoundKeys, Schedule};
 use super::xts::Xts;
 use crate::request::IvRule;
 use std::mem::MaybeUninit;

@@ -9,7 +9,6 @@ mod tests;
 pub use cipher::Cipher;
 pub use mode::Mode;
 
-use crate::error::KeyError;
 use std::fmt;
 
 /// A cipher in a mode, such as `xts(aes)`. Those that there are stand in [`ALL`](Self::ALL); [`new`](Self::new) and the
@@ -83,18 +82,6 @@ impl Algorithm {
             _ => (1, 0),
         };
         self.cipher.key_sizes().iter().map(move |size| size * keys + more)
-    }
-
-    /// Whether a key of `len` bytes is one of this algorithm.
-    ///
-    /// # Errors
-    /// [`KeyError::Size`], which says what it takes.
-    pub fn check_key_size(self, len: usize) -> Result<(), KeyError> {
-        if self.key_sizes().any(|size| size == len) {
-            Ok(())
-        } else {
-            Err(KeyError::Size { algorithm: self, found: len })
-        }
     }
 }
 

@@ -35,7 +35,7 @@ use crate::portable;
 use crate::request::{IvRule, Request};
 use descriptor::DESCRIPTOR;
 use faults::Dice;
-use queue::{Next, Queue};
+use queue::{LATE, Next, Queue};
 
 /// The driver for each algorithm that it plays: all that the portable driver has.
 pub fn drivers() -> impl Iterator<Item = Driver> {
@@ -75,7 +75,6 @@ pub struct Counts {
 
 static SINGLE: AtomicU64 = AtomicU64::new(0);
 static SEVERAL: AtomicU64 = AtomicU64::new(0);
-static LATE: AtomicU64 = AtomicU64::new(0);
 static OVERTOOK: AtomicU64 = AtomicU64::new(0);
 static FAILED: AtomicU64 = AtomicU64::new(0);
 static LOST: AtomicU64 = AtomicU64::new(0);

@@ -1,14 +1,16 @@
 //! An engine's queue: bounded, with a backlog for what does not fit, and an order that faults may change.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::LATE;
 use super::faults::{Dice, Faults};
 use crate::driver::Answer;
 use crate::job::Job;
+
+/// How many jobs came to a full queue.
+pub(super) static LATE: AtomicU64 = AtomicU64::new(0);
 
 /// From how many jobs with the engine on more are asked to wait.
 const QUEUE: usize = 16;

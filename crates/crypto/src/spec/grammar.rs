@@ -1,12 +1,14 @@
 //! The two forms of a cipher string, and the pieces that each is made of.
 
-use super::CAPI;
 use super::error::{Part, SpecError, Why};
 use super::iv::{IvMode, IvSpec};
 use super::piece::Piece;
 use super::{fit, names};
 use crate::algorithm::Algorithm;
 use crate::hash::Hash;
+
+/// What begins a cipher string of the crypto API's form.
+pub(super) const CAPI: &str = "capi:";
 
 /// The longest name that the crypto API takes, in bytes, and one for its end (`CRYPTO_MAX_ALG_NAME` in the kernel's
 /// `include/linux/crypto.h`).

@@ -56,14 +56,9 @@ pub use iv::{IvMode, IvSpec};
 pub use key_layout::{KeyLayout, KeyLayoutError};
 pub use near::{either, nearest};
 
-pub(crate) use names::luks_hash;
-
 use crate::algorithm::{Algorithm, Cipher};
-use grammar::Pieces;
+use grammar::{CAPI, Pieces};
 use piece::Piece;
-
-/// What begins a cipher string of the crypto API's form.
-const CAPI: &str = "capi:";
 
 /// What a cipher string says.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -123,13 +123,18 @@ pub(super) fn essiv_hash(name: Piece<'_>, algorithm: Algorithm) -> Result<Hash, 
     }
 }
 
-/// The hash of cryptsetup's name `name`.
-pub(crate) fn luks_hash(name: &str) -> Result<Hash, SpecError> {
-    Hash::LUKS.into_iter().find(|hash| hash.luks_name().eq_ignore_ascii_case(name)).ok_or_else(|| {
-        let instead = Hash::LUKS.map(Hash::luks_name).to_vec();
-        let why = Why::Unknown { near: nearest(name, instead.iter().copied()), instead };
-        SpecError::new(Part::Hash, Piece::whole(name), why)
-    })
+impl Hash {
+    /// The hash of cryptsetup's name `name`, as a LUKS header has it. Old headers have names in capital letters.
+    ///
+    /// # Errors
+    /// Where there is none: what it may have been meant as, and which there are.
+    pub fn from_luks_name(name: &str) -> Result<Self, SpecError> {
+        Hash::LUKS.into_iter().find(|hash| hash.luks_name().eq_ignore_ascii_case(name)).ok_or_else(|| {
+            let instead = Hash::LUKS.map(Hash::luks_name).to_vec();
+            let why = Why::Unknown { near: nearest(name, instead.iter().copied()), instead };
+            SpecError::new(Part::Hash, Piece::whole(name), why)
+        })
+    }
 }
 
 /// The error of a name that is not among `ours`. What it may have been meant as is looked for among `others`, too, which only

@@ -11,7 +11,8 @@
 //!   suspended.
 //! * `channels`: the channels that are open, and what holds for each of them; `change`: how they are told of a change, and
 //!   how their answers are waited for.
-//! * `control`: what can be done to the device; `message`: what targets are told; `state`: what it says of itself.
+//! * `control`: what can be done to the device; `message`: what targets are told; `state`: where in its life it is; `report`: what it says
+//!   of itself.
 //!
 //! A thread that changes the device waits for every queue that has it open. A queue answers when its owner drives it
 //! ([`Queue::run`](udm_block::Queue::run), [`Queue::wait`](udm_block::Queue::wait)); for one that is
@@ -25,6 +26,7 @@ mod channels;
 mod control;
 mod error;
 mod message;
+mod report;
 mod state;
 
 pub use control::{Open, Suspend};

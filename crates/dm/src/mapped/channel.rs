@@ -3,11 +3,11 @@
 
 use udm_block::bio::Piece;
 use udm_block::{
-    Alloc, Bio, Bios, Bytes, Channel, ChannelId, Dispatch, Flags, Geometry, Op, OpenError, Opening, OwnBio,
-    Pad, PadBio, Sector, Sectors, Status,
+    Alloc, Bio, BioSet, Bios, Bytes, Channel, ChannelId, Dispatch, Flags, Geometry, Op, OpenError, Opening,
+    OwnBio, Pad, PadBio, Sector, Sectors, Status,
 };
 
-use super::{MappedDevice, MappedRow};
+use super::row::MappedRow;
 
 /// The channel of a mapped device.
 pub(super) struct MappedChannel {
@@ -38,13 +38,17 @@ pub(super) struct FlushWalk {
 impl Pad for FlushWalk {}
 
 impl MappedChannel {
-    /// Opens the target of each row.
+    /// Opens the target of each row, of a device with blocks of `block` bytes.
     // not on the I/O path: once a channel
-    pub(super) fn open(device: &MappedDevice, opening: &mut Opening<'_>) -> Result<Self, OpenError> {
-        let block = u64::from(device.geometry.logical_block);
-        let rows = device.rows.iter().map(|row| Row::open(row, block, opening));
-        let rows = rows.collect::<Result<_, _>>()?;
-        Ok(Self { rows, pieces: opening.bios(&device.pieces), flushes: opening.bios(&device.flushes) })
+    pub(super) fn open(
+        rows: &[MappedRow],
+        block: u64,
+        pieces: &BioSet<Piece>,
+        flushes: &BioSet<FlushWalk>,
+        opening: &mut Opening<'_>,
+    ) -> Result<Self, OpenError> {
+        let rows = rows.iter().map(|row| Row::open(row, block, opening)).collect::<Result<_, _>>()?;
+        Ok(Self { rows, pieces: opening.bios(pieces), flushes: opening.bios(flushes) })
     }
 
     /// The row that `sector` is in. The caller's bio is within the device, which has no gap, and has at least a sector.

@@ -1,28 +1,18 @@
 //! The mapped device: rows without a gap, each with a target (the kernel's `dm.c`). `channel` is what it does with bios.
 
 mod channel;
+mod row;
 
 use std::sync::Arc;
 
 use udm_block::bio::Piece;
 use udm_block::memory::Source;
 use udm_block::mempool::NoReserve;
-use udm_block::{
-    BioSet, BioSetOptions, Channel, Device, DeviceRef, Geometry, OpenError, Opening, Sector, Sectors,
-};
+use udm_block::{BioSet, BioSetOptions, Channel, Device, DeviceRef, Geometry, OpenError, Opening, Sectors};
 
 use crate::targets::{Reserves, Target};
 use channel::{FlushWalk, MappedChannel};
-
-/// A row of a table at work: the sectors from `start` up to `end`.
-pub struct MappedRow {
-    /// Its first sector on the mapped device.
-    pub start: Sector,
-    /// The sector behind its last one.
-    pub end: Sector,
-    /// What it maps them to.
-    pub target: Box<dyn Target>,
-}
+pub use row::MappedRow;
 
 /// A device made of rows without a gap.
 pub struct MappedDevice {
@@ -74,7 +64,8 @@ impl Device for MappedDevice {
     }
 
     fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
-        Ok(Box::new(MappedChannel::open(self, opening)?))
+        let block = u64::from(self.geometry.logical_block);
+        Ok(Box::new(MappedChannel::open(&self.rows, block, &self.pieces, &self.flushes, opening)?))
     }
 }
 

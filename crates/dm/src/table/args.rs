@@ -1,13 +1,15 @@
 //! The words of a row, as a target type reads them.
 
-use udm_block::{Sector, Sectors};
+use udm_block::{LONGEST_DEVICE, Sector, Sectors};
 
-use super::error::{Fault, KernelReason, TableError, TableErrorKind};
+use super::error::{Fault, KernelReason, TableError, TableErrorKind, reason};
 use super::names::counted;
 use super::place::shown;
-use super::row::check_device_end;
 use super::word::{HEAD_WORDS, Word};
 use crate::targets::DeviceArg;
+
+/// The most sectors of a device: 2^63 bytes, past which the kernel has no offsets.
+pub const MAX_SECTORS: u64 = LONGEST_DEVICE.0;
 
 /// The arguments of a target, and the row that they stand in. Each word knows its place, so that
 /// [`Word::fault`] makes an error that points at it.
@@ -101,4 +103,16 @@ impl Word<'_> {
         }
         Ok(self.to_string())
     }
+}
+
+/// Checks that `length` sectors from `start` on, which `word` says, are on a device that there can be.
+fn check_device_end(word: &Word<'_>, start: Sector, length: Sectors) -> Result<(), TableError> {
+    if start.checked_add(length).is_some_and(|end| end.0 <= MAX_SECTORS) {
+        return Ok(());
+    }
+    let sectors = counted(length.0, "sector");
+    let message = format!("{sectors} from sector {start} on would be past 2^54, where every device ends");
+    let hint = format!("write at most {}", MAX_SECTORS - length.0);
+    let fault = Fault::new(TableErrorKind::Layout, message, start.to_string(), hint);
+    Err(word.fault(fault.with_kernel(reason::TOO_SMALL)))
 }

@@ -39,13 +39,13 @@ use std::fmt;
 
 use udm_block::{Sector, Sectors};
 
-pub use args::Args;
+pub use args::{Args, MAX_SECTORS};
 pub use error::{Fault, KernelReason, TableError, TableErrorKind, reason};
 pub use names::counted;
 pub use place::{Place, shown};
-pub use row::{MAX_SECTORS, Row, RowPlaces, ShowKeys};
+pub use row::{Row, RowPlaces};
 pub use word::{Word, number};
-pub use writer::ArgWriter;
+pub use writer::{ArgWriter, ShowKeys};
 
 use crate::targets::TargetTypes;
 use udm_block::stack;

@@ -4,19 +4,16 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use udm_block::{LONGEST_DEVICE, Sector, Sectors};
+use udm_block::{Sector, Sectors};
 use udm_crypto::spec::nearest;
 
-use super::args::Args;
+use super::args::{Args, MAX_SECTORS};
 use super::error::{Fault, TableError, TableErrorKind, reason};
-use super::names::{TARGETS, counted};
+use super::names::TARGETS;
 use super::place::{Place, shown};
 use super::word::{HEAD_WORDS, Word, printed};
-use super::writer::ArgWriter;
+use super::writer::{ArgWriter, ShowKeys};
 use crate::targets::{DeviceArg, TargetSpec, TargetType, TargetTypes};
-
-/// The most sectors of a device: 2^63 bytes, past which the kernel has no offsets.
-pub const MAX_SECTORS: u64 = LONGEST_DEVICE.0;
 
 /// A row of a table: `<start> <length> <target> <args>`.
 #[derive(Clone)]
@@ -33,15 +30,6 @@ pub struct Row {
 /// Where the words of a row stand, for an error that is found when its devices are opened.
 #[derive(Clone, Debug)]
 pub struct RowPlaces(Box<[Place]>);
-
-/// Whether a printed key is to be read or not.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ShowKeys {
-    /// Keys are printed, as `dmsetup table --showkeys` does.
-    Shown,
-    /// Keys are printed as zeros of the same length, as `dmsetup table` does.
-    Hidden,
-}
 
 impl Row {
     /// A row that no text was written for. Its places are those of the line that it prints as.
@@ -211,18 +199,6 @@ pub(super) fn check_extent(start: Sector, length: Sectors) -> Result<(), Fault> 
         _ => "begin the row before sector 2^54 (18014398509481984)".into(),
     };
     Err(Fault::new(TableErrorKind::Layout, message, length.to_string(), hint))
-}
-
-/// Checks that `length` sectors from `start` on, which `word` says, are on a device that there can be.
-pub(super) fn check_device_end(word: &Word<'_>, start: Sector, length: Sectors) -> Result<(), TableError> {
-    if start.checked_add(length).is_some_and(|end| end.0 <= MAX_SECTORS) {
-        return Ok(());
-    }
-    let sectors = counted(length.0, "sector");
-    let message = format!("{sectors} from sector {start} on would be past 2^54, where every device ends");
-    let hint = format!("write at most {}", MAX_SECTORS - length.0);
-    let fault = Fault::new(TableErrorKind::Layout, message, start.to_string(), hint);
-    Err(word.fault(fault.with_kernel(reason::TOO_SMALL)))
 }
 
 /// The fault of a target that `types` do not have, or nobody has.

@@ -3,8 +3,16 @@
 use std::fmt;
 use std::fmt::Write as _;
 
-use super::row::ShowKeys;
 use crate::targets::DeviceArg;
+
+/// Whether a printed key is to be read or not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ShowKeys {
+    /// Keys are printed, as `dmsetup table --showkeys` does.
+    Shown,
+    /// Keys are printed as zeros of the same length, as `dmsetup table` does.
+    Hidden,
+}
 
 /// Writes the arguments of a row as `dmsetup table` prints them: a space before each, and a backslash before each
 /// character that a table would not take as it is.

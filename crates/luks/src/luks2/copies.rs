@@ -1,8 +1,8 @@
 //! The two copies of a header: which of them is used, and when neither is.
 
-use super::Metadata;
 use super::binary::{Binary, Which};
 use super::json::Json;
+use super::metadata::Metadata;
 use crate::error::{Error, Finding};
 use crate::signature;
 use crate::source::ReadAt;

@@ -8,7 +8,10 @@ mod tests;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::cost::{DEFAULT_MEMORY_KIB, FIRST_MEMORY_KIB};
+/// The memory that a measurement begins with, and goes below only where it must, in KiB.
+pub(crate) const FIRST_MEMORY_KIB: u32 = 64 << 10;
+/// The default of the most memory, in KiB.
+pub(crate) const DEFAULT_MEMORY_KIB: u32 = 1 << 20;
 
 /// What limits the memory.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{MAX_OPTIONS, MAX_SKIPPED_DATA, MAX_STRING};
+use super::limits::{MAX_OPTIONS, MAX_SKIPPED_DATA};
+use crate::wire::MAX_STRING;
 use crate::wire::{ClientFlags, OptionCode, WireError};
 
 /// What a client did that the server can only answer by hanging up. The text is one line, whatever the client sent.

@@ -35,6 +35,7 @@
 
 mod error;
 mod export;
+mod limits;
 mod options;
 
 #[cfg(test)]
@@ -50,16 +51,12 @@ pub use export::{ExportInfo, ExportInfoError, check_exports};
 use crate::gather::Gather;
 use crate::wire::{ClientFlags, Greeting, MAX_STRING, OptionCode, OptionHeader, OptionReply, ReplyType};
 use error::Quoted;
+pub use limits::{MAX_OPTIONS, MAX_SKIPPED_DATA};
 
 /// What the server says first: fixed newstyle, and that the reserved zeroes may be left out.
 pub const GREETING: [u8; Greeting::SIZE] = *b"NBDMAGICIHAVEOPT\x00\x03";
 /// The most bytes of data that a served option may carry: a name, and more information requests than there are types.
 pub const MAX_OPTION_DATA: u32 = 64 << 10;
-/// The most bytes of data that are skipped to answer `NBD_REP_ERR_TOO_BIG`; a longer option ends the session.
-pub const MAX_SKIPPED_DATA: u32 = 16 << 20;
-/// The most options of one session.
-pub const MAX_OPTIONS: u32 = 1000;
-
 /// The handshake with one client.
 #[derive(Debug)]
 pub struct Negotiation<'a> {

@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use udm_block::bio::INLINE_SPANS;
 use udm_block::{Bios, PadBio, Span};
 
-use super::Ticket;
+use super::ticket::Ticket;
 
 /// What stands between the runs.
 const GUARD: u8 = 0xee;

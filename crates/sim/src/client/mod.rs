@@ -2,12 +2,13 @@
 
 mod memory;
 mod opened;
+mod ticket;
 
 use udm_block::bio::INLINE_SPANS;
 use udm_block::memory::{Heap, Source};
 use udm_block::{
-    Alloc, BioSet, BioSetOptions, Bios, Bytes, ChannelId, DeviceRef, Flags, Op, Pad, Queue, SECTOR_SIZE,
-    Sector, Sectors, Status,
+    Alloc, BioSet, BioSetOptions, Bios, Bytes, DeviceRef, Flags, Op, Queue, SECTOR_SIZE, Sector, Sectors,
+    Status,
 };
 
 use std::sync::Arc;
@@ -19,19 +20,12 @@ use crate::world::Sim;
 
 use memory::{Lending, Memory};
 use opened::Opened;
+use ticket::Ticket;
 
 /// For how many steps of the world no bio may end before the client says that they never will.
 const PATIENCE: u32 = 100_000;
 /// The name of a client in the trace.
 const NAME: &str = "client";
-
-/// The pad: the number of the bio, and where it was sent.
-struct Ticket {
-    number: u64,
-    channel: ChannelId,
-}
-
-impl Pad for Ticket {}
 
 /// A bio to be.
 #[derive(Clone, Debug)]

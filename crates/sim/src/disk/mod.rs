@@ -17,7 +17,7 @@ use udm_block::{
 
 use crate::dice::Dice;
 use crate::trace::What;
-use crate::world::Sim;
+use crate::world::{Powered, Sim};
 
 use fault::Faults;
 use medium::Medium;
@@ -96,7 +96,7 @@ impl SimDisk {
             options,
             state: Mutex::new(state),
         });
-        sim.add_disk(&disk);
+        sim.add_disk(disk.me.clone());
         disk
     }
 
@@ -157,9 +157,10 @@ impl SimDisk {
             self.finish(number, bio, told);
         }
     }
+}
 
-    /// The power goes: the bios that were in flight, which are to end when all disks are off.
-    pub(crate) fn power_off(&self) -> Vec<(u64, Bio)> {
+impl Powered for SimDisk {
+    fn power_off(&self) -> Vec<(u64, Bio)> {
         let mut state = self.state();
         state.powered = false;
         let mut in_flight: Vec<_> = std::mem::take(&mut state.in_flight).into_iter().collect();
@@ -174,14 +175,14 @@ impl SimDisk {
         in_flight.into_iter().filter_map(|(number, in_flight)| Some((number, in_flight.bio?))).collect()
     }
 
-    pub(crate) fn end_all(&self, bios: Vec<(u64, Bio)>) {
+    fn end_all(&self, bios: Vec<(u64, Bio)>) {
         for (number, bio) in bios {
             self.sim.count_fault();
             self.finish(number, bio, Status::Offline);
         }
     }
 
-    pub(crate) fn power_on(&self) {
+    fn power_on(&self) {
         let mut state = self.state();
         state.powered = true;
         // What is left is durable, and nothing was overtaken.

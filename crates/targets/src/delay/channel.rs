@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use udm_block::{
     Alloc, Bio, BioList, Bios, Channel, ChannelId, Dispatch, Flags, Notice, Op, OpenError, Opening, OwnBio,
-    Pad, PadBio, Sector, Sectors, Status,
+    PadBio, Sector, Sectors, Status,
 };
 
+use super::class::Class;
+use super::hold::{Hold, Stage};
+use super::shared::Shared;
 use super::timer::{Alarm, NEVER};
-use super::{Class, Shared};
 
 /// The channel of a row whose I/O comes later.
 pub(super) struct DelayChannel {
@@ -27,23 +29,6 @@ struct Way {
     /// What waits, oldest first: all of it waits equally long. The place of such a bio is the time at which it is due.
     waiting: BioList,
 }
-
-/// The pad of a bio inside of which another one waits.
-pub(super) struct Hold {
-    class: Class,
-    stage: Stage,
-}
-
-/// What has to end before the bio inside goes on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Its delay.
-    Wait,
-    /// The flush that it wants before its data.
-    Flush,
-}
-
-impl Pad for Hold {}
 
 const CLASSES: [Class; Class::COUNT] = [Class::Read, Class::Write, Class::Flush];
 

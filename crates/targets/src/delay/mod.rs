@@ -51,6 +51,9 @@
 //! ```
 
 mod channel;
+mod class;
+mod hold;
+mod shared;
 mod spec;
 mod timer;
 
@@ -61,36 +64,14 @@ use udm_block::{BioSet, BioSetOptions, Channel, DeviceRef, Geometry, LONGEST_DEV
 use udm_dm::load::LoadError;
 use udm_dm::targets::{Reserves, Target};
 
-use channel::{DelayChannel, Hold};
+use channel::DelayChannel;
+pub use class::Class;
+use shared::Shared;
 pub use spec::{DelaySpec, DelayType};
 use timer::Timer;
 
-/// What is delayed alike.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Class {
-    /// Reads.
-    Read,
-    /// Writes, discards and zeros.
-    Write,
-    /// Flushes.
-    Flush,
-}
-
-impl Class {
-    /// How many there are.
-    const COUNT: usize = 3;
-}
-
 /// A row whose I/O comes later.
 pub struct Delay(Arc<Shared>);
-
-/// What all queues share.
-struct Shared {
-    spec: DelaySpec,
-    devices: Vec<DeviceRef>,
-    holds: BioSet<Hold>,
-    timer: Timer,
-}
 
 impl Delay {
     fn new(

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use udm_block::Address;
 
-use super::Class;
+use super::class::Class;
 
 /// No bio is due, ever.
 pub(super) const NEVER: u64 = u64::MAX;

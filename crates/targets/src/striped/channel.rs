@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 
 use udm_block::bio::Piece;
 use udm_block::{
-    Alloc, Bio, Bios, Channel, ChannelId, Dispatch, Flags, Op, OpenError, Opening, OwnBio, Pad, PadBio,
-    Sector, Sectors, Status,
+    Alloc, Bio, Bios, Channel, ChannelId, Dispatch, Flags, Op, OpenError, Opening, OwnBio, PadBio, Sector,
+    Sectors, Status,
 };
 
-use super::Shared;
+use super::pads::{StripeIo, Walk};
+use super::shared::Shared;
 
 /// The channel of a row of stripes.
 pub(super) struct StripedChannel {
@@ -25,21 +26,6 @@ struct Stripe {
     lower: ChannelId,
     start: Sector,
 }
-
-/// The pad of a clone that goes to one stripe.
-pub(super) struct StripeIo {
-    stripe: usize,
-}
-
-/// The pad of a bio that visits all stripes, one after another: a flush, a discard or zeros.
-pub(super) struct Walk {
-    op: Op,
-    /// The stripe that is visited next.
-    next: usize,
-}
-
-impl Pad for StripeIo {}
-impl Pad for Walk {}
 
 impl StripedChannel {
     /// Opens the devices, each once.

@@ -129,35 +129,25 @@
 
 mod channel;
 mod layout;
+mod pads;
+mod shared;
 mod spec;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use udm_block::bio::Piece;
 use udm_block::memory::Source;
 use udm_block::mempool::NoReserve;
 use udm_block::{BioSet, BioSetOptions, Channel, DeviceRef, Geometry, LONGEST_DEVICE, OpenError, Opening};
 use udm_dm::targets::{Reserves, Target};
 
-use channel::{StripeIo, StripedChannel, Walk};
+use channel::StripedChannel;
 pub use layout::Layout;
+use shared::Shared;
 pub use spec::{StripedSpec, StripedType};
 
 /// A row of stripes.
 pub struct Striped(Arc<Shared>);
-
-/// What all queues share.
-struct Shared {
-    spec: StripedSpec,
-    layout: Layout,
-    devices: Vec<DeviceRef>,
-    /// The I/Os that failed, of each stripe.
-    errors: Vec<AtomicU64>,
-    pieces: BioSet<Piece>,
-    clones: BioSet<StripeIo>,
-    walks: BioSet<Walk>,
-}
 
 impl Striped {
     /// The row that `spec` describes, over `devices`, one a stripe.

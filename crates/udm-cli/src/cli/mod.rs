@@ -6,17 +6,16 @@ mod args;
 mod convert;
 mod device;
 mod dm;
-mod failure;
 mod given;
 mod input;
 mod luks;
 
+pub(crate) use crate::failure::Failure;
 pub use args::*;
 pub use convert::*;
 pub use device::*;
 pub(crate) use device::{Named, read_secret, read_table};
 pub use dm::*;
-pub use failure::Failure;
 pub(crate) use given::{About, Given, refused};
 pub(crate) use input::parse_descriptor;
 pub use input::{NamedInput, OutputPath};

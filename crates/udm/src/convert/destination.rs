@@ -1,10 +1,8 @@
 //! Where the bytes go: a file that is made, or what is there already.
 
-use std::fs::{File, TryLockError};
-use std::io;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::json;
 use udm_block::DeviceRef;
@@ -17,15 +15,11 @@ use super::copy::Zeros;
 use super::error::ConvertError;
 use super::identity::Identity;
 use super::made::Made;
-use super::source::{Name, open_table};
+use super::name::Name;
+use super::source::open_table;
 use super::volume::NewVolume;
 use crate::device::{DeviceError, DeviceName, DeviceOptions, Files, Place};
 use crate::luks::{LuksError, Unlocking};
-
-/// How long a killed conversion may take to let go of its file.
-const PATIENCE_MS: u64 = 5000;
-/// How long there is between two looks, in milliseconds.
-const INTERVAL_MS: u64 = 10;
 
 /// Where the bytes go.
 pub(super) struct Destination {
@@ -136,17 +130,4 @@ impl Opening<'_> {
         let passphrase = self.unlocking.passphrase.new_passphrase(path).map_err(LuksError::from);
         passphrase.map_err(|error| DeviceError::from(error).into())
     }
-}
-
-/// Keeps other conversions from a file. The kernel lets go of what a killed process had only when the I/O of that has
-/// ended, a moment after the process has: so one that is locked is waited for, a little while.
-pub(super) fn lock(file: &File) -> io::Result<()> {
-    for _ in 0..PATIENCE_MS / INTERVAL_MS {
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(INTERVAL_MS)),
-            // Some network file systems have no locks.
-            Ok(()) | Err(TryLockError::Error(_)) => return Ok(()),
-        }
-    }
-    Err(io::Error::other("another conversion is using it"))
 }

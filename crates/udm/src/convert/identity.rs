@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use udm_backend::name_of;
 
 use super::error::ConvertError;
-use super::source::Name;
+use super::name::Name;
 use crate::device::{DeviceName, Place};
 use base16ct::lower::encode_string;
 

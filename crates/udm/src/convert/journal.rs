@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use serde_json::{Value, json};
 
-use super::destination::lock;
 use super::error::ConvertError;
 use super::identity;
+use super::lock::lock;
 use crate::unfinished::{Unfinished, sync_folder};
 
 /// The bytes of one place.

@@ -10,10 +10,10 @@ use rustix::fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with};
 use rustix::io::Errno;
 use serde_json::{Value, json};
 
-use super::destination::lock;
 use super::error::ConvertError;
 use super::identity::{self, add_file, resolved};
 use super::journal::{Record, beside};
+use super::lock::lock;
 
 /// Behind the name of a file that is not whole yet.
 const PART: &str = ".udm-part";

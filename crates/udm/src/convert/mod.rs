@@ -15,8 +15,11 @@ mod copy;
 mod destination;
 mod error;
 mod identity;
+mod job;
 mod journal;
+mod lock;
 mod made;
+mod name;
 mod observer;
 mod place;
 mod plan;
@@ -29,110 +32,23 @@ mod verify;
 mod volume;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use copy::Copy;
 use destination::{Destination, Opening};
 pub use error::{ConvertError, Doing};
+pub use job::{Existing, INTERVAL, Interrupted, Job, SPARSE};
 use journal::{Journal, Record, Stage};
+pub use name::Name;
 pub use observer::{Observer, Pass, Unwatched};
 use place::Place;
 use plan::Plan;
 use progress::Progress;
-pub use source::Name;
 use source::Source;
 pub use volume::NewVolume;
-
-use crate::device::DeviceOptions;
-use crate::luks::Unlocking;
-
-/// How many zeros in a row are left out, in bytes, unless it is said.
-pub const SPARSE: usize = 4096;
-/// How many bytes may be lost when it is interrupted, unless it is said.
-pub const INTERVAL: u64 = 1 << 30;
-
-/// What is to be converted into what, and how.
-///
-/// [`Job::new`] has the usual of everything else.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Job {
-    /// What is read.
-    pub source: Name,
-    /// What is made or written.
-    pub destination: Name,
-    /// How both sides are opened.
-    pub options: DeviceOptions,
-    /// How the source is unlocked.
-    pub source_unlocking: Unlocking,
-    /// How the destination is unlocked; its passphrase is that of a new volume, too.
-    pub destination_unlocking: Unlocking,
-    /// The volume that is made, where the destination is to be one.
-    pub volume: NewVolume,
-    /// What becomes of what is at the destination.
-    pub existing: Existing,
-    /// What becomes of a conversion to the same destination that was interrupted.
-    pub interrupted: Interrupted,
-    /// Both sides are read again and compared.
-    pub verify: bool,
-    /// The fewest zeros in a row that a plain destination does not get as data, in bytes; 0 for never.
-    pub sparse: usize,
-    /// How many bytes may be lost when it is interrupted.
-    pub interval: u64,
-    /// Where it is remembered how far it is, where not beside the destination.
-    pub journal: Option<PathBuf>,
-    /// Options of a new volume that were given, with their text: a volume that is there must be as they say.
-    pub asked: Vec<(&'static str, String)>,
-    /// All options of its key slot, with their text.
-    pub key_slot: Map<String, Value>,
-}
-
-impl Job {
-    /// Converts `source` into `destination`, which is not there yet; where it is to be a LUKS volume, into a `volume`.
-    pub fn new(source: Name, destination: Name, volume: NewVolume) -> Self {
-        Self {
-            source,
-            destination,
-            options: DeviceOptions::default(),
-            source_unlocking: Unlocking::default(),
-            destination_unlocking: Unlocking::default(),
-            volume,
-            existing: Existing::Refuse,
-            interrupted: Interrupted::Refuse,
-            verify: false,
-            sparse: SPARSE,
-            interval: INTERVAL,
-            journal: None,
-            asked: Vec::new(),
-            key_slot: Map::new(),
-        }
-    }
-}
-
-/// What becomes of what is at the destination.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Existing {
-    /// It stays, and nothing is converted.
-    Refuse,
-    /// It is lost.
-    Replace,
-    /// It is kept but for its bytes, and must be there.
-    Keep,
-}
-
-/// What becomes of a conversion to the same destination that was interrupted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Interrupted {
-    /// It stays as it is, and nothing is converted.
-    Refuse,
-    /// It is lost.
-    Forget,
-    /// It goes on.
-    GoOn,
-}
 
 /// What came of a conversion.
 #[derive(Clone, Default, Debug)]

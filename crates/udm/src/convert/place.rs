@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::error::ConvertError;
 use super::identity::{self, resolved};
+use super::job::{Existing, Interrupted, Job};
 use super::journal::{Journal, beside};
 use super::made::Made;
-use super::source::Name;
-use super::{Existing, Interrupted, Job};
+use super::name::Name;
 use crate::device::DeviceName;
 
 /// Behind the destination's name, the file that remembers how far a conversion is.

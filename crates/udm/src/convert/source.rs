@@ -1,7 +1,6 @@
 //! What is converted.
 
 use std::fs::{self, File};
-use std::path::Path;
 
 use serde_json::{Value, json};
 use udm_block::DeviceRef;
@@ -10,17 +9,9 @@ use zeroize::Zeroizing;
 
 use super::error::ConvertError;
 use super::identity::{self, Identity};
+use super::name::Name;
 use crate::device::{DeviceError, DeviceName, DeviceOptions, Files, Place};
 use crate::luks::Unlocking;
-
-/// What names a device.
-#[derive(Clone, Debug)]
-pub enum Name {
-    /// A device by its name.
-    Device(DeviceName),
-    /// A table's text.
-    Table(Zeroizing<String>),
-}
 
 /// What is converted.
 pub(super) struct Source {
@@ -31,24 +22,6 @@ pub(super) struct Source {
     pub(super) holes: Option<File>,
     /// Whether it is encrypted.
     pub(super) is_secret: bool,
-}
-
-impl Name {
-    /// The file or block device that it is about, where it is about one.
-    pub(super) fn path(&self) -> Option<&Path> {
-        match self {
-            Self::Device(name) => name.path(),
-            Self::Table(_) => None,
-        }
-    }
-
-    /// What it is called in a message.
-    pub(super) fn describe(&self) -> String {
-        match self {
-            Self::Device(name) => name.place().to_string(),
-            Self::Table(_) => "a table".into(),
-        }
-    }
 }
 
 impl Source {

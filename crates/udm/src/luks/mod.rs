@@ -13,7 +13,7 @@ use udm_dm::targets::crypt::params::{CryptOptions, CryptSpec, KeyBytes};
 use udm_luks::{Place, ReadAt, UnlockOptions, Unlocked, Volume};
 use zeroize::Zeroizing;
 
-use crate::device;
+use crate::device::name;
 
 pub use passphrase::{NoPassphrase, PassphraseError, PassphraseSource};
 
@@ -136,7 +136,7 @@ impl Unlocking {
     ///
     /// # Errors
     /// When it cannot be unlocked.
-    pub(crate) fn table(&self, place: &device::Place, data: &dyn ReadAt) -> Result<Table, LuksError> {
+    pub(crate) fn table(&self, place: &name::Place, data: &dyn ReadAt) -> Result<Table, LuksError> {
         let name = PathBuf::from(place.to_string());
         let size = data.size().map_err(|source| LuksError::File { path: name.clone(), source })?;
         let path = self.header.clone().unwrap_or_else(|| name.clone());

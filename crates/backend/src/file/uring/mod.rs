@@ -6,6 +6,7 @@
 //! * `registered`: the files that a ring knows by number.
 //! * `release`: whether the kernel lets go of such a file at once.
 
+mod numbers;
 mod probe;
 mod registered;
 mod release;

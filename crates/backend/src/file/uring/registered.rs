@@ -16,14 +16,12 @@ use io_uring::IoUring;
 use rustix::io::{Errno, Result};
 use rustix::io_uring::{IoringRegisterOp, io_uring_ptr, io_uring_register, io_uring_rsrc_update};
 
+use super::numbers::{Numbers, PAIR};
 use super::release;
 use crate::file::image::Image;
-use crate::file::transfer::Way;
 
 /// For how many images a ring has numbers. Those of further ones go by descriptors.
 const PAIRS: usize = 32;
-/// The numbers of an image: one for each descriptor that it can have, the buffered one first.
-const PAIR: usize = 2;
 
 /// In place of an image's address: nobody has these numbers.
 const FREE: usize = 0;
@@ -38,18 +36,6 @@ pub(super) struct Table {
     holders: [AtomicUsize; PAIRS],
     /// Held while the kernel changes its table, so that nobody who finds it gone goes on before its files have.
     changing: Mutex<()>,
-}
-
-/// The numbers of an image's files in a ring.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Numbers(usize);
-
-impl Numbers {
-    /// The number of the file that [`Image::fd`] gives the descriptor of.
-    pub(super) fn of(self, way: Way) -> RawFd {
-        let second = matches!(way, Way::Direct | Way::Bounce);
-        (self.0 * PAIR + usize::from(second)) as RawFd
-    }
 }
 
 impl Table {

@@ -10,7 +10,8 @@ use io_uring::IoUring;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use udm_block::{Bio, BioList, Dispatch, Engine, Op, Status};
 
-use super::registered::{Numbers, Table};
+use super::numbers::Numbers;
+use super::registered::Table;
 use super::{probe, sqe};
 use crate::file::backlog::{Backlog, Ticket};
 use crate::file::calls::Vectors;

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use io_uring::{IoUring, opcode, squeue, types};
 use udm_block::Bio;
 
-use super::registered::Numbers;
+use super::numbers::Numbers;
 use crate::file::calls::Vectors;
 use crate::file::image::Image;
 use crate::file::transfer::{Call, Way};

@@ -15,7 +15,7 @@ use rustix::net::{
     sendmsg,
 };
 
-use super::ClientError;
+use super::error::ClientError;
 use udm_nbd::address::Address;
 
 /// A connected socket of either kind.

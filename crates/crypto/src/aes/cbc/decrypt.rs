@@ -3,8 +3,9 @@
 //! Each byte of ciphertext is read once: in place it is gone afterwards, and elsewhere it may have changed.
 #![allow(unsafe_code)]
 
-use crate::aes::lanes::{Block, Lanes, Work};
-use crate::aes::rounds::{self, After, GROUP, MOST_BLOCKS};
+use crate::aes::block::{Block, GROUP, MOST_BLOCKS};
+use crate::aes::lanes::{Lanes, Work};
+use crate::aes::rounds::{self, After};
 use crate::aes::schedule::RoundKeys;
 use crate::walk::Part;
 use udm_block::{Span, SpanMut};

@@ -1,8 +1,9 @@
 //! Encryption: a chain within a unit, so units go side by side, a lane each.
 #![allow(unsafe_code)]
 
-use crate::aes::lanes::{Block, Lanes, Work};
-use crate::aes::rounds::{self, Before, GROUP, MOST_BLOCKS};
+use crate::aes::block::{Block, GROUP, MOST_BLOCKS};
+use crate::aes::lanes::{Lanes, Work};
+use crate::aes::rounds::{self, Before};
 use crate::aes::schedule::RoundKeys;
 use crate::walk::Part;
 use udm_block::{Span, SpanMut};

@@ -3,7 +3,8 @@
 mod decrypt;
 mod encrypt;
 
-use super::lanes::{Block, Lanes};
+use super::block::Block;
+use super::lanes::Lanes;
 use super::schedule::Schedule;
 use crate::driver::KeyedCipher;
 use crate::error::CryptError;

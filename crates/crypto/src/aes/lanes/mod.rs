@@ -10,18 +10,11 @@ mod xmm;
 mod ymm;
 mod zmm;
 
-use super::rounds::{Blocks, GROUP};
-use super::schedule::RoundKey;
+use super::block::{Block, Blocks, GROUP, RoundKey};
 pub(super) use tweak::{Tweak, words};
 pub(super) use xmm::Xmm;
 pub(super) use ymm::Ymm;
 pub(super) use zmm::Zmm;
-
-/// A block of AES.
-pub(super) type Block = [u8; 16];
-
-/// The most blocks that a register has.
-pub(super) const MOST_LANES: usize = 4;
 
 /// Registers of [`BLOCKS`](Self::BLOCKS) blocks each, and what the machine does with them. The block at the lowest
 /// address is lane 0.
@@ -138,10 +131,10 @@ macro_rules! operation {
 macro_rules! group_round {
     ($class:ident, $reg:ty, $features:literal) => {
         #[inline(always)]
-        fn group_round<const ENCRYPT: bool>(self, states: &mut [$reg; crate::aes::rounds::GROUP], key: $reg) {
+        fn group_round<const ENCRYPT: bool>(self, states: &mut [$reg; crate::aes::block::GROUP], key: $reg) {
             #[inline]
             #[target_feature(enable = $features)]
-            fn inside<const ENCRYPT: bool>(states: &mut [$reg; crate::aes::rounds::GROUP], key: $reg) {
+            fn inside<const ENCRYPT: bool>(states: &mut [$reg; crate::aes::block::GROUP], key: $reg) {
                 if ENCRYPT {
                     $crate::aes::lanes::each!($class, "vaesenc", states, key)
                 } else {

@@ -12,8 +12,8 @@
 //! are lost. It is made in place for all windows 8 bits apart at once, and subtracted in the window that counts.
 #![allow(unsafe_code)]
 
-use super::{Block, Lanes, Zmm, operation};
-use crate::aes::rounds::GROUP;
+use super::{Lanes, Zmm, operation};
+use crate::aes::block::{Block, GROUP};
 use std::arch::asm;
 use std::arch::x86_64::*;
 

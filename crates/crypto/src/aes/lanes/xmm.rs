@@ -2,8 +2,8 @@
 #![allow(unsafe_code)]
 
 use super::tweak::Tweak;
-use super::{Block, Lanes, Work, group_round, operation, require};
-use crate::aes::schedule::RoundKey;
+use super::{Lanes, Work, group_round, operation, require};
+use crate::aes::block::{Block, RoundKey};
 use std::arch::x86_64::*;
 
 /// Evidence of AES-NI and AVX.

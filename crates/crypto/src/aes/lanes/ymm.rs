@@ -2,8 +2,8 @@
 #![allow(unsafe_code)]
 
 use super::tweak::Tweak;
-use super::{Block, Lanes, Work, Xmm, group_round, operation, require};
-use crate::aes::schedule::RoundKey;
+use super::{Lanes, Work, Xmm, group_round, operation, require};
+use crate::aes::block::{Block, RoundKey};
 use std::arch::x86_64::*;
 
 /// Evidence of VAES and AVX2, and of all that [`Xmm`] is evidence of.

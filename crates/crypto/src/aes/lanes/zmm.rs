@@ -2,9 +2,8 @@
 #![allow(unsafe_code)]
 
 use super::wide_tweak::Tweak;
-use super::{Block, Lanes, Work, Xmm, Ymm, group_round, operation, require};
-use crate::aes::rounds::Blocks;
-use crate::aes::schedule::RoundKey;
+use super::{Lanes, Work, Xmm, Ymm, group_round, operation, require};
+use crate::aes::block::{Block, Blocks, RoundKey};
 use std::arch::x86_64::*;
 
 /// Evidence of AVX-512F, and of all that [`Ymm`] is evidence of.

@@ -1,11 +1,12 @@
 //! Masks that are made before they are needed: beside the rounds of one group, those of the group after the next.
 #![allow(unsafe_code)]
 
+use crate::aes::block::{Block, Blocks, GROUP, MOST_BLOCKS};
 use std::mem::MaybeUninit;
 
-use crate::aes::lanes::{Block, Lanes};
-use crate::aes::rounds::{Beside, Blocks, GROUP, MOST_BLOCKS};
-use crate::aes::schedule::RoundKey;
+use crate::aes::block::RoundKey;
+use crate::aes::lanes::Lanes;
+use crate::aes::rounds::Beside;
 
 /// The masks of a group, once they are made.
 #[repr(align(64))]

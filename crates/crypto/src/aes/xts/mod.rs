@@ -7,7 +7,8 @@
 mod ahead;
 mod rows;
 
-use super::lanes::{Block, Lanes};
+use super::block::Block;
+use super::lanes::Lanes;
 use super::schedule::Schedule;
 use crate::driver::KeyedCipher;
 use crate::error::CryptError;

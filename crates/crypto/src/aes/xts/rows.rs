@@ -2,9 +2,10 @@
 #![allow(unsafe_code)]
 
 use super::ahead::{Ahead, Firsts, Room};
-use crate::aes::lanes::{Block, Lanes, Tweak, Work, words};
-use crate::aes::rounds::{self, Around, Bare, Blocks, GROUP, MOST_BLOCKS};
-use crate::aes::schedule::{RoundKey, RoundKeys};
+use crate::aes::block::{Block, Blocks, GROUP, MOST_BLOCKS, RoundKey};
+use crate::aes::lanes::{Lanes, Tweak, Work, words};
+use crate::aes::rounds::{self, Around, Bare};
+use crate::aes::schedule::RoundKeys;
 use crate::request::IvRule;
 use crate::walk::Part;
 use udm_block::{Span, SpanMut};
