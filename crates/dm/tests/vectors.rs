@@ -180,7 +180,8 @@ impl Run {
     /// What its crypt row says.
     fn crypt(&self) -> CryptSpec {
         let table = Table::parse(&self.table).unwrap_or_else(|error| panic!("{}: {error}", self.table));
-        table.rows[0].target.downcast_ref::<CryptSpec>().expect("a crypt row").clone()
+        let last = table.rows.last().expect("a row");
+        last.target.downcast_ref::<CryptSpec>().unwrap_or_else(|| panic!("{last} is no crypt row")).clone()
     }
 }
 

@@ -55,6 +55,7 @@ mod class;
 mod hold;
 mod shared;
 mod spec;
+mod target_type;
 mod timer;
 
 use std::sync::Arc;
@@ -67,7 +68,8 @@ use udm_dm::targets::{Reserves, Target};
 use channel::DelayChannel;
 pub use class::Class;
 use shared::Shared;
-pub use spec::{DelaySpec, DelayType};
+pub use spec::DelaySpec;
+pub use target_type::DelayType;
 use timer::Timer;
 
 /// A row whose I/O comes later.

@@ -5,11 +5,11 @@
 //! third. Sectors 24 to 31 follow the first chunk of the first device.
 //!
 //! # How a target is written
-//! 1. A [`TargetType`](udm_dm::targets::TargetType) has the name, and reads the arguments of a row (`spec.rs`). Each word
+//! 1. A [`TargetType`](udm_dm::targets::TargetType) has the name, and reads the arguments of a row (`target_type.rs`). Each word
 //!    knows its place, so `word.fault(...)` is an error with line, column and carets. The type opens no device. It says
 //!    which arguments are secret.
-//! 2. A [`TargetSpec`](udm_dm::targets::TargetSpec) is what the row says (`spec.rs` too). A table keeps it, compares it and
-//!    prints it. It names its devices: the loader opens them, and checks that the row fits on them.
+//! 2. A [`TargetSpec`](udm_dm::targets::TargetSpec) is what the row says (`spec.rs`). A table keeps it and compares it. It is
+//!    printed, and made a target, in `target_type.rs` too. It names its devices: the loader opens them, and checks that the row fits on them.
 //! 3. A [`Target`] is the row at work (`mod.rs`). All queues share it. It has the limits, the pools of bios, and the counts
 //!    for `status`.
 //! 4. A [`Channel`] is one queue's way into it (`channel.rs`). It has the I/O path: no lock, no allocation, nothing that
@@ -132,6 +132,7 @@ mod layout;
 mod pads;
 mod shared;
 mod spec;
+mod target_type;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -144,7 +145,8 @@ use udm_dm::targets::{Reserves, Target};
 use channel::StripedChannel;
 pub use layout::Layout;
 use shared::Shared;
-pub use spec::{StripedSpec, StripedType};
+pub use spec::StripedSpec;
+pub use target_type::StripedType;
 
 /// A row of stripes.
 pub struct Striped(Arc<Shared>);
