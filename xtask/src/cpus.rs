@@ -9,8 +9,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::done::Done;
 use crate::run;
-use crate::steps::Done;
 
 const EMULATOR: &str = "qemu-x86_64";
 /// Whose drivers are listed.

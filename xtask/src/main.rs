@@ -3,6 +3,7 @@
 mod bench;
 mod clients;
 mod cpus;
+mod done;
 mod fuzz;
 mod judges;
 mod miri;

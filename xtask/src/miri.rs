@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 
+use crate::done::Done;
 use crate::run;
-use crate::steps::Done;
 
 /// The toolchain that has Miri.
 const TOOLCHAIN: &str = "+nightly";

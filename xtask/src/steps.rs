@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::done::Done;
 use crate::scratch::Scratch;
 use crate::{clients, cpus, fuzz, judges, miri, model, mutants, program, run, sanitize, tidy, vm};
 
@@ -22,14 +23,6 @@ pub struct Effort {
     pub model_schedules: u64,
     /// Whether the kernel's vectors run on emulated processors too.
     pub emulated_vectors: bool,
-}
-
-/// How a step ended that did not fail.
-pub enum Done {
-    /// It checked what it is for.
-    Checked,
-    /// It checked nothing, and why: something is missing here.
-    Skipped(String),
 }
 
 /// One thing that CI checks.

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::served::Setup;
+use crate::done::Done;
 use crate::judges;
 use crate::run;
 use crate::scratch::Scratch;
-use crate::steps::Done;
 
 /// The volume's data, in MiB.
 const MIB: u64 = 64;

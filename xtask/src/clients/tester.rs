@@ -11,9 +11,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::served::{Served, Setup};
 use super::source::{self, Got, Tester};
+use crate::done::Done;
 use crate::run;
 use crate::scratch::Scratch;
-use crate::steps::Done;
 
 /// The bytes of a volume that is read or written once, 1 KiB a request, in MiB.
 const SMALL_MIB: u64 = 4;

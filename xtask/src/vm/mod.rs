@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::done::Done;
 use crate::scratch::Scratch;
-use crate::steps::Done;
 use machine::Machine;
 use rig::Rig;
 

@@ -127,7 +127,7 @@ pub const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "an asynchronous driver is not followed by the IV mode",
-        file: "crates/dm/src/targets/crypt/offload.rs",
+        file: "crates/dm/src/targets/crypt/offload_stages.rs",
         find: "&& conversion.len > 0\n",
         replace: "&& conversion.len > usize::MAX - 1\n",
         build: Build::Tests { package: "udm-dm", target: "--test=vectors" },
@@ -136,7 +136,7 @@ pub const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "a channel does not hear that a busy driver takes requests again",
-        file: "crates/dm/src/targets/crypt/offload.rs",
+        file: "crates/dm/src/targets/crypt/conversion.rs",
         find: "self.0.notify_owner();",
         replace: "let _ = &self.0;",
         build: Build::Tests { package: "udm-dm", target: "--test=busy" },

@@ -2,6 +2,7 @@
 
 mod allocation;
 mod architecture;
+mod circles;
 mod declared;
 mod first_line;
 mod floors;
@@ -31,4 +32,5 @@ pub const ALL: &[Rule] = &[
     allocation::check,
     machine_paths::check,
     architecture::check,
+    circles::check,
 ];

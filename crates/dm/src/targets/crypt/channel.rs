@@ -7,9 +7,9 @@ use udm_block::{
     Alloc, Bio, Bios, Buffers, Channel, ChannelId, Dispatch, Notice, Op, OpenError, Opening, OwnBio, Status,
 };
 
-use super::Volume;
 use super::crypt_io::{CryptIo, Stage};
 use super::offload::OffloadChannel;
+use super::volume::Volume;
 
 /// The channel of a crypt target.
 pub(super) struct CryptChannel {

@@ -4,9 +4,9 @@
 use udm_block::{Sectors, SpanIter, SpanIterMut};
 use udm_crypto::{CryptError, Direction, Iv, IvRule, KeyError, Later, Request, Skcipher};
 
+use super::choice::{CipherChoice, Requests};
 use super::iv::{BATCH, IvGenerator, Numbering};
 use super::params::CryptSpec;
-use super::{CipherChoice, Requests};
 
 /// Encrypts and decrypts the sectors of one volume.
 pub struct Converter {

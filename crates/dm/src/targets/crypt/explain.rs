@@ -4,8 +4,9 @@ use udm_crypto::registry::Registry;
 use udm_crypto::spec::IvMode;
 use udm_crypto::{Direction, Hash, MultiUnit, Standing};
 
+use super::choice::{CipherChoice, Requests};
+use super::convert::Converter;
 use super::params::CryptSpec;
-use super::{CipherChoice, Converter, Requests};
 
 /// One thing that was decided, for people and for programs.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -5,51 +5,54 @@
 //! clone down that borrows the client's memory, and decrypts it in place on its way back.
 //!
 //! * `channel`: one queue's way into the target, and what it owns there.
-//! * `crypt_io`: the stages of a clone, each begun by the end of the one before.
+//! * `volume`: what all queues share; `choice`: which cipher driver that uses.
+//! * `crypt_io`: what a clone carries; `stages`: its stages, each begun by the end of the one before.
 //! * `convert`: the sectors of a bio, given to a cipher on the same thread; `by_key`, where a volume has several keys.
 //! * `explain`: what was decided when the key was set.
 //! * `params`: what a row says; `target_type`: how a target is made of it.
-//! * `offload`: the same for an asynchronous driver, which may want memory that there is none of.
+//! * `offload`: what there is for an asynchronous driver, which may want memory that there is none of; `offload_stages`: the
+//!   stages with it; `conversion`: the requests that are with it.
 
 mod by_key;
 mod channel;
+mod choice;
+mod conversion;
 mod convert;
 mod crypt_io;
 mod explain;
 mod iv;
+mod limits;
 mod offload;
+mod offload_stages;
 pub mod params;
+mod stages;
 mod target_type;
+mod volume;
 
 #[cfg(test)]
 mod tests;
 
+pub use choice::{CipherChoice, Requests};
 pub use convert::Converter;
 pub use explain::{Decision, explain};
+pub use limits::LONGEST;
 pub use offload::OptionalMemory;
 pub use target_type::CryptType;
 pub(crate) use target_type::converter;
 
 use std::sync::Arc;
 
+use super::{Reserves, Target};
+use channel::CryptChannel;
+use offload::Offload;
+use params::CryptSpec;
 use udm_block::memory::Source;
 use udm_block::mempool::NoReserve;
 use udm_block::{
     BioSet, BioSetOptions, Bytes, Channel, DeviceRef, Geometry, Op, OpenError, Opening, PagePool,
-    PagePoolOptions, Sector, Sectors,
+    PagePoolOptions,
 };
-use udm_crypto::registry::{Choice, Registry};
-use udm_crypto::{Algorithm, Direction, KeyError, Skcipher};
-
-use super::{Reserves, Target};
-use channel::CryptChannel;
-use crypt_io::CryptIo;
-use offload::Offload;
-use params::CryptSpec;
-
-/// The longest read or write in bytes that is one clone: what a core's second-level cache holds twice (the kernel's
-/// `max_read_size` and `max_write_size` are half of it). Longer bios are split, and their parts overlap in time.
-pub const LONGEST: usize = 256 << 10;
+use volume::Volume;
 
 /// How much of that a queue may keep for itself, in buffers of one size, in bytes.
 const STOCK: usize = 2 << 20;
@@ -58,48 +61,8 @@ const STOCK: usize = 2 << 20;
 /// ([`Reserves`]) are a part of it.
 pub const MEMORY: usize = 13 << 20;
 
-/// How sectors are given to the cipher.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Requests {
-    /// All sectors of a bio in one request.
-    #[default]
-    WholeBio,
-    /// A request for each sector, as the kernel does: the fallback, and what the other is held against.
-    PerSector,
-}
-
-/// Which cipher driver a volume uses, and how.
-#[derive(Clone, Debug, Default)]
-pub struct CipherChoice {
-    /// A driver's name; the best one when there is none.
-    pub driver: Option<String>,
-    /// How sectors are given to it.
-    pub requests: Requests,
-}
-
-impl CipherChoice {
-    /// Sets a key.
-    fn key(&self, algorithm: Algorithm, key: &[u8]) -> Result<Skcipher, KeyError> {
-        let choice = self.driver.as_deref().map_or(Choice::Best, Choice::Named);
-        Skcipher::new(Registry::global(), choice, algorithm, key)
-    }
-}
-
 /// A range of another device, encrypted.
 pub struct Crypt(Arc<Volume>);
-
-/// What all queues share: the keys, the pools, and the device below. The keys are wiped when the target and all channels
-/// are gone.
-struct Volume {
-    converter: Converter,
-    lower: DeviceRef,
-    start: Sector,
-    allow_discards: bool,
-    clones: BioSet<CryptIo>,
-    pages: PagePool,
-    /// Where the cipher driver is asynchronous.
-    offload: Option<Offload>,
-}
 
 impl std::fmt::Debug for Crypt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -141,18 +104,6 @@ impl Crypt {
             pages: PagePool::new(pages, source)?,
             offload,
         })))
-    }
-}
-
-impl Volume {
-    /// What there is for sectors that go this way, where the cipher driver is asynchronous.
-    fn offload(&self, direction: Direction) -> Option<&Offload> {
-        self.offload.as_ref().filter(|offload| offload.takes(direction))
-    }
-
-    /// The place on the lower device of a sector of the target.
-    fn below(&self, sector: Sector) -> Sector {
-        self.start + Sectors(sector.0)
     }
 }
 

@@ -4,8 +4,10 @@ use std::fmt;
 
 use udm_block::stack;
 
+use super::Crypt;
+use super::choice::CipherChoice;
+use super::convert::Converter;
 use super::params::{CryptSpec, KeySpec};
-use super::{CipherChoice, Converter, Crypt};
 use crate::keyring;
 use crate::load::LoadError;
 use crate::table::{ArgWriter, Args, Fault, TableError, TableErrorKind, reason};

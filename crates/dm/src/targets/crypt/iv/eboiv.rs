@@ -7,8 +7,9 @@
 
 use udm_crypto::{Algorithm, CryptError, Iv, IvRule, KeyError, Skcipher};
 
-use super::{encipher, plain64};
-use crate::targets::crypt::CipherChoice;
+use super::plain64;
+use super::sectors::encipher;
+use crate::targets::crypt::choice::CipherChoice;
 
 /// The rule of the places of a run that begins at `s`, with `step` from one sector to the next.
 pub(super) fn rule(s: u64, step: u64, sector_size: u64) -> IvRule<'static> {

@@ -12,8 +12,8 @@
 use udm_crypto::{Algorithm, CryptError, Iv, IvRule, KeyError, MAX_UNIT_SIZE, Mode, Request, Skcipher};
 
 use super::eboiv::Eboiv;
-use super::encipher;
-use crate::targets::crypt::CipherChoice;
+use super::sectors::encipher;
+use crate::targets::crypt::choice::CipherChoice;
 
 /// How many sectors' keys are made in one pass: two blocks each, on the stack.
 const PASS: usize = 32;

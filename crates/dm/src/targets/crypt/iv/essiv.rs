@@ -6,8 +6,8 @@
 
 use udm_crypto::{Algorithm, CryptError, Hash, Iv, IvRule, KeyError, Skcipher};
 
-use super::encipher;
-use crate::targets::crypt::CipherChoice;
+use super::sectors::encipher;
+use crate::targets::crypt::choice::CipherChoice;
 
 /// The cipher of the IVs.
 pub(in crate::targets::crypt) struct Essiv {

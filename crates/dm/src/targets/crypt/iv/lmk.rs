@@ -10,7 +10,7 @@ use md5::block_api::compress;
 use udm_crypto::{Direction, Iv, Request};
 use zeroize::Zeroizing;
 
-use super::each_sector;
+use super::sectors::each_sector;
 
 /// The size of a sector in bytes; there are no others with lmk.
 const SECTOR: usize = 512;

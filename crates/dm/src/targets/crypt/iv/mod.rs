@@ -17,17 +17,17 @@ mod null;
 mod plain;
 mod plain64;
 mod plain64be;
+mod sectors;
 mod tcw;
 
 pub(super) use essiv::Essiv;
 
 use std::fmt;
 
-use udm_block::{SpanIterMut, SpanMut};
 use udm_crypto::spec::{CipherSpec, IvMode, KeyLayout};
-use udm_crypto::{Algorithm, CryptError, Direction, Iv, IvRule, KeyError, MAX_UNIT_SIZE, Request, Skcipher};
+use udm_crypto::{Algorithm, CryptError, Direction, Iv, IvRule, KeyError, Request};
 
-use super::CipherChoice;
+use super::choice::CipherChoice;
 use super::params::CryptOptions;
 use eboiv::Eboiv;
 use elephant::Elephant;
@@ -192,33 +192,5 @@ impl fmt::Debug for IvGenerator {
             Self::Lmk(_) => "Lmk",
             Self::Tcw(_) => "Tcw",
         })
-    }
-}
-
-/// Enciphers each IV by itself, all in one pass, with the IVs that `rule` says.
-fn encipher(cipher: &Skcipher, rule: IvRule<'_>, ivs: &mut [Iv]) -> Result<(), CryptError> {
-    let mut run = [SpanMut::new(ivs.as_flattened_mut())];
-    let mut blocks = SpanIterMut::new(&mut run);
-    let (src, dst) = blocks.in_place();
-    cipher.crypt(&mut Request {
-        direction: Direction::Encrypt,
-        src,
-        dst,
-        unit_size: size_of::<Iv>(),
-        iv: rule,
-    })
-}
-
-/// Copies each sector of a run out of its source, has `change` change it, and puts it into the destination. `change` gets
-/// what the rule makes of the sector's number.
-fn each_sector(run: &mut Request<'_>, mut change: impl FnMut(Iv, &mut [u8])) {
-    let (mut src, units) = (run.src, run.units());
-    let mut buffer = [0; MAX_UNIT_SIZE];
-    let sector = &mut buffer[..run.unit_size];
-    let mut dst = run.dst.reborrow();
-    for unit in 0..units {
-        src.read(sector);
-        change(run.iv.iv(unit), sector);
-        dst.write(sector);
     }
 }

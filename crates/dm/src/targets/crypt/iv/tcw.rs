@@ -10,7 +10,7 @@
 use udm_crypto::{Iv, IvRule, Request};
 use zeroize::Zeroizing;
 
-use super::each_sector;
+use super::sectors::each_sector;
 
 /// What tcw has of a key.
 pub(in crate::targets::crypt) struct Tcw {
