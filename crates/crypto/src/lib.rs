@@ -57,3 +57,8 @@ pub use registry::{Choice, Listing, Registry, Standing};
 pub use request::{Direction, Iv, IvRule, MAX_UNIT_SIZE, Request, WideIv};
 pub use skcipher::Skcipher;
 pub use spec::CipherSpec;
+
+/// The README's example is tested with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
