@@ -35,6 +35,7 @@ pub mod driver;
 pub mod error;
 pub mod hash;
 pub mod job;
+#[cfg(feature = "aws-lc")]
 pub mod library;
 pub mod offload;
 pub mod portable;

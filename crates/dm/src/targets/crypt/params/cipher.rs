@@ -30,7 +30,9 @@ fn fault(error: &SpecError) -> Fault {
 fn kind(error: &SpecError) -> TableErrorKind {
     match error.why {
         Why::Unknown { .. } => TableErrorKind::Unknown,
-        Why::KernelOnly { .. } | Why::Authenticated | Why::StoredIvs => TableErrorKind::Missing,
+        Why::NotBuilt { .. } | Why::KernelOnly { .. } | Why::Authenticated | Why::StoredIvs => {
+            TableErrorKind::Missing
+        }
         _ => TableErrorKind::Cipher,
     }
 }
