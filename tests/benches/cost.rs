@@ -98,7 +98,7 @@ impl Sender {
         let mut bio = self.alloc();
         bio.prepare(Op::Write, Flags::NONE, Sector(at % 1024 * 8));
         // SAFETY: static memory, which a write only reads.
-        unsafe { bio.set_foreign(&[Span::from_raw(std::ptr::NonNull::from(&BLOCK).cast(), BLOCK.len())]) };
+        unsafe { bio.set_foreign(&[Span::new(&BLOCK)]) };
         self.queue.submit(to, bio);
         let bio = self.queue.take_ended().and_then(|bio| self.bios.claim(bio).ok()).expect("it has ended");
         assert_eq!(black_box(bio.status()), Status::Ok);

@@ -57,7 +57,7 @@ enum Chore {
     Nightly(Choice),
     /// Check the rules of style that a machine can keep
     Tidy,
-    /// Check that the programs that judge us are installed, and as root install what is missing
+    /// Check that the programs that judge us are installed, and as root install what is missing; install Miri
     Deps,
     /// In an emulated machine, swap on an encrypted volume that the machine serves to itself
     VmSwap(vm::Options),
@@ -139,7 +139,7 @@ fn main() -> ExitCode {
         Chore::Test(choice) => steps::run(&choice.only, choice.list, &SHORT),
         Chore::Nightly(choice) => steps::run(&choice.only, choice.list, &LONG),
         Chore::Tidy => tidy::run().map(|()| true),
-        Chore::Deps => judges::check().map(|()| true),
+        Chore::Deps => judges::check().and_then(|()| miri::install()).map(|()| true),
         Chore::VmSwap(options) => vm::run(&options).map(|()| true),
         Chore::Model { schedules, seed, replay, only } => {
             model::run(schedules, seed, only.as_deref(), replay.as_deref()).map(|()| true)

@@ -1,4 +1,4 @@
-//! The block layer's unit tests under Miri, by both of its models of who may touch what (Stacked and Tree Borrows).
+//! Tests under Miri that reach memory by address: bios and queues, cipher requests and jobs, clones of mapped devices; by both of its models of who may touch what (Stacked and Tree Borrows).
 
 use anyhow::{Context, Result, ensure};
 
@@ -17,6 +17,28 @@ pub fn obstacle() -> Option<String> {
 
 /// The models, and how Miri is told of them. The second one takes several times as long.
 const MODELS: [(&str, &str); 2] = [("Stacked Borrows", ""), ("Tree Borrows", " -Zmiri-tree-borrows")];
+
+/// What is run, and with which further flags. Tests with real ciphers take Miri minutes, so most are left out.
+const RUNS: [(&[&str], &str); 3] = [
+    (&["-p", "udm-block", "--lib", "--test", "queue_end"], ""),
+    // The threads of the pool stay until the program's end, with what they hold.
+    (
+        &[
+            "-p",
+            "udm-crypto",
+            "--lib",
+            "--test",
+            "cuts",
+            "--",
+            "threads::",
+            "cuts_",
+            "--skip",
+            "slots_backlog",
+        ],
+        " -Zmiri-ignore-leaks",
+    ),
+    (&["-p", "udm-dm", "--test", "small"], ""),
+];
 
 /// As a step of the checks: a run by the first model, or why this machine cannot.
 ///
@@ -41,17 +63,32 @@ pub fn run() -> Result<()> {
 fn run_by(models: &[(&str, &str)]) -> Result<()> {
     ensure!(obstacle().is_none(), "there is no Miri: {}", obstacle().unwrap_or_default());
     for (model, flag) in models {
-        println!("by {model}");
-        // By its name, since the cargo that runs this is of another toolchain.
-        let mut miri = std::process::Command::new("cargo");
-        miri.args([TOOLCHAIN, "miri", "test", "--quiet", "-p", "udm-block", "--lib"]);
-        miri.args(["--target-dir", "target/miri"]).current_dir(run::root());
-        // Time and descriptors are real ones.
-        miri.env("MIRIFLAGS", format!("-Zmiri-disable-isolation{flag}"));
-        for variable in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC"] {
-            miri.env_remove(variable);
+        for (what, more) in RUNS {
+            println!("by {model}: {}", what.join(" "));
+            // By its name, since the cargo that runs this is of another toolchain.
+            let mut miri = std::process::Command::new("cargo");
+            miri.args([TOOLCHAIN, "miri", "test", "--quiet", "--target-dir", "target/miri"]);
+            miri.args(what).current_dir(run::root());
+            // Time and descriptors are real ones.
+            miri.env("MIRIFLAGS", format!("-Zmiri-disable-isolation{flag}{more}"));
+            for variable in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC"] {
+                miri.env_remove(variable);
+            }
+            run::run(&mut miri).with_context(|| format!("by {model}: {}", what.join(" ")))?;
         }
-        run::run(&mut miri).with_context(|| format!("by {model}"))?;
     }
     Ok(())
+}
+
+/// Installs Miri, where it is missing, by rustup.
+///
+/// # Errors
+/// There is no rustup, or it cannot.
+pub fn install() -> Result<()> {
+    if obstacle().is_none() {
+        return Ok(());
+    }
+    let mut rustup = std::process::Command::new("rustup");
+    rustup.args(["toolchain", "install", "nightly", "--profile", "minimal", "--component", "miri,rust-src"]);
+    run::run(&mut rustup).context("installing Miri")
 }

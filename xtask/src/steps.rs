@@ -61,11 +61,7 @@ const STEPS: &[Step] = &[
     }),
     Step::new("mutants", "planted faults are found by the tests", |_, _| mutants::run(None).map(checked)),
     Step::new("sanitize", "the block layer under the address sanitizer", |_, _| sanitize::run().map(checked)),
-    // Miri comes with nightly toolchains alone, and not every machine can fetch one.
-    Step {
-        optional: true,
-        ..Step::new("miri", "the block layer's unit tests under Miri", |_, _| miri::step())
-    },
+    Step::new("miri", "what reaches memory by address, under Miri", |_, _| miri::step()),
     Step::new("cpus", "the best driver is chosen on processors with fewer features", |effort, _| {
         cpus::run(effort.emulated_vectors)
     }),

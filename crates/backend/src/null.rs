@@ -47,9 +47,9 @@ impl Device for Null {
 struct NullChannel;
 
 impl Channel for NullChannel {
-    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
+    fn submit(&mut self, cx: &mut Dispatch, mut bio: Bio) {
         if bio.op() == Op::Read {
-            bio.data().for_each(|run| run.fill(0));
+            bio.data_mut().fill(0);
         }
         cx.complete(bio, Status::Ok);
     }

@@ -155,9 +155,9 @@ impl Client {
     /// Writes `bytes`, which are whole sectors, at `sector`, and waits for the end.
     pub fn write(&mut self, sector: u64, bytes: &[u8]) -> Status {
         let len = Bytes(bytes.len() as u64);
-        let pages =
+        let mut pages =
             self.buffers.alloc(self.queue.cx(), len, Alloc::Wait).expect("an allocation that may sleep");
-        pages.span(len).write(bytes);
+        pages.span_mut(len).write(bytes);
         let Ok(mut bio) = self.bios.alloc(self.queue.cx(), Nothing, Alloc::Wait) else {
             unreachable!("it waits")
         };

@@ -229,12 +229,12 @@ impl Front {
         if self.queue.under_way() >= DEPTH {
             return None;
         }
-        let pages = self.buffers.alloc(self.queue.cx(), Bytes(len as u64), Alloc::NoWait)?;
+        let mut pages = self.buffers.alloc(self.queue.cx(), Bytes(len as u64), Alloc::NoWait)?;
         let mut bio = self.bios.alloc(self.queue.cx(), Wait { at }, Alloc::NoWait).ok()?;
         let op = match buffer {
             Buffer::Fill(_) => Op::Read,
             Buffer::Take(from) => {
-                pages.span(Bytes(len as u64)).write(&from[at..at + len]);
+                pages.span_mut(Bytes(len as u64)).write(&from[at..at + len]);
                 Op::Write
             }
         };

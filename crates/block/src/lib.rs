@@ -38,16 +38,17 @@
 //!
 //! impl Channel for DiskChannel {
 //!     // The queue has checked that the bio lies on the device, in whole blocks.
-//!     fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
+//!     fn submit(&mut self, cx: &mut Dispatch, mut bio: Bio) {
 //!         let mut disk = self.0.lock().unwrap();
 //!         let start = bio.sector().0 as usize * 512;
+//!         let bytes = start..start + bio.data().len();
 //!         let status = match bio.op() {
 //!             Op::Read => {
-//!                 bio.data().write(&disk[start..start + bio.len().0 as usize]);
+//!                 bio.data_mut().write(&disk[bytes]);
 //!                 Status::Ok
 //!             }
 //!             Op::Write => {
-//!                 bio.data().read(&mut disk[start..start + bio.len().0 as usize]);
+//!                 bio.data().read(&mut disk[bytes]);
 //!                 Status::Ok
 //!             }
 //!             Op::Flush => Status::Ok,
@@ -73,7 +74,7 @@
 //! let (mut bios, mut buffers) = (queue.bios(&set), pool.buffers());
 //!
 //! let mut pages = buffers.alloc(queue.cx(), Bytes(512), Alloc::NoWait).ok_or("no memory")?;
-//! pages.span(Bytes(512)).fill(7);
+//! pages.span_mut(Bytes(512)).fill(7);
 //! for (number, op) in [Op::Write, Op::Read].into_iter().enumerate() {
 //!     let pad = Number(number as u32);
 //!     let mut bio = bios.alloc(queue.cx(), pad, Alloc::NoWait).map_err(|_| "no memory")?;
@@ -94,7 +95,7 @@
 //!     pages = bio.take_pages().ok_or("the bio keeps its pages")?;
 //!     bios.free(bio);
 //!     if op == Op::Write {
-//!         pages.span(Bytes(512)).fill(0);
+//!         pages.span_mut(Bytes(512)).fill(0);
 //!     }
 //! }
 //! let mut read = [0; 512];
@@ -153,7 +154,7 @@ pub use op::{Flags, Op};
 pub use opening::{OpenError, Opening};
 pub use pages::{Buffers, PagePool, PagePoolOptions, Pages};
 pub use queue::Queue;
-pub use span::{Span, SpanIter};
+pub use span::{Span, SpanIter, SpanIterMut, SpanMut};
 pub use status::Status;
 #[cfg(not(shuttle))]
 pub use sync::locks_taken;

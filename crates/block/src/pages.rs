@@ -13,7 +13,7 @@ use crate::dispatch::Dispatch;
 use crate::lent::Lent;
 use crate::memory::{Chunk, PAGE_SIZE, Source};
 use crate::mempool::{Alloc, NoReserve, Waits};
-use crate::span::Span;
+use crate::span::{Span, SpanMut};
 use crate::units::Bytes;
 
 /// How a page pool is to be. All sizes are in bytes.
@@ -42,6 +42,19 @@ pub struct Buffers {
 }
 
 /// A buffer that goes home to its pool when it is dropped. It begins at a page border.
+///
+/// Threads may share it: shared, it is only read. It has one writer:
+///
+/// ```compile_fail,E0502
+/// # use udm_block::{Bytes, Pages};
+/// fn race(pages: &mut Pages) {
+///     let shared = &*pages;
+///     std::thread::scope(|scope| {
+///         scope.spawn(|| shared.span(Bytes(512)).is_zero());
+///         pages.span_mut(Bytes(512)).fill(1);
+///     });
+/// }
+/// ```
 pub struct Pages(Lent<Chunk>);
 
 impl PagePool {
@@ -132,7 +145,16 @@ impl Pages {
     /// Where it is shorter.
     pub fn span(&self, len: Bytes) -> Span<'_> {
         // SAFETY: the chunk is valid memory of this length for as long as the buffer is borrowed, and is reached
-        // through spans alone.
+        // through spans alone. The one writer borrows the buffer mutably.
         unsafe { Span::from_raw(self.0.addr(), self.len()) }.slice(0, len.0 as usize)
+    }
+
+    /// Its first `len` bytes, to be written.
+    ///
+    /// # Panics
+    /// Where it is shorter.
+    pub fn span_mut(&mut self, len: Bytes) -> SpanMut<'_> {
+        // SAFETY: as in `span`. The chunk is the buffer's alone, which is borrowed mutably, so there is no other span.
+        unsafe { SpanMut::from_raw(self.0.addr(), self.len()) }.into_slice(0, len.0 as usize)
     }
 }

@@ -1,8 +1,6 @@
 //! Zeros to write where a device has no operation for them (the kernel's `blkdev_issue_zeroout` fallback).
 #![allow(unsafe_code)]
 
-use std::ptr::NonNull;
-
 use crate::bio::{INLINE_SPANS, Pad, PadBio};
 use crate::span::Span;
 use crate::units::Bytes;
@@ -25,11 +23,9 @@ pub fn set_zeroes<P: Pad>(bio: &mut PadBio<P>, len: Bytes) {
     let mut runs = [Span::EMPTY; INLINE_SPANS];
     let mut filled = 0;
     for (run, begin) in runs.iter_mut().zip((0..len.0).step_by(ZEROS.0.len())) {
-        // SAFETY: the zeros are there for good, and the bio is a write, whose data nobody writes to.
-        let zeros = unsafe { Span::from_raw(NonNull::from(&ZEROS.0).cast(), ZEROS.0.len()) };
-        *run = zeros.slice(0, ((len.0 - begin) as usize).min(ZEROS.0.len()));
+        *run = Span::new(&ZEROS.0).slice(0, ((len.0 - begin) as usize).min(ZEROS.0.len()));
         filled += 1;
     }
-    // SAFETY: the runs are of static memory.
+    // SAFETY: the runs are of static memory, and the bio is a write.
     unsafe { bio.set_foreign(&runs[..filled]) };
 }

@@ -15,12 +15,13 @@ fn vast(sectors: u64) -> (Arc<AtomicUsize>, Blocking) {
     let geometry = Geometry { size: Sectors(sectors), discard: true, ..Geometry::plain(Sectors(0)) };
     let count = Arc::new(AtomicUsize::new(0));
     let theirs = Arc::clone(&count);
-    let disk = serves(geometry, move |cx: &mut Dispatch, bio: Bio| {
+    let disk = serves(geometry, move |cx: &mut Dispatch, mut bio: Bio| {
         theirs.fetch_add(1, Ordering::Relaxed);
         if bio.op() == Op::Read {
             let at = bio.sector().checked_bytes().expect("an offset that does not wrap");
-            let mut data = bio.data();
-            (0..bio.sectors().0).for_each(|sector| data.write(&[((at >> 9) + sector) as u8; 512]));
+            let sectors = bio.sectors().0;
+            let mut data = bio.data_mut();
+            (0..sectors).for_each(|sector| data.write(&[((at >> 9) + sector) as u8; 512]));
         }
         cx.complete(bio, Status::Ok);
     });

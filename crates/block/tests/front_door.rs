@@ -36,12 +36,13 @@ struct SlowChannel {
 
 fn serve(bios: &Receiver<Bio>, go: &Receiver<()>) {
     let mut waits = true;
-    for bio in bios {
+    for mut bio in bios {
         // Once its other end is gone nothing waits any more.
         waits = waits && go.recv().is_ok();
-        let mut data = bio.data();
-        for sector in 0..bio.sectors().0 {
-            data.write(&[(bio.sector().0 + sector) as u8; 512]);
+        let (first, sectors) = (bio.sector().0, bio.sectors().0);
+        let mut data = bio.data_mut();
+        for sector in 0..sectors {
+            data.write(&[(first + sector) as u8; 512]);
         }
         bio.complete_elsewhere(Status::Ok);
     }

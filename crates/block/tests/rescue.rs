@@ -125,8 +125,7 @@ impl Device for Shredder {
 
 impl Channel for ShredderChannel {
     fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
-        let runs: Vec<(*const u8, usize)> =
-            bio.data().map(|run| (run.as_ptr().cast_const(), run.len())).collect();
+        let runs: Vec<(*const u8, usize)> = bio.data().map(|run| (run.as_ptr(), run.len())).collect();
         let [(begin, _)] = runs[..] else { return cx.complete(bio, Status::NotSupported) };
         let (first, sectors) = (bio.sector().0, bio.sectors().0);
         let whole = Arc::new(Mutex::new(Shredded(Some(bio), sectors)));

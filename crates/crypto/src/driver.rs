@@ -77,7 +77,7 @@ pub trait KeyedCipher: Send + Sync {
     /// # Errors
     /// [`CryptError::UnitSizeRefused`], with nothing written: then each unit comes again in a request of its own.
     /// [`CryptError::Failed`] where the work failed.
-    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError>;
+    fn crypt(&self, request: &mut Request<'_>) -> Result<(), CryptError>;
 
     /// What the driver needs where it is asynchronous; `None` for one that works on the caller's thread.
     fn later(&self) -> Option<Later> {
@@ -89,8 +89,8 @@ pub trait KeyedCipher: Send + Sync {
     ///
     /// # Errors
     /// The job, where its unit size is refused: then [`crypt`](Self::crypt) gets its units one by one.
-    fn start(&self, job: Job) -> Result<Answer, Job> {
-        match self.crypt(&job.request()) {
+    fn start(&self, mut job: Job) -> Result<Answer, Job> {
+        match self.crypt(&mut job.request()) {
             Err(CryptError::UnitSizeRefused) => Err(job),
             result => {
                 job.finish(result);

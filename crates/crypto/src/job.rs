@@ -12,7 +12,7 @@ use std::mem::{self, ManuallyDrop};
 use std::ptr::NonNull;
 use std::thread;
 
-use udm_block::Span;
+use udm_block::SpanMut;
 
 /// What owns a request until it is finished, and is told then.
 ///
@@ -33,12 +33,18 @@ pub unsafe trait Carrier: Send + Sized + 'static {
     unsafe fn from_raw(raw: NonNull<()>) -> Self;
 
     /// The request, the same each time.
-    fn request(&self) -> Request<'_>;
+    ///
+    /// # Safety
+    /// What an earlier call gave is not used any more: there is one writer.
+    unsafe fn request(&self) -> Request<'_>;
 
     /// Memory for the driver, which it may use until the request is finished, where the carrier has got some: see
     /// [`Later`](crate::driver::Later).
-    fn memory(&self) -> Span<'_> {
-        Span::EMPTY
+    ///
+    /// # Safety
+    /// As for [`request`](Self::request).
+    unsafe fn memory(&self) -> SpanMut<'_> {
+        SpanMut::EMPTY
     }
 
     /// The driver that answered [`Busy`](crate::Answer::Busy) has room again. Called at most once, on any thread,
@@ -59,7 +65,7 @@ pub struct Job {
 /// A carrier's functions, by its pointer.
 struct Table {
     request: for<'a> unsafe fn(&'a NonNull<()>) -> Request<'a>,
-    memory: for<'a> unsafe fn(&'a NonNull<()>) -> Span<'a>,
+    memory: for<'a> unsafe fn(&'a NonNull<()>) -> SpanMut<'a>,
     admitted: unsafe fn(NonNull<()>),
     finish: unsafe fn(NonNull<()>, Result<(), CryptError>),
 }
@@ -84,15 +90,16 @@ impl Job {
     }
 
     /// The request.
-    pub fn request(&self) -> Request<'_> {
-        // SAFETY: `raw` came from `into_raw` of the carrier that the table is for, and is not finished.
+    pub fn request(&mut self) -> Request<'_> {
+        // SAFETY: as in `request_and_memory`.
         unsafe { (self.table.request)(&self.raw) }
     }
 
-    /// The driver's memory; empty where the carrier has none.
-    pub fn memory(&self) -> Span<'_> {
-        // SAFETY: as in `request`.
-        unsafe { (self.table.memory)(&self.raw) }
+    /// The request, and the driver's memory, which is empty where the carrier has none.
+    pub fn request_and_memory(&mut self) -> (Request<'_>, SpanMut<'_>) {
+        // SAFETY: `raw` came from `into_raw` of the carrier that the table is for, and is not finished. The job is the one
+        // right to it, and is lent for as long as the two are used.
+        unsafe { ((self.table.request)(&self.raw), (self.table.memory)(&self.raw)) }
     }
 
     /// Tells the carrier that the driver which answered [`Busy`](crate::Answer::Busy) takes jobs again.
@@ -122,12 +129,13 @@ impl Drop for Job {
 
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Job").field(&self.request()).finish()
+        // The request is its driver's: it is not looked at from here.
+        f.debug_struct("Job").finish_non_exhaustive()
     }
 }
 
 /// # Safety
-/// `raw` came from `C::into_raw`, and its carrier is not finished.
+/// `raw` came from `C::into_raw`, and its carrier is not finished. What an earlier call gave is not used any more.
 unsafe fn request_of<C: Carrier>(raw: &NonNull<()>) -> Request<'_> {
     // SAFETY: by this function's contract; the value is only looked at, never dropped.
     let carrier = ManuallyDrop::new(unsafe { C::from_raw(*raw) });
@@ -138,11 +146,11 @@ unsafe fn request_of<C: Carrier>(raw: &NonNull<()>) -> Request<'_> {
 
 /// # Safety
 /// As for `request_of`.
-unsafe fn memory_of<C: Carrier>(raw: &NonNull<()>) -> Span<'_> {
+unsafe fn memory_of<C: Carrier>(raw: &NonNull<()>) -> SpanMut<'_> {
     // SAFETY: by this function's contract; the value is only looked at, never dropped.
     let carrier = ManuallyDrop::new(unsafe { C::from_raw(*raw) });
     // SAFETY: as in `request_of`: the memory lives behind `raw` as the request does.
-    unsafe { mem::transmute::<Span<'_>, Span<'_>>(carrier.memory()) }
+    unsafe { mem::transmute::<SpanMut<'_>, SpanMut<'_>>(carrier.memory()) }
 }
 
 /// # Safety

@@ -160,14 +160,14 @@ impl Drop for Borrowed<'_> {
 
 impl Borrowed<'_> {
     /// Units of `unit_size` bytes with an IV each, of `N` bytes as the cipher takes them.
-    fn units<const N: usize>(&self, run: &Run<'_>, request: &Request<'_>) -> Result<(), CryptError> {
+    fn units<const N: usize>(&self, run: &mut Run<'_>) -> Result<(), CryptError> {
         let mut ivs = [[0; N]; 32];
         for begin in (0..run.units).step_by(ivs.len()) {
             let count = ivs.len().min(run.units - begin);
-            request.iv.fill(run.first + begin, &mut ivs[..count]);
+            run.rule.iv.fill(run.first + begin, &mut ivs[..count]);
             for (unit, iv) in (begin..).zip(&ivs[..count]) {
                 self.set_iv(iv)?;
-                self.crypt(run, unit * request.unit_size, request.unit_size)?;
+                self.crypt(run, unit * run.rule.unit_size, run.rule.unit_size)?;
             }
         }
         Ok(())
@@ -190,26 +190,26 @@ impl Borrowed<'_> {
     }
 
     /// The `len` bytes of `run` from `at` on, which are whole blocks.
-    fn crypt(&self, run: &Run<'_>, at: usize, len: usize) -> Result<(), CryptError> {
-        let (src, dst) = (run.src.slice(at, len), run.dst.slice(at, len));
+    fn crypt(&self, run: &mut Run<'_>, at: usize, len: usize) -> Result<(), CryptError> {
+        let (src, mut dst) = (run.src.slice(at, len), run.dst.slice(at, len));
         // SAFETY: the context is keyed and borrowed. The spans are valid for `len` bytes, which `slice` has checked;
         // they are the same or have no byte in common, both of which the library takes at any alignment. It reaches
         // memory that others may be changing by address alone.
-        let done = unsafe { lc::EVP_Cipher(self.0.raw.as_ptr(), dst.as_ptr(), src.as_ptr(), len) };
+        let done = unsafe { lc::EVP_Cipher(self.0.raw.as_ptr(), dst.as_mut_ptr(), src.as_ptr(), len) };
         if done == 1 { Ok(()) } else { Err(CryptError::Failed) }
     }
 }
 
 impl KeyedCipher for Library {
-    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
+    fn crypt(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
         let context = borrow(match request.direction {
             Direction::Encrypt => &self.encrypt,
             Direction::Decrypt => &self.decrypt,
         });
         match self.iv_size {
             0 => walk::runs(request, |run| context.crypt(run, 0, run.src.len())),
-            8 => walk::runs(request, |run| context.units::<8>(run, request)),
-            _ => walk::runs(request, |run| context.units::<16>(run, request)),
+            8 => walk::runs(request, |run| context.units::<8>(run)),
+            _ => walk::runs(request, |run| context.units::<16>(run)),
         }
     }
 }

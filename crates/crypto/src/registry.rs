@@ -3,7 +3,7 @@
 use crate::algorithm::Algorithm;
 use crate::driver::{BY_NAME, Driver, DriverInfo};
 use crate::error::KeyError;
-#[cfg(feature = "aws-lc")]
+#[cfg(all(feature = "aws-lc", not(miri)))]
 use crate::library;
 use crate::selftest::self_test;
 use crate::skcipher::Skcipher;
@@ -76,7 +76,7 @@ impl Registry {
     pub fn new() -> Self {
         let mut registry = Self::default();
         let here = portable::drivers();
-        #[cfg(feature = "aws-lc")]
+        #[cfg(all(feature = "aws-lc", not(miri)))]
         let here = here.chain(library::drivers());
         let here = here.chain(aes::drivers()).chain(threads::drivers()).chain(offload::drivers());
         // A driver is tested against the portable one, which lacks these.

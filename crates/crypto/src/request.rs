@@ -2,7 +2,7 @@
 
 use crate::algorithm::Algorithm;
 use crate::error::CryptError;
-use udm_block::SpanIter;
+use udm_block::{SpanIter, SpanIterMut};
 
 /// An initialization vector, as an [`IvRule`] has it. Not all ciphers have IVs of 16 bytes: the rule says how a shorter
 /// or longer one comes of this.
@@ -29,15 +29,16 @@ pub enum Direction {
 /// multiple of the cipher's block and at most [`MAX_UNIT_SIZE`]; and `iv` reaches all units: a vector has exactly one
 /// IV a unit, and no counter wraps. Units may straddle spans at any byte, and `src` and `dst` may be cut differently.
 ///
-/// Byte by byte, `src` and `dst` are either the same memory (in place) or have none in common.
-#[derive(Clone, Copy, Debug)]
+/// Byte by byte, `src` and `dst` are either the same memory (in place) or have none in common. Those of a request in place
+/// come of [`SpanIterMut::in_place`].
+#[derive(Debug)]
 pub struct Request<'a> {
     /// Which way.
     pub direction: Direction,
     /// Where the units are.
     pub src: SpanIter<'a>,
     /// Where the results go.
-    pub dst: SpanIter<'a>,
+    pub dst: SpanIterMut<'a>,
     /// The bytes that share one IV.
     pub unit_size: usize,
     /// How each unit gets its IV.
@@ -109,15 +110,18 @@ impl Request<'_> {
     ///
     /// # Panics
     /// Where it has fewer.
-    #[must_use]
-    pub fn part(&self, first: usize, units: usize) -> Self {
+    pub fn part(&mut self, first: usize, units: usize) -> Request<'_> {
         let (at, len) = (first * self.unit_size, units * self.unit_size);
-        Self {
-            src: self.src.after(at).first(len),
-            dst: self.dst.after(at).first(len),
-            iv: self.iv.part(first, units),
-            ..*self
-        }
+        let iv = self.iv.part(first, units);
+        let mut part = self.reborrow();
+        part.dst.advance(at);
+        Request { src: part.src.after(at).first(len), dst: part.dst.take_first(len), iv, ..part }
+    }
+
+    /// The same request, lent on.
+    pub const fn reborrow(&mut self) -> Request<'_> {
+        let Self { direction, src, unit_size, iv, .. } = *self;
+        Request { direction, src, dst: self.dst.reborrow(), unit_size, iv }
     }
 
     /// Whether it is valid for `algorithm`.

@@ -68,7 +68,7 @@ impl Skcipher {
     /// # Errors
     /// [`CryptError::InvalidRequest`] with nothing written, where it breaks the contract of [`Request`]; and where the
     /// driver fails.
-    pub fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
+    pub fn crypt(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
         request.validate(self.algorithm)?;
         if !self.is_split() {
             match self.keyed.crypt(request) {
@@ -81,8 +81,8 @@ impl Skcipher {
 
     /// Takes `job` to be finished now or later, on any thread; its carrier is told. What the driver is not native for
     /// is done here and now. A request that is not valid is finished at once with [`CryptError::InvalidRequest`].
-    pub fn start(&self, job: Job) -> Answer {
-        let job = if let Err(error) = job.request().validate(self.algorithm) {
+    pub fn start(&self, mut job: Job) -> Answer {
+        let mut job = if let Err(error) = job.request().validate(self.algorithm) {
             job.finish(Err(error));
             return Answer::Done;
         } else if self.is_split() {
@@ -90,13 +90,13 @@ impl Skcipher {
         } else {
             match self.keyed.start(job) {
                 Ok(answer) => return answer,
-                Err(job) => {
+                Err(mut job) => {
                     self.split_from_now_on(job.request().unit_size);
                     job
                 }
             }
         };
-        let result = split(&job.request(), |unit| self.keyed.crypt(unit));
+        let result = split(&mut job.request(), |unit| self.keyed.crypt(unit));
         job.finish(result);
         Answer::Done
     }

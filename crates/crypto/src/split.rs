@@ -9,19 +9,16 @@ use crate::request::Request;
 /// # Errors
 /// Those of `one`; the first ends it, with the units before it done.
 pub fn split(
-    request: &Request<'_>,
-    mut one: impl FnMut(&Request<'_>) -> Result<(), CryptError>,
+    request: &mut Request<'_>,
+    mut one: impl FnMut(&mut Request<'_>) -> Result<(), CryptError>,
 ) -> Result<(), CryptError> {
-    let (mut src, mut dst) = (request.src, request.dst);
-    for unit in 0..request.units() {
-        one(&Request {
-            src: src.first(request.unit_size),
-            dst: dst.first(request.unit_size),
-            iv: request.iv.only(unit),
-            ..*request
-        })?;
-        src.advance(request.unit_size);
-        dst.advance(request.unit_size);
+    let (units, Request { direction, mut src, mut dst, unit_size, iv }) =
+        (request.units(), request.reborrow());
+    for unit in 0..units {
+        let src_of_one = src.first(unit_size);
+        let (dst, iv) = (dst.take_first(unit_size), iv.only(unit));
+        one(&mut Request { direction, src: src_of_one, dst, unit_size, iv })?;
+        src.advance(unit_size);
     }
     Ok(())
 }

@@ -1,11 +1,12 @@
 //! A request that is waited for, whatever its driver: for self-tests, and for callers that may sleep.
 #![allow(unsafe_code)]
 
+use std::cell::UnsafeCell;
 use std::mem;
 use std::ptr::NonNull;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use udm_block::Span;
+use udm_block::SpanMut;
 
 use crate::error::CryptError;
 use crate::job::{Carrier, Job};
@@ -17,14 +18,23 @@ use crate::skcipher::Skcipher;
 ///
 /// # Errors
 /// How it was finished.
-pub fn crypt_waiting(skcipher: &Skcipher, request: &Request<'_>, memory: Span<'_>) -> Result<(), CryptError> {
+pub fn crypt_waiting(
+    skcipher: &Skcipher,
+    request: &mut Request<'_>,
+    memory: SpanMut<'_>,
+) -> Result<(), CryptError> {
     // SAFETY: what both borrow outlives this call, which does not end before the job is finished, by a panic of the driver
     // neither (see `Finished`), and by then the driver has let go of them.
     let (request, memory) = unsafe {
-        let request = mem::transmute::<Request<'_>, Request<'static>>(*request);
-        (request, mem::transmute::<Span<'_>, Span<'static>>(memory))
+        let request = mem::transmute::<Request<'_>, Request<'static>>(request.reborrow());
+        (request, mem::transmute::<SpanMut<'_>, SpanMut<'static>>(memory))
     };
-    let waiting = Arc::new(Waiting { request, memory, result: Mutex::new(None), told: Condvar::new() });
+    let waiting = Arc::new(Waiting {
+        request: request.into(),
+        memory: memory.into(),
+        result: Mutex::new(None),
+        told: Condvar::new(),
+    });
     let finished = Finished(&waiting);
     // A busy driver asks for no more, and there is no more.
     let _ = skcipher.start(Job::new(Ticket(Arc::clone(&waiting))));
@@ -44,8 +54,8 @@ impl Drop for Finished<'_> {
 
 /// A request, and the place for its result.
 struct Waiting {
-    request: Request<'static>,
-    memory: Span<'static>,
+    request: UnsafeCell<Request<'static>>,
+    memory: UnsafeCell<SpanMut<'static>>,
     result: Mutex<Option<Result<(), CryptError>>>,
     told: Condvar,
 }
@@ -84,12 +94,14 @@ unsafe impl Carrier for Ticket {
         Self(unsafe { Arc::from_raw(raw.as_ptr().cast()) })
     }
 
-    fn request(&self) -> Request<'_> {
-        self.0.request
+    unsafe fn request(&self) -> Request<'_> {
+        // SAFETY: only the job reaches it, and uses one at a time, by this function's contract.
+        unsafe { (*self.0.request.get()).reborrow() }
     }
 
-    fn memory(&self) -> Span<'_> {
-        self.0.memory
+    unsafe fn memory(&self) -> SpanMut<'_> {
+        // SAFETY: as in `request`.
+        unsafe { (*self.0.memory.get()).reborrow() }
     }
 
     fn finish(self, result: Result<(), CryptError>) {

@@ -130,12 +130,12 @@
 //!         let Ok(mut clone) = self.clones.claim(bio) else { return };
 //!         let (status, parent) = (clone.status(), clone.take_parent());
 //!         self.clones.free(clone);
-//!         let Some(bio) = parent else { return };
+//!         let Some(mut bio) = parent else { return };
 //!         if status.is_ok() {
-//!             let mut data = bio.data();
+//!             let mut data = bio.data_mut();
 //!             while !data.is_empty() {
 //!                 let mut sector = [0; 512];
-//!                 data.first(512).read(&mut sector);
+//!                 data.as_iter().read(&mut sector);
 //!                 data.write(&sector.map(|byte| byte ^ self.byte));
 //!             }
 //!         }

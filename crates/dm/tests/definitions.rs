@@ -9,7 +9,7 @@ use support::client::Client;
 use support::cut::{CUTS, WHOLE};
 use support::disk::Ram;
 use support::{BOTH, Dice, assert_same, drivers, drivers_at_once, stream, try_map};
-use udm_block::{DeviceRef, Span, SpanIter};
+use udm_block::{DeviceRef, Span, SpanIter, SpanIterMut, SpanMut};
 use udm_crypto::Direction;
 use udm_dm::table::Table;
 use udm_dm::targets::crypt::params::{CryptSpec, KeySpec};
@@ -76,10 +76,10 @@ fn converter(spec: &CryptSpec, driver: &str, requests: Requests) -> Option<Conve
 }
 
 /// `data` through a converter.
-fn convert(converter: &Converter, direction: Direction, sector: u64, mut data: Vec<u8>) -> Vec<u8> {
+fn convert(converter: &Converter, direction: Direction, sector: u64, data: &[u8]) -> Vec<u8> {
     let mut out = vec![0; data.len()];
-    let (from, to) = ([Span::new(&mut data)], [Span::new(&mut out)]);
-    converter.convert(direction, SpanIter::new(&from), SpanIter::new(&to), sector).unwrap();
+    let (from, mut to) = ([Span::new(data)], [SpanMut::new(&mut out)]);
+    converter.convert(direction, SpanIter::new(&from), SpanIterMut::new(&mut to), sector).unwrap();
     out
 }
 
@@ -190,9 +190,9 @@ fn the_grid_of_all_modes_agrees_with_the_definitions() {
                 let Some(converter) = converter(&spec, driver, requests) else { continue };
                 checks += 1;
                 let what = format!("{volume:?} by {driver}, {requests:?}");
-                let encrypted = convert(&converter, Direction::Encrypt, 0, plain.clone());
+                let encrypted = convert(&converter, Direction::Encrypt, 0, &plain);
                 assert_same(&encrypted, &cipher, &what);
-                let decrypted = convert(&converter, Direction::Decrypt, 0, cipher.clone());
+                let decrypted = convert(&converter, Direction::Decrypt, 0, &cipher);
                 assert_same(&decrypted, &plain, &what);
             }
         }
@@ -216,9 +216,9 @@ fn long_runs_agree_with_the_definitions() {
             let volume = kind.volume(back, iv_offset);
             let plain = stream(back, 700 * sector_size);
             let converter = converter(&spec(&volume, 700), "portable", Requests::WholeBio).unwrap();
-            let encrypted = convert(&converter, Direction::Encrypt, 0, plain.clone());
+            let encrypted = convert(&converter, Direction::Encrypt, 0, &plain);
             assert_same(&encrypted, &volume.encrypt(0, &plain), &format_args!("{iv:?}, {count} keys"));
-            let decrypted = convert(&converter, Direction::Decrypt, 0, encrypted);
+            let decrypted = convert(&converter, Direction::Decrypt, 0, &encrypted);
             assert_same(&decrypted, &plain, &format_args!("{iv:?}, {count} keys, decrypted"));
         }
     }
@@ -308,7 +308,7 @@ fn every_mistake_in_the_definitions_is_found_by_the_grid() {
         let spec = spec(volume, plain.len() as u64 / 512);
         let converter =
             converter(&spec, "portable", Requests::WholeBio).expect("the portable driver takes all");
-        let encrypted = convert(&converter, Direction::Encrypt, 0, plain.clone());
+        let encrypted = convert(&converter, Direction::Encrypt, 0, &plain);
         for (mistake, found) in Mistake::ALL.into_iter().zip(&mut found) {
             // One volume that shows a mistake is enough.
             if *found == 0 {

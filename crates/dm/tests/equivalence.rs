@@ -8,7 +8,7 @@
 mod support;
 
 use support::{BOTH, Dice, assert_same, drivers_at_once, hex, stream};
-use udm_block::{Span, SpanIter};
+use udm_block::{SpanIterMut, SpanMut};
 use udm_crypto::spec::IvMode;
 use udm_crypto::{Algorithm, CipherSpec, Direction, Mode};
 use udm_dm::table::Table;
@@ -64,12 +64,12 @@ fn converter(spec: &CryptSpec, driver: &str, requests: Requests) -> Option<Conve
 }
 
 /// `data` in runs of random lengths.
-fn cut<'d>(mut data: &'d mut [u8], dice: &mut Dice) -> Vec<Span<'d>> {
+fn cut<'d>(mut data: &'d mut [u8], dice: &mut Dice) -> Vec<SpanMut<'d>> {
     let mut spans = Vec::new();
     while !data.is_empty() {
         let most = dice.pick(&[3, 700, 5000, usize::MAX]);
         let (run, rest) = data.split_at_mut(1 + dice.below(most.min(data.len()) as u64) as usize);
-        spans.push(Span::new(run));
+        spans.push(SpanMut::new(run));
         data = rest;
     }
     spans
@@ -85,9 +85,10 @@ fn convert(
 ) -> Vec<u8> {
     let (mut source, mut out) = (data.to_vec(), vec![0; data.len()]);
     let in_place = dice.below(2) == 0;
-    let from = cut(&mut source, dice);
-    let to = cut(&mut out, dice);
-    let (src, dst) = (SpanIter::new(&from), SpanIter::new(if in_place { &from } else { &to }));
+    let mut from = cut(&mut source, dice);
+    let mut to = cut(&mut out, dice);
+    let (mut from_all, mut to_all) = (SpanIterMut::new(&mut from), SpanIterMut::new(&mut to));
+    let (src, dst) = if in_place { from_all.in_place() } else { (from_all.as_iter(), to_all.reborrow()) };
     converter.convert(direction, src, dst, sector).unwrap();
     drop((from, to));
     if in_place {

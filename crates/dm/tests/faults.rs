@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use support::client::{Client, Ended};
 use support::disk::{Late, Ram};
 use support::{Dice, drivers, hex, stream, try_map};
-use udm_block::{DeviceRef, Flags, Op, Span, SpanIter, Status};
+use udm_block::{DeviceRef, Flags, Op, SpanIterMut, SpanMut, Status};
 use udm_crypto::offload::{self, Faults};
 use udm_crypto::{CipherSpec, Direction};
 use udm_dm::table::Table;
@@ -146,9 +146,10 @@ impl Run {
     /// What the disk holds there, decrypted.
     fn on_disk(&self, place: Range<usize>) -> Vec<u8> {
         let mut bytes = self.disk.bytes()[place.clone()].to_vec();
-        let spans = [Span::new(&mut bytes)];
-        let data = SpanIter::new(&spans);
-        self.oracle.convert(Direction::Decrypt, data, data, place.start as u64 / 512).unwrap();
+        let mut spans = [SpanMut::new(&mut bytes)];
+        let mut data = SpanIterMut::new(&mut spans);
+        let (src, dst) = data.in_place();
+        self.oracle.convert(Direction::Decrypt, src, dst, place.start as u64 / 512).unwrap();
         bytes
     }
 

@@ -112,11 +112,11 @@ impl DiskShared {
                 one.push(bio);
                 reversed.prepend(&mut one);
             }
-            while let Some(bio) = reversed.pop() {
+            while let Some(mut bio) = reversed.pop() {
                 let at = bio.sector().0 as usize * 512;
                 let place = &mut medium[at..at + bio.len().0 as usize];
                 match bio.op() {
-                    Op::Read => bio.data().write(place),
+                    Op::Read => bio.data_mut().write(place),
                     Op::Write => bio.data().read(place),
                     _ => {}
                 }

@@ -4,7 +4,7 @@
 //! The IV modes are those that need nothing but a number and the key. lmk, tcw and elephant, which change the data, are
 //! of no volume that LUKS makes.
 
-use udm_block::{SECTOR_SIZE, Span, SpanIter};
+use udm_block::{SECTOR_SIZE, SpanIterMut, SpanMut};
 use udm_crypto::spec::{CipherSpec, IvMode, IvSpec, SpecError};
 use udm_crypto::{Algorithm, Choice, Cipher, Direction, Hash, Iv, IvRule, Registry, Request, Skcipher};
 
@@ -108,11 +108,11 @@ impl AreaCipher {
             (None, IvMode::Eboiv) => self.eboiv(key, count)?,
             _ => Vec::new(),
         };
-        let run = [Span::new(sectors)];
-        let spans = SpanIter::new(&run);
-        let request =
-            Request { direction, src: spans, dst: spans, unit_size: SECTOR_SIZE, iv: self.rule(&ivs) };
-        cipher.crypt(&request).map_err(|error| error.to_string())
+        let mut run = [SpanMut::new(sectors)];
+        let mut spans = SpanIterMut::new(&mut run);
+        let (src, dst) = spans.in_place();
+        let mut request = Request { direction, src, dst, unit_size: SECTOR_SIZE, iv: self.rule(&ivs) };
+        cipher.crypt(&mut request).map_err(|error| error.to_string())
     }
 
     /// How sector *i* gets its IV.
@@ -164,11 +164,12 @@ impl AreaCipher {
 fn encrypt(algorithm: Algorithm, key: &[u8], ivs: &mut [Iv], iv: IvRule<'_>) -> Result<(), String> {
     let cipher = Skcipher::new(Registry::global(), Choice::Best, algorithm, key);
     let cipher = cipher.map_err(|error| error.to_string())?;
-    let run = [Span::new(ivs.as_flattened_mut())];
-    let spans = SpanIter::new(&run);
+    let mut run = [SpanMut::new(ivs.as_flattened_mut())];
+    let mut spans = SpanIterMut::new(&mut run);
     let direction = Direction::Encrypt;
-    let request = Request { direction, src: spans, dst: spans, unit_size: size_of::<Iv>(), iv };
-    cipher.crypt(&request).map_err(|error| error.to_string())
+    let (src, dst) = spans.in_place();
+    let mut request = Request { direction, src, dst, unit_size: size_of::<Iv>(), iv };
+    cipher.crypt(&mut request).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use base16ct::lower::encode_string;
 use sha2::{Digest, Sha256};
-use udm_block::{Span, SpanIter};
+use udm_block::{Span, SpanIter, SpanIterMut, SpanMut};
 use udm_crypto::{Direction, KeyError};
 use udm_dm::targets::crypt::params::{CryptSpec, KeySpec};
 use udm_dm::targets::crypt::{CipherChoice, Converter, Requests};
@@ -123,7 +123,7 @@ impl Comparison {
 }
 
 impl Side {
-    fn decrypt(&mut self, ciphertext: &mut [u8], sector: u64) -> Option<()> {
+    fn decrypt(&mut self, ciphertext: &[u8], sector: u64) -> Option<()> {
         self.buffer.resize(ciphertext.len(), 0);
         let begin = Instant::now();
         convert(&self.converter, Direction::Decrypt, ciphertext, &mut self.buffer, sector)?;
@@ -134,7 +134,7 @@ impl Side {
 
     fn encrypt(&mut self, ciphertext: &mut [u8], sector: u64) -> Option<()> {
         let begin = Instant::now();
-        convert(&self.converter, Direction::Encrypt, &mut self.buffer, ciphertext, sector)?;
+        convert(&self.converter, Direction::Encrypt, &self.buffer, ciphertext, sector)?;
         self.encrypting += begin.elapsed();
         Some(())
     }
@@ -143,12 +143,12 @@ impl Side {
 fn convert(
     converter: &Converter,
     direction: Direction,
-    from: &mut [u8],
+    from: &[u8],
     to: &mut [u8],
     sector: u64,
 ) -> Option<()> {
-    let (src, dst) = ([Span::new(from)], [Span::new(to)]);
-    converter.convert(direction, SpanIter::new(&src), SpanIter::new(&dst), sector).ok()
+    let (src, mut dst) = ([Span::new(from)], [SpanMut::new(to)]);
+    converter.convert(direction, SpanIter::new(&src), SpanIterMut::new(&mut dst), sector).ok()
 }
 
 fn first_difference(one: &[u8], other: &[u8]) -> Option<u64> {

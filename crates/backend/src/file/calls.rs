@@ -3,10 +3,11 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::ptr::NonNull;
 
 use rustix::fs::{FallocateFlags, fallocate, fdatasync};
 use udm_block::bio::INLINE_SPANS;
-use udm_block::{Bio, SpanIter, Status};
+use udm_block::{Bio, SpanIter, SpanMut, Status};
 
 use super::image::Image;
 use super::transfer::{Call, Next, Way};
@@ -23,11 +24,11 @@ impl Vectors {
         Self([libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; INLINE_SPANS])
     }
 
-    /// The runs of `data`, as many as there is room for.
+    /// The runs of `data`, as many as there is room for. The kernel writes to those of a read, which the bio may.
     pub(super) fn fill(&mut self, data: SpanIter<'_>) -> &[libc::iovec] {
         let mut count = 0;
         for (vector, run) in self.0.iter_mut().zip(data) {
-            *vector = libc::iovec { iov_base: run.as_ptr().cast(), iov_len: run.len() };
+            *vector = libc::iovec { iov_base: run.as_ptr().cast_mut().cast(), iov_len: run.len() };
             count += 1;
         }
         &self.0[..count]
@@ -35,7 +36,7 @@ impl Vectors {
 }
 
 /// Makes all calls that `bio` asks for: how it would end, if no sync were under way (see [`Image::end`]).
-pub(super) fn run(image: &Image, bio: &Bio) -> Status {
+pub(super) fn run(image: &Image, bio: &mut Bio) -> Status {
     if bio.op().is_write() && !image.is_whole() {
         return Status::Offline;
     }
@@ -97,14 +98,14 @@ struct Bounce(MaybeUninit<[u8; BOUNCE]>);
 fn write_bounced(fd: BorrowedFd<'_>, data: SpanIter<'_>, at: u64, durable: bool) -> Result<usize, i32> {
     let mut bounce = Bounce(MaybeUninit::uninit());
     let len = data.len().min(BOUNCE);
-    let begin = bounce.0.as_mut_ptr().cast::<u8>();
+    let begin = NonNull::from(&mut bounce.0).cast::<u8>();
     let mut filled = 0;
     for run in data.first(len) {
         // SAFETY: the runs add up to `len`, which the buffer has room for; nobody else knows the buffer.
-        unsafe { std::ptr::copy_nonoverlapping(run.as_ptr(), begin.add(filled), run.len()) };
+        run.copy_to(&mut unsafe { SpanMut::from_raw(begin.add(filled), run.len()) });
         filled += run.len();
     }
-    write(fd, &[libc::iovec { iov_base: begin.cast(), iov_len: len }], at, durable)
+    write(fd, &[libc::iovec { iov_base: begin.as_ptr().cast(), iov_len: len }], at, durable)
 }
 
 /// `_IO(0x12, 119)`, of `linux/fs.h`.

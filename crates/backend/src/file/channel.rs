@@ -53,12 +53,12 @@ impl FileChannel {
 }
 
 impl Channel for FileChannel {
-    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
+    fn submit(&mut self, cx: &mut Dispatch, mut bio: Bio) {
         match self.engine {
             Engine::Ring(ring) => cx.engine(ring).put(&self.image, bio),
             Engine::Threads => threads::put(&self.image, bio),
             Engine::Here => {
-                let status = calls::run(&self.image, &bio);
+                let status = calls::run(&self.image, &mut bio);
                 if let Some((bio, status)) = self.image.end(bio, status) {
                     cx.complete(bio, status);
                 }

@@ -42,7 +42,7 @@ pub(super) struct Direct {
 
 impl Image {
     /// The calls that `bio` takes.
-    pub(super) fn transfer(&self, bio: &Bio) -> Transfer {
+    pub(super) fn transfer(&self, bio: &mut Bio) -> Transfer {
         let at = bio.sector().checked_bytes().expect("a bio within the device");
         let align = self.direct.as_ref().map_or(1, |direct| direct.align);
         let medium = Medium { align, is_block_device: self.is_block_device };
@@ -51,7 +51,7 @@ impl Image {
             return Transfer::new(bio.op(), bio.flags(), at, len, self.way(bio), medium);
         }
         if bio.op() == Op::Read {
-            bio.data().after(stored as usize).for_each(|padding| padding.fill(0));
+            bio.data_mut().after(stored as usize).fill(0);
         }
         Transfer::new(bio.op(), bio.flags(), at, stored, Way::Buffered, medium)
     }

@@ -93,10 +93,10 @@ impl Pool {
     /// Does one bio that waits: whether there was one. A thread that drives queues may not wait for the syncs of others: one
     /// of them may be its own.
     fn serve_one(&self, mut state: MutexGuard<'_, State>, may_wait: bool) -> bool {
-        let Some((ticket, bio)) = state.backlog.take() else { return false };
+        let Some((ticket, mut bio)) = state.backlog.take() else { return false };
         let image = Arc::clone(state.backlog.image(ticket));
         drop(state);
-        let status = calls::run(&image, &bio);
+        let status = calls::run(&image, &mut bio);
         let ended = if may_wait {
             let status = image.end_waiting(&bio, status);
             Some((bio, status))

@@ -9,8 +9,8 @@ use std::io;
 use std::ptr::{self, NonNull};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
-use udm_block::Span;
 use udm_block::memory::PAGE_SIZE;
+use udm_block::{Span, SpanMut};
 
 /// Addresses of its own, without pages at first.
 pub(super) struct Mapping {
@@ -33,18 +33,18 @@ impl Mapping {
     }
 
     /// Copies the bytes at `at` into `run`.
-    pub(super) fn read(&self, at: usize, run: Span<'_>) {
+    pub(super) fn read(&self, at: usize, run: &mut SpanMut<'_>) {
         let from = self.place(at, run.len());
-        // SAFETY: both are valid for the length of the run; they may be the same memory when a client uses a buffer
-        // that it got from here, which `copy` allows.
-        unsafe { ptr::copy(from, run.as_ptr(), run.len()) }
+        // SAFETY: the place is valid for the length of the run. Other threads may write it meanwhile, as another program may
+        // write what a guest shares with us: spans read and write by accesses of which the compiler assumes nothing.
+        unsafe { Span::from_raw(from, run.len()) }.copy_to(run);
     }
 
     /// Copies `run` to the bytes at `at`.
     pub(super) fn write(&self, at: usize, run: Span<'_>) {
         let to = self.place(at, run.len());
         // SAFETY: as in `read`.
-        unsafe { ptr::copy(run.as_ptr(), to, run.len()) }
+        run.copy_to(&mut unsafe { SpanMut::from_raw(to, run.len()) });
     }
 
     /// Makes `len` bytes at `at` zeros; whole pages go back to the system.
@@ -63,19 +63,19 @@ impl Mapping {
     fn release(&self, at: usize, len: usize) -> bool {
         let place = self.place(at, len);
         // SAFETY: the pages are this mapping's; nobody has a reference to them.
-        unsafe { madvise(place.cast(), len, Advice::LinuxDontNeed) }.is_ok()
+        unsafe { madvise(place.as_ptr().cast(), len, Advice::LinuxDontNeed) }.is_ok()
     }
 
     fn fill(&self, at: usize, len: usize) {
         let place = self.place(at, len);
-        // SAFETY: the place is valid for `len` bytes.
-        unsafe { ptr::write_bytes(place, 0, len) }
+        // SAFETY: as in `read`.
+        unsafe { SpanMut::from_raw(place, len) }.fill(0);
     }
 
-    fn place(&self, at: usize, len: usize) -> *mut u8 {
+    fn place(&self, at: usize, len: usize) -> NonNull<u8> {
         assert!(at <= self.len && len <= self.len - at, "{len} bytes at {at} leave a device of {}", self.len);
         // SAFETY: `at` is within the mapping or at its end.
-        unsafe { self.base.as_ptr().cast::<u8>().add(at) }
+        unsafe { self.base.cast::<u8>().add(at) }
     }
 }
 

@@ -64,12 +64,12 @@ struct RamChannel {
 }
 
 impl Channel for RamChannel {
-    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
+    fn submit(&mut self, cx: &mut Dispatch, mut bio: Bio) {
         let mut at = bio.sector().0 as usize * SECTOR_SIZE;
         match bio.op() {
             Op::Read => {
-                for run in bio.data() {
-                    self.mapping.read(at, run);
+                for mut run in bio.data_mut() {
+                    self.mapping.read(at, &mut run);
                     at += run.len();
                 }
             }

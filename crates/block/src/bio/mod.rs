@@ -2,12 +2,14 @@
 //!
 //! * `raw`: `Bio`, the handle; `PadBio`, the owner's view of it with the pad; where they live in memory.
 //! * `set`: `BioSet`, the pool that bios come from; `bios`: one channel's way to it, with some that it keeps.
+//! * `data`: its memory, to be read and to be written.
 //! * `split`: pieces of a bio, and how a bio ends when its last piece has.
 //! * `table`: where its runs are when they are many.
 //! * `pending`: how many completions must come before a bio ends.
 //! * `list`: a queue of bios through their own links.
 
 mod bios;
+mod data;
 mod list;
 mod pending;
 mod raw;
@@ -29,7 +31,7 @@ use crate::mailbox::Home;
 use crate::op::{Flags, Op};
 use crate::pages::{Buffers, Pages};
 use crate::promise::Promise;
-use crate::span::{Span, SpanIter};
+use crate::span::Span;
 use crate::status::Status;
 use crate::units::{Bytes, Sector, Sectors};
 use table::Table;
@@ -169,15 +171,6 @@ impl Bio {
         self.sector().checked_add(self.sectors())
     }
 
-    /// Its memory, in order; empty where the operation has none.
-    pub fn data(&self) -> SpanIter<'_> {
-        let own = self.own();
-        if !own.op.has_data() {
-            return SpanIter::new(&[]);
-        }
-        SpanIter::with_len(self.runs(), own.skip, own.len)
-    }
-
     /// Ends it with `status`, on any thread: for back ends whose own threads do the work. Its owner hears of it on its own
     /// queue, so what that frees and decrypts on the way up stays with the thread that took it on the way down. In a driver
     /// call, [`Dispatch::complete`](crate::Dispatch::complete) does it.
@@ -310,10 +303,14 @@ impl<P: Pad> PadBio<P> {
         self.bio_mut().set_sector(sector);
     }
 
-    /// Says what it asks for. It has no data yet.
+    /// Says what it asks for. Pages of its own stay. Other memory it has no more: what was lent for a write may not be read
+    /// into.
     pub fn prepare(&mut self, op: Op, flags: Flags, sector: Sector) {
         let own = self.bio_mut().own_mut();
         (own.op, own.flags, own.sector) = (op, flags, sector);
+        if !matches!(own.memory, Memory::Pages(_)) {
+            (own.spans, own.skip) = (NO_SPANS, 0);
+        }
     }
 
     /// Sets a range of `len` bytes without memory: for a discard, or zeros.

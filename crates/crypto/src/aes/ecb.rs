@@ -8,7 +8,7 @@ use crate::driver::KeyedCipher;
 use crate::error::CryptError;
 use crate::request::{Direction, Request};
 use crate::walk;
-use udm_block::Span;
+use udm_block::{Span, SpanMut};
 
 /// An ECB key of `ROUNDS` rounds.
 pub(super) struct Ecb<L, const ROUNDS: usize> {
@@ -20,7 +20,7 @@ pub(super) struct Ecb<L, const ROUNDS: usize> {
 struct Blocks<'a, const ENCRYPT: bool, const ROUNDS: usize> {
     keys: &'a RoundKeys,
     src: Span<'a>,
-    dst: Span<'a>,
+    dst: SpanMut<'a>,
 }
 
 impl<L: Lanes, const ROUNDS: usize> Ecb<L, ROUNDS> {
@@ -32,10 +32,10 @@ impl<L: Lanes, const ROUNDS: usize> Ecb<L, ROUNDS> {
     }
 
     /// A unit is no unit here: only the blocks count.
-    fn request<const ENCRYPT: bool>(&self, request: &Request<'_>) -> Result<(), CryptError> {
+    fn request<const ENCRYPT: bool>(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
         let keys = self.schedule.keys::<ENCRYPT>();
-        walk::parts(request, 16, |part| {
-            self.lanes.run(Blocks::<ENCRYPT, ROUNDS> { keys, src: part.src, dst: part.dst });
+        walk::parts(request, 16, |part, dst| {
+            self.lanes.run(Blocks::<ENCRYPT, ROUNDS> { keys, src: part.src, dst });
             Ok(())
         })
     }
@@ -43,7 +43,7 @@ impl<L: Lanes, const ROUNDS: usize> Ecb<L, ROUNDS> {
 
 impl<L: Lanes, const ENCRYPT: bool, const ROUNDS: usize> Work<L> for Blocks<'_, ENCRYPT, ROUNDS> {
     #[inline(always)]
-    fn work(self, lanes: L) {
+    fn work(mut self, lanes: L) {
         let group = GROUP * L::WIDTH;
         let whole = self.src.len().min(self.dst.len()) / group * group;
         for at in (0..whole).step_by(group) {
@@ -57,7 +57,7 @@ impl<L: Lanes, const ENCRYPT: bool, const ROUNDS: usize> Work<L> for Blocks<'_, 
                     |at| states[at],
                     &mut (),
                 );
-                rounds::store(lanes, self.dst.as_ptr().add(at), states);
+                rounds::store(lanes, self.dst.as_mut_ptr().add(at), states);
             }
         }
         let rest = self.src.len() - whole;
@@ -70,7 +70,7 @@ impl<L: Lanes, const ENCRYPT: bool, const ROUNDS: usize> Work<L> for Blocks<'_, 
 }
 
 impl<L: Lanes, const ROUNDS: usize> KeyedCipher for Ecb<L, ROUNDS> {
-    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
+    fn crypt(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
         match request.direction {
             Direction::Encrypt => self.request::<true>(request),
             Direction::Decrypt => self.request::<false>(request),

@@ -6,7 +6,7 @@
 
 use super::lanes::{Block, Lanes, MOST_LANES};
 use super::schedule::{RoundKey, RoundKeys};
-use udm_block::Span;
+use udm_block::{Span, SpanMut};
 
 /// Registers that go through the cipher together.
 pub(super) const GROUP: usize = 8;
@@ -217,7 +217,7 @@ pub(super) fn by_copy<M: Masked, L: Lanes, const ENCRYPT: bool, const ROUNDS: us
     keys: &RoundKeys,
     masks: &Blocks,
     src: Span<'_>,
-    dst: Span<'_>,
+    mut dst: SpanMut<'_>,
 ) {
     let mut blocks = [Block::default(); MOST_BLOCKS];
     src.read(&mut blocks.as_flattened_mut()[..src.len()]);

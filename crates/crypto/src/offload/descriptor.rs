@@ -1,12 +1,12 @@
 //! The descriptors of a request: for each unit where it is and its IV, with a sum by which their loss is seen. They are in
 //! memory of the caller's, which an engine reads by itself.
 
-use udm_block::Span;
 use udm_block::memory::splitmix64;
+use udm_block::{Span, SpanMut};
 
 use crate::error::CryptError;
 use crate::job::Job;
-use crate::request::{IvRule, WideIv};
+use crate::request::{IvRule, Request, WideIv};
 
 /// The bytes of a descriptor: the place, the IV, the sum.
 pub(super) const DESCRIPTOR: usize = 8 + size_of::<WideIv>() + 8;
@@ -15,8 +15,20 @@ pub(super) const DESCRIPTOR: usize = 8 + size_of::<WideIv>() + 8;
 ///
 /// # Errors
 /// [`CryptError::NoMemory`].
-pub(super) fn describe(job: &Job, iv_size: usize) -> Result<(), CryptError> {
-    let (request, memory) = (job.request(), job.memory());
+pub(super) fn describe(job: &mut Job, iv_size: usize) -> Result<(), CryptError> {
+    let (request, mut memory) = job.request_and_memory();
+    write(&request, &mut memory, iv_size)
+}
+
+/// Writes those of `request` into `memory`.
+///
+/// # Errors
+/// [`CryptError::NoMemory`].
+pub(super) fn write(
+    request: &Request<'_>,
+    memory: &mut SpanMut<'_>,
+    iv_size: usize,
+) -> Result<(), CryptError> {
     if request.units() == 1 {
         return Ok(());
     }
@@ -45,8 +57,9 @@ pub(super) fn read(memory: Span<'_>, unit: usize) -> Option<(usize, WideIv)> {
 }
 
 /// Loses the descriptors from that of `unit` on.
-pub(super) fn lose(memory: Span<'_>, unit: usize) {
-    memory.slice(unit * DESCRIPTOR, memory.len() - unit * DESCRIPTOR).fill(0);
+pub(super) fn lose(memory: &mut SpanMut<'_>, unit: usize) {
+    let len = memory.len() - unit * DESCRIPTOR;
+    memory.slice(unit * DESCRIPTOR, len).fill(0);
 }
 
 /// The IV of a unit as the cipher takes it, with zeros behind it.

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use udm_block::stack;
+use udm_block::{SpanMut, stack};
 
 use crate::algorithm::Algorithm;
 use crate::driver::{Answer, BY_NAME, Driver, DriverInfo, KeyedCipher, Later, MultiUnit, Speed};
@@ -125,7 +125,7 @@ impl Engine {
 }
 
 impl KeyedCipher for Engine {
-    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
+    fn crypt(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
         if self.shared.refuses(request) {
             return Err(CryptError::UnitSizeRefused);
         }
@@ -136,17 +136,17 @@ impl KeyedCipher for Engine {
         Some(Later { bytes_per_unit: DESCRIPTOR })
     }
 
-    fn start(&self, job: Job) -> Result<Answer, Job> {
+    fn start(&self, mut job: Job) -> Result<Answer, Job> {
         if self.shared.refuses(&job.request()) {
             return Err(job);
         }
-        if let Err(error) = descriptor::describe(&job, self.shared.iv_size) {
+        if let Err(error) = descriptor::describe(&mut job, self.shared.iv_size) {
             job.finish(Err(error));
             return Ok(Answer::Done);
         }
         let answer = self.shared.queue.put(job, self.shared.latency());
-        Ok(answer.unwrap_or_else(|job| {
-            let result = self.shared.carry_out(&job);
+        Ok(answer.unwrap_or_else(|mut job| {
+            let result = self.shared.carry_out(&mut job);
             job.finish(result);
             Answer::Done
         }))
@@ -156,11 +156,12 @@ impl KeyedCipher for Engine {
 impl Shared {
     /// Carries out job after job, until the engine stops and has none.
     fn run(&self) {
-        while let Next::Job(job, overtakes) = self.queue.next(&self.faults, &self.dice, || self.latency()) {
+        while let Next::Job(mut job, overtakes) = self.queue.next(&self.faults, &self.dice, || self.latency())
+        {
             if overtakes {
                 count(&OVERTOOK);
             }
-            let result = self.carry_out(&job);
+            let result = self.carry_out(&mut job);
             job.finish(result);
         }
     }
@@ -179,51 +180,51 @@ impl Shared {
     }
 
     /// What the engine does: descriptor by descriptor.
-    fn carry_out(&self, job: &Job) -> Result<(), CryptError> {
-        let (request, memory, units) = (job.request(), job.memory(), job.request().units());
+    fn carry_out(&self, job: &mut Job) -> Result<(), CryptError> {
+        let (mut request, mut memory) = job.request_and_memory();
+        let units = request.units();
         if units == 1 {
             count(&SINGLE);
-            return self.work(&request);
+            return self.work(&mut request);
         }
         count(&SEVERAL);
         let fails_at = self.dice.strikes(self.faults.fails_per_mille).then(|| self.dice.below(units));
         if self.dice.strikes(self.faults.loses_per_mille) {
             let from = self.dice.below(units) * self.dice.below(2);
-            descriptor::lose(memory, from);
+            descriptor::lose(&mut memory, from);
         }
         for unit in 0..units {
             if fails_at == Some(unit) {
                 count(&FAILED);
                 return Err(CryptError::Failed);
             }
-            let found = descriptor::read(memory, unit).or_else(|| {
+            let found = descriptor::read(memory.as_span(), unit).or_else(|| {
                 // Nothing is done yet, so the source is as it was.
-                (unit == 0).then(|| self.again(job)).flatten()
+                (unit == 0).then(|| self.again(&request, &mut memory)).flatten()
             });
             let Some((at, iv)) = found else {
                 count(&LOST);
                 return Err(CryptError::Failed);
             };
-            self.silicon.crypt(&Request {
-                src: request.src.after(at).first(request.unit_size),
-                dst: request.dst.after(at).first(request.unit_size),
-                iv: IvRule::WideVector(&[iv]),
-                ..request
-            })?;
+            let ivs = [iv];
+            let (src, iv) = (request.src.after(at).first(request.unit_size), IvRule::WideVector(&ivs));
+            let mut dst = request.dst.after(at);
+            let (direction, unit_size) = (request.direction, request.unit_size);
+            self.silicon.crypt(&mut Request { direction, src, dst: dst.first(unit_size), unit_size, iv })?;
         }
-        self.lie(&request);
+        self.lie(&mut request);
         Ok(())
     }
 
     /// Writes the lost descriptors again, and reads the first.
-    fn again(&self, job: &Job) -> Option<(usize, [u8; 32])> {
+    fn again(&self, request: &Request<'_>, memory: &mut SpanMut<'_>) -> Option<(usize, [u8; 32])> {
         count(&REDONE);
-        descriptor::describe(job, self.iv_size).ok()?;
-        descriptor::read(job.memory(), 0)
+        descriptor::write(request, memory, self.iv_size).ok()?;
+        descriptor::read(memory.as_span(), 0)
     }
 
     /// A request without descriptors.
-    fn work(&self, request: &Request<'_>) -> Result<(), CryptError> {
+    fn work(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
         if self.dice.strikes(self.faults.fails_per_mille) {
             count(&FAILED);
             return Err(CryptError::Failed);
@@ -234,10 +235,10 @@ impl Shared {
     }
 
     /// Puts a wrong bit into what is done, where it is to.
-    fn lie(&self, request: &Request<'_>) {
+    fn lie(&self, request: &mut Request<'_>) {
         if self.dice.strikes(self.faults.lies_per_mille) {
             let (at, mut byte) = (self.dice.below(request.dst.len()), [0]);
-            request.dst.after(at).read(&mut byte);
+            request.dst.as_iter().after(at).read(&mut byte);
             request.dst.after(at).write(&[byte[0] ^ 4]);
         }
     }

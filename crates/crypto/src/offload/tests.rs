@@ -3,7 +3,7 @@
 
 use std::sync::Mutex;
 
-use udm_block::{Span, SpanIter};
+use udm_block::{SpanIterMut, SpanMut};
 
 use super::{Counts, Faults, counts};
 use crate::algorithm::{Algorithm, Mode};
@@ -35,14 +35,15 @@ fn algorithm() -> Algorithm {
 fn encrypt(
     data: &mut [u8],
     number: u64,
-    by: impl FnOnce(&Request<'_>) -> Result<(), CryptError>,
+    by: impl FnOnce(&mut Request<'_>) -> Result<(), CryptError>,
 ) -> Result<(), CryptError> {
     let mut first = [0; 16];
     first[..8].copy_from_slice(&(number * 1000).to_le_bytes());
-    let spans = [Span::new(data)];
-    let bytes = SpanIter::new(&spans);
+    let mut spans = [SpanMut::new(data)];
+    let mut bytes = SpanIterMut::new(&mut spans);
+    let (src, dst) = bytes.in_place();
     let iv = IvRule::CounterLe64 { first, stride: 1 };
-    by(&Request { direction: Direction::Encrypt, src: bytes, dst: bytes, unit_size: UNIT, iv })
+    by(&mut Request { direction: Direction::Encrypt, src, dst, unit_size: UNIT, iv })
 }
 
 /// How requests ended that an engine with `faults` got, eight at a time: well, with an error, with wrong data.
@@ -59,7 +60,7 @@ fn run(faults: Faults) -> ([u64; 3], Counts) {
                     let (mut got, mut wanted) = ([5; UNITS * UNIT], [5; UNITS * UNIT]);
                     let mut memory = [0; super::DESCRIPTOR * UNITS];
                     let result = encrypt(&mut got, number, |request| {
-                        crypt_waiting(skcipher, request, Span::new(&mut memory))
+                        crypt_waiting(skcipher, request, SpanMut::new(&mut memory))
                     });
                     let good = portable::key(algorithm(), &[3; 32]).unwrap();
                     encrypt(&mut wanted, number, |request| good.crypt(request)).unwrap();

@@ -15,33 +15,26 @@ use crate::walk::{self, Run};
 pub(super) struct Cbc<S>(pub Box<dyn BlockCipher<S>>);
 
 impl<S: Width> Cbc<S> {
-    fn decrypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
+    fn decrypt(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
         let mut batch = Batch::new();
         let mut ivs = [S::Word::default(); BATCH];
         walk::runs(request, |run| {
             for begin in (0..run.units).step_by(BATCH) {
                 let ivs = &mut ivs[..BATCH.min(run.units - begin)];
                 let blocks = &mut batch.blocks()[..ivs.len()];
-                S::fill(&request.iv, run.first + begin, blocks);
+                S::fill(run.rule.iv, run.first + begin, blocks);
                 for (iv, block) in ivs.iter_mut().zip(blocks) {
                     *iv = Word::read(block);
                 }
-                self.decrypt_units(run, begin, request.unit_size, ivs, &mut batch);
+                self.decrypt_units(run, begin, ivs, &mut batch);
             }
             Ok(())
         })
     }
 
     /// Decrypts the units of `run` from `begin` on, whose IVs are `ivs`.
-    fn decrypt_units(
-        &self,
-        run: &Run<'_>,
-        begin: usize,
-        unit_size: usize,
-        ivs: &[S::Word],
-        batch: &mut Batch<S>,
-    ) {
-        let block_size = S::USIZE;
+    fn decrypt_units(&self, run: &mut Run<'_>, begin: usize, ivs: &[S::Word], batch: &mut Batch<S>) {
+        let (block_size, unit_size) = (S::USIZE, run.rule.unit_size);
         let end = (begin + ivs.len()) * unit_size;
         let mut before = S::Word::default();
         for at in (begin * unit_size..end).step_by(BATCH * block_size) {
@@ -61,7 +54,7 @@ impl<S: Width> Cbc<S> {
 }
 
 impl<S: Width> KeyedCipher for Cbc<S> {
-    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
+    fn crypt(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
         match request.direction {
             Direction::Encrypt => chained::abreast::<S, CbcEncrypt>(request, |pass| self.0.encrypt(pass)),
             Direction::Decrypt => self.decrypt(request),

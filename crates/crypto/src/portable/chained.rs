@@ -38,7 +38,7 @@ pub(super) struct Chained<S, M> {
 
 /// Puts the units of `request` through chains of `L`, as many as go side by side at a time; `pass` is the cipher.
 pub(super) fn abreast<S: Width, L: Link>(
-    request: &Request<'_>,
+    request: &mut Request<'_>,
     pass: impl Fn(Pass<'_, S>),
 ) -> Result<(), CryptError> {
     let mut batch = Batch::<S>::new();
@@ -47,13 +47,13 @@ pub(super) fn abreast<S: Width, L: Link>(
         for begin in (0..run.units).step_by(BATCH) {
             let chains = &mut chains[..BATCH.min(run.units - begin)];
             let ivs = &mut batch.blocks()[..chains.len()];
-            S::fill(&request.iv, run.first + begin, ivs);
+            S::fill(run.rule.iv, run.first + begin, ivs);
             for (chain, iv) in chains.iter_mut().zip(ivs) {
                 *chain = Word::read(iv);
             }
-            for block in (0..request.unit_size).step_by(S::USIZE) {
-                let first = begin * request.unit_size + block;
-                link::<S, L>(run, (first, request.unit_size), chains, &mut batch, &pass);
+            for block in (0..run.rule.unit_size).step_by(S::USIZE) {
+                let first = begin * run.rule.unit_size + block;
+                link::<S, L>(run, (first, run.rule.unit_size), chains, &mut batch, &pass);
             }
         }
         Ok(())
@@ -62,7 +62,7 @@ pub(super) fn abreast<S: Width, L: Link>(
 
 /// Passes one block of each unit: the first one is at byte `at`, and each next one `unit_size` bytes on.
 fn link<S: Width, L: Link>(
-    run: &Run<'_>,
+    run: &mut Run<'_>,
     (at, unit_size): (usize, usize),
     chains: &mut [S::Word],
     batch: &mut Batch<S>,
@@ -92,7 +92,7 @@ impl<S, M> Chained<S, M> {
 }
 
 impl<S: Width, M: Chain> KeyedCipher for Chained<S, M> {
-    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
+    fn crypt(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
         match request.direction {
             Direction::Encrypt => abreast::<S, M::Encrypt>(request, |pass| self.cipher.encrypt(pass)),
             Direction::Decrypt if M::BACKWARDS => {

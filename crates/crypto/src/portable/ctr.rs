@@ -5,7 +5,7 @@ use super::width::{Width, Word};
 use crate::driver::KeyedCipher;
 use crate::error::CryptError;
 use crate::request::Request;
-use crate::walk::{self, Run};
+use crate::walk::{self, Rule, Run};
 use aes::cipher::array::Array;
 
 /// A CTR key.
@@ -13,7 +13,7 @@ pub(super) struct Ctr<S>(pub Box<dyn BlockCipher<S>>);
 
 /// Counters of units one after the other, block by block.
 struct Counters<'a, S: Width> {
-    request: &'a Request<'a>,
+    rule: Rule<'a>,
     /// The next unit.
     unit: usize,
     /// How many blocks of the current unit are to come, and the counter of the next.
@@ -26,9 +26,9 @@ impl<S: Width> Counters<'_, S> {
     fn fill(&mut self, blocks: &mut [Array<u8, S>]) {
         for block in blocks {
             if self.left == 0 {
-                S::fill(&self.request.iv, self.unit, std::slice::from_mut(block));
+                S::fill(self.rule.iv, self.unit, std::slice::from_mut(block));
                 self.next = S::Word::read(block);
-                self.left = self.request.unit_size / S::USIZE;
+                self.left = self.rule.unit_size / S::USIZE;
                 self.unit += 1;
             }
             self.next.write(block);
@@ -40,10 +40,10 @@ impl<S: Width> Counters<'_, S> {
 
 impl<S: Width> Ctr<S> {
     /// Passes the units of `run`.
-    fn run(&self, run: &Run<'_>, request: &Request<'_>, batch: &mut Batch<S>) {
+    fn run(&self, run: &mut Run<'_>, batch: &mut Batch<S>) {
         let size = S::USIZE;
         let next = S::Word::default();
-        let mut counters = Counters::<S> { request, unit: run.first, left: 0, next };
+        let mut counters = Counters::<S> { rule: run.rule, unit: run.first, left: 0, next };
         for at in (0..run.src.len()).step_by(BATCH * size) {
             let len = (run.src.len() - at).min(BATCH * size);
             run.src.slice(at, len).read(&mut batch.bytes[..len]);
@@ -59,10 +59,10 @@ impl<S: Width> Ctr<S> {
 
 impl<S: Width> KeyedCipher for Ctr<S> {
     /// Both directions are one.
-    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
+    fn crypt(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
         let mut batch = Batch::new();
         walk::runs(request, |run| {
-            self.run(run, request, &mut batch);
+            self.run(run, &mut batch);
             Ok(())
         })
     }

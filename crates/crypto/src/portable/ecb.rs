@@ -11,14 +11,14 @@ use crate::walk;
 pub(super) struct Ecb<S>(pub Box<dyn BlockCipher<S>>);
 
 impl<S: Width> KeyedCipher for Ecb<S> {
-    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
+    fn crypt(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
         let mut batch = Batch::<S>::new();
         walk::runs(request, |run| {
             for at in (0..run.src.len()).step_by(Batch::<S>::BYTES) {
                 let len = (run.src.len() - at).min(Batch::<S>::BYTES);
                 run.src.slice(at, len).read(&mut batch.bytes[..len]);
                 let pass = batch.pass(len / S::USIZE, Masks::Unused);
-                match request.direction {
+                match run.rule.direction {
                     Direction::Encrypt => self.0.encrypt(pass),
                     Direction::Decrypt => self.0.decrypt(pass),
                 }

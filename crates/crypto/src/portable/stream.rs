@@ -5,7 +5,7 @@
 
 use crate::driver::KeyedCipher;
 use crate::error::CryptError;
-use crate::request::{Iv, MAX_UNIT_SIZE, Request, WideIv};
+use crate::request::{Iv, IvRule, MAX_UNIT_SIZE, Request, WideIv};
 use crate::walk;
 use aes::cipher::array::Array;
 use aes::cipher::{KeyIvInit, StreamCipherCore};
@@ -77,8 +77,8 @@ pub(super) struct Streams<B> {
 pub(super) trait Begin: 'static {
     /// The cipher's rounds.
     type Rounds: Rounds;
-    /// The stream of unit `unit` of `request`.
-    fn begin(key: &Key, request: &Request<'_>, unit: usize) -> Stream<Self::Rounds>;
+    /// The stream of unit `unit`, by the rule `iv`.
+    fn begin(key: &Key, iv: &IvRule<'_>, unit: usize) -> Stream<Self::Rounds>;
 }
 
 /// Begins the streams of `ChaCha`.
@@ -89,17 +89,17 @@ pub(super) struct Extended<R>(PhantomData<R>);
 
 impl<R: Rounds + 'static> Begin for Plain<R> {
     type Rounds = R;
-    fn begin(key: &Key, request: &Request<'_>, unit: usize) -> Stream<R> {
-        Stream::plain(key, &request.iv.iv(unit))
+    fn begin(key: &Key, iv: &IvRule<'_>, unit: usize) -> Stream<R> {
+        Stream::plain(key, &iv.iv(unit))
     }
 }
 
 impl<R: Rounds + 'static> Begin for Extended<R> {
     type Rounds = R;
-    fn begin(key: &Key, request: &Request<'_>, unit: usize) -> Stream<R> {
-        let mut iv = [WideIv::default()];
-        request.iv.fill(unit, &mut iv);
-        Stream::extended(key, &iv[0])
+    fn begin(key: &Key, iv: &IvRule<'_>, unit: usize) -> Stream<R> {
+        let mut wide = [WideIv::default()];
+        iv.fill(unit, &mut wide);
+        Stream::extended(key, &wide[0])
     }
 }
 
@@ -112,14 +112,14 @@ impl<B> Streams<B> {
 
 impl<B: Begin> KeyedCipher for Streams<B> {
     /// Both directions are one.
-    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
+    fn crypt(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
         let mut buffer = [0; MAX_UNIT_SIZE];
         let buffer = &mut buffer[..request.unit_size];
         walk::runs(request, |run| {
             for unit in 0..run.units {
-                let (at, len) = (unit * request.unit_size, request.unit_size);
+                let (at, len) = (unit * run.rule.unit_size, run.rule.unit_size);
                 run.src.slice(at, len).read(buffer);
-                B::begin(&self.key, request, run.first + unit).add(buffer);
+                B::begin(&self.key, run.rule.iv, run.first + unit).add(buffer);
                 run.dst.slice(at, len).write(buffer);
             }
             Ok(())

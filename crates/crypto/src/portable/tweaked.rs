@@ -41,14 +41,14 @@ struct Sequence<'a, T: Tweaks> {
 }
 
 impl<T: Tweaks> KeyedCipher for Tweaked<T> {
-    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
+    fn crypt(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
         let mut batch = Batch::new();
         let mut states = [T::State::default(); BATCH];
         walk::runs(request, |run| {
             for begin in (0..run.units).step_by(BATCH) {
                 let states = &mut states[..BATCH.min(run.units - begin)];
-                self.tweaks.begin(&request.iv, run.first + begin, states, &mut batch);
-                self.units(run, begin, request, states, &mut batch);
+                self.tweaks.begin(run.rule.iv, run.first + begin, states, &mut batch);
+                self.units(run, begin, states, &mut batch);
             }
             Ok(())
         })
@@ -57,15 +57,8 @@ impl<T: Tweaks> KeyedCipher for Tweaked<T> {
 
 impl<T: Tweaks> Tweaked<T> {
     /// Passes the units of `run` from `begin` on, which begin with `states`.
-    fn units(
-        &self,
-        run: &Run<'_>,
-        begin: usize,
-        request: &Request<'_>,
-        states: &[T::State],
-        batch: &mut Batch<U16>,
-    ) {
-        let unit_size = request.unit_size;
+    fn units(&self, run: &mut Run<'_>, begin: usize, states: &[T::State], batch: &mut Batch<U16>) {
+        let unit_size = run.rule.unit_size;
         let end = (begin + states.len()) * unit_size;
         let mut sequence = Sequence {
             tweaks: &self.tweaks,
@@ -79,7 +72,7 @@ impl<T: Tweaks> Tweaked<T> {
             sequence.fill(&mut batch.masks[..len / BLOCK]);
             run.src.slice(at, len).read(&mut batch.bytes[..len]);
             let pass = batch.pass(len / BLOCK, Masks::Around);
-            match request.direction {
+            match run.rule.direction {
                 Direction::Encrypt => self.data.encrypt(pass),
                 Direction::Decrypt => self.data.decrypt(pass),
             }

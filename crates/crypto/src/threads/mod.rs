@@ -95,7 +95,7 @@ fn key(algorithm: Algorithm, key: &[u8]) -> Result<Box<dyn KeyedCipher>, &'stati
 }
 
 impl KeyedCipher for Threads {
-    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
+    fn crypt(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
         self.cipher.crypt(request)
     }
 
@@ -103,7 +103,7 @@ impl KeyedCipher for Threads {
         Some(Later { bytes_per_unit: 0 })
     }
 
-    fn start(&self, job: Job) -> Result<Answer, Job> {
+    fn start(&self, mut job: Job) -> Result<Answer, Job> {
         let request = job.request();
         let (all, part) = (request.units(), (self.part / request.unit_size).max(1));
         if all <= part {
@@ -115,8 +115,8 @@ impl KeyedCipher for Threads {
 
 impl Threads {
     /// Carries a job out on the caller's thread.
-    fn at_once(&self, job: Job) -> Answer {
-        let result = self.cipher.crypt(&job.request());
+    fn at_once(&self, mut job: Job) -> Answer {
+        let result = self.cipher.crypt(&mut job.request());
         job.finish(result);
         Answer::Done
     }

@@ -8,7 +8,7 @@ use std::ffi::c_void;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::ptr::{self, NonNull};
-use udm_block::{Span, SpanIter};
+use udm_block::{SpanIter, SpanIterMut, SpanMut};
 use udm_crypto::{Algorithm, Choice, Direction, IvRule, Mode, Registry, Request, Skcipher, Standing};
 
 const PAGE: usize = 4096;
@@ -36,12 +36,12 @@ impl Guarded {
     }
 
     /// The first or last `len` bytes.
-    fn span(&self, len: usize, last: bool) -> Span<'_> {
+    fn span(&mut self, len: usize, last: bool) -> SpanMut<'_> {
         let at = PAGE + if last { self.len - len } else { 0 };
         // SAFETY: `at` is within the mapping.
         let begin = NonNull::new(unsafe { self.mapping.byte_add(at) }).unwrap();
         // SAFETY: these bytes are mapped as long as `self` is, and reached through spans alone.
-        unsafe { Span::from_raw(begin.cast(), len) }
+        unsafe { SpanMut::from_raw(begin.cast(), len) }
     }
 }
 
@@ -108,21 +108,24 @@ fn crypt(
     data: &[u8],
     (last_src, last_dst, cut): (bool, bool, usize),
 ) -> Vec<u8> {
-    let (src, dst) = (Guarded::new(data.len()), Guarded::new(data.len()));
-    let (src, dst) = (src.span(data.len(), last_src), dst.span(data.len(), last_dst));
+    let (mut src, mut dst) = (Guarded::new(data.len()), Guarded::new(data.len()));
+    let (mut src, mut dst) = (src.span(data.len(), last_src), dst.span(data.len(), last_dst));
     src.write(data);
     let iv = IvRule::CounterLe64 { first: [7; 16], stride: 1 };
-    let whole = |src: &[Span<'_>], dst: &[Span<'_>]| {
-        let (src, dst) = (SpanIter::new(src), SpanIter::new(dst));
-        skcipher.crypt(&Request { direction, src, dst, unit_size, iv }).unwrap();
+    let whole = |src: SpanIter<'_>, dst: SpanIterMut<'_>| {
+        skcipher.crypt(&mut Request { direction, src, dst, unit_size, iv }).unwrap();
     };
     let mut made = [vec![0; data.len()], vec![0; data.len()]];
-    whole(&[src], &[dst]);
-    dst.read(&mut made[0]);
+    whole(SpanIter::new(&[src.as_span()]), SpanIterMut::new(&mut [dst.reborrow()]));
+    dst.as_span().read(&mut made[0]);
     let cut = cut.min(data.len());
-    let two = [src.slice(0, cut), src.slice(cut, data.len() - cut)];
-    whole(&two, &two);
-    src.read(&mut made[1]);
+    let mut all = [src.reborrow()];
+    let mut all = SpanIterMut::new(&mut all);
+    let mut two: Vec<_> = all.take_first(cut).chain(all).collect();
+    let mut two = SpanIterMut::new(&mut two);
+    let (from, to) = two.in_place();
+    whole(from, to);
+    src.as_span().read(&mut made[1]);
     let [made, in_place] = made;
     assert!(made == in_place, "{skcipher:?} {direction:?} units of {unit_size}, in two spans");
     made
@@ -133,10 +136,10 @@ fn crypt(
 fn a_byte_outside_of_the_span_is_found() {
     const CHILD: &str = "UDM_TEST_READS_OUTSIDE";
     if std::env::var_os(CHILD).is_some() {
-        let memory = Guarded::new(PAGE);
-        let span = memory.span(16, true);
+        let mut memory = Guarded::new(PAGE);
+        let mut span = memory.span(16, true);
         // SAFETY: none: the page behind the span may not be touched, and the process ends here.
-        let byte = unsafe { span.as_ptr().add(16).read_volatile() };
+        let byte = unsafe { span.as_mut_ptr().add(16).read_volatile() };
         println!("read {byte}");
         return;
     }

@@ -1,6 +1,6 @@
 //! Random bytes from a seed, hex, and memory cut into spans.
 
-use udm_block::Span;
+use udm_block::SpanMut;
 
 /// splitmix64: the same numbers from the same seed, everywhere.
 pub struct Random(pub u64);
@@ -60,7 +60,7 @@ impl Cut {
     }
 
     /// `memory` in spans.
-    pub fn spans(self, memory: &mut [u8], unit: usize) -> Vec<Span<'_>> {
+    pub fn spans(self, memory: &mut [u8], unit: usize) -> Vec<SpanMut<'_>> {
         let len = memory.len();
         let step = |from: usize| (from..len).step_by(unit).collect::<Vec<_>>();
         let mut places = match self {
@@ -79,10 +79,10 @@ impl Cut {
         let (mut spans, mut rest, mut done) = (Vec::new(), memory, 0);
         for place in places {
             let (span, later) = rest.split_at_mut(place - done);
-            spans.push(Span::new(span));
+            spans.push(SpanMut::new(span));
             (rest, done) = (later, place);
         }
-        spans.push(Span::new(rest));
+        spans.push(SpanMut::new(rest));
         spans
     }
 }

@@ -3,7 +3,7 @@
 use crate::bytes::{Cut, Random};
 use crate::oracle;
 use std::sync::OnceLock;
-use udm_block::{Span, SpanIter};
+use udm_block::{SpanIterMut, SpanMut};
 use udm_crypto::threads::with_parts_of;
 use udm_crypto::waiting::crypt_waiting;
 use udm_crypto::{
@@ -56,30 +56,30 @@ fn check(
 ) {
     let (mut src, mut dst) = (data.to_vec(), vec![0xee; data.len()]);
     {
-        let (from, to) = (cut_src.spans(&mut src, unit_size), cut_dst.spans(&mut dst, unit_size));
-        let request =
-            Request { direction, src: SpanIter::new(&from), dst: SpanIter::new(&to), unit_size, iv };
-        crypt(skcipher, &request);
+        let (mut from, mut to) = (cut_src.spans(&mut src, unit_size), cut_dst.spans(&mut dst, unit_size));
+        let (from, dst) = (SpanIterMut::new(&mut from), SpanIterMut::new(&mut to));
+        crypt(skcipher, &mut Request { direction, src: from.as_iter(), dst, unit_size, iv });
     }
     let about =
         format!("{skcipher:?} {direction:?} units of {unit_size}, {iv:?}, cut {cut_src:?} to {cut_dst:?}");
     assert!(dst == expected, "{about}");
     assert!(src == data, "the source was written: {about}");
     {
-        let spans = cut_dst.spans(&mut src, unit_size);
-        let bytes = SpanIter::new(&spans);
-        crypt(skcipher, &Request { direction, src: bytes, dst: bytes, unit_size, iv });
+        let mut spans = cut_dst.spans(&mut src, unit_size);
+        let mut bytes = SpanIterMut::new(&mut spans);
+        let (src, dst) = bytes.in_place();
+        crypt(skcipher, &mut Request { direction, src, dst, unit_size, iv });
     }
     assert!(src == expected, "in place: {about}");
 }
 
 /// Carries a request out, as a job where the driver is asynchronous.
-fn crypt(skcipher: &Skcipher, request: &Request<'_>) {
+fn crypt(skcipher: &Skcipher, request: &mut Request<'_>) {
     match skcipher.later() {
         None => skcipher.crypt(request).unwrap(),
         Some(later) => {
             let mut memory = vec![0; later.bytes_per_unit * request.units()];
-            crypt_waiting(skcipher, request, Span::new(&mut memory)).unwrap();
+            crypt_waiting(skcipher, request, SpanMut::new(&mut memory)).unwrap();
         }
     }
 }

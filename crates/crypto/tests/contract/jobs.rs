@@ -10,7 +10,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use udm_block::{Span, SpanIter};
+use udm_block::{Span, SpanIter, SpanIterMut, SpanMut};
 use udm_crypto::waiting::crypt_waiting;
 use udm_crypto::{
     Algorithm, Answer, Carrier, Choice, CryptError, Direction, Iv, IvRule, Job, KeyedCipher, Mode, MultiUnit,
@@ -71,11 +71,13 @@ unsafe impl Carrier for Ticket {
     unsafe fn from_raw(raw: NonNull<()>) -> Self {
         Self(raw.cast())
     }
-    fn request(&self) -> Request<'_> {
+    unsafe fn request(&self) -> Request<'_> {
         let order = self.order();
-        let bytes = SpanIter::new(&order.spans);
+        let src = SpanIter::new(&order.spans);
+        // SAFETY: the data is the job's, which uses one request at a time, by the trait's contract.
+        let dst = unsafe { SpanIterMut::from_iter(src) };
         let iv = IvRule::CounterLe64 { first: Iv::default(), stride: 1 };
-        Request { direction: Direction::Encrypt, src: bytes, dst: bytes, unit_size: order.unit_size, iv }
+        Request { direction: Direction::Encrypt, src, dst, unit_size: order.unit_size, iv }
     }
     fn admitted(&self) {
         self.order().admitted.fetch_add(1, Ordering::SeqCst);
@@ -133,23 +135,23 @@ fn work(good: &dyn KeyedCipher, shared: &Shared) {
         let slow = Duration::from_millis(50);
         let full = |jobs: &mut Jobs| jobs.backlog.is_empty() && !jobs.closing;
         let (mut jobs, _) = shared.news.wait_timeout_while(jobs, slow, full).unwrap();
-        let Some(job) = jobs.at_work.pop() else { return };
+        let Some(mut job) = jobs.at_work.pop() else { return };
         if let Some(next) = jobs.backlog.pop_front() {
             next.admitted();
             jobs.at_work.push(next);
         }
         drop(jobs);
-        let result = good.crypt(&job.request());
+        let result = good.crypt(&mut job.request());
         job.finish(result);
     }
 }
 
 impl KeyedCipher for Later {
-    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
+    fn crypt(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
         self.good.crypt(request)
     }
 
-    fn start(&self, job: Job) -> Result<Answer, Job> {
+    fn start(&self, mut job: Job) -> Result<Answer, Job> {
         if job.request().unit_size == 4096 {
             return Err(job);
         }
@@ -190,11 +192,12 @@ fn data(number: usize, len: usize) -> Vec<u8> {
 
 fn expected(number: usize, len: usize, unit_size: usize) -> Vec<u8> {
     let mut data = data(number, len);
-    let spans = [Span::new(&mut data)];
-    let bytes = SpanIter::new(&spans);
+    let mut spans = [SpanMut::new(&mut data)];
+    let mut bytes = SpanIterMut::new(&mut spans);
+    let (src, dst) = bytes.in_place();
     let iv = IvRule::CounterLe64 { first: Iv::default(), stride: 1 };
     let direction = Direction::Encrypt;
-    good(XTS, &[7; 64]).crypt(&Request { direction, src: bytes, dst: bytes, unit_size, iv }).unwrap();
+    good(XTS, &[7; 64]).crypt(&mut Request { direction, src, dst, unit_size, iv }).unwrap();
     data
 }
 
@@ -281,20 +284,20 @@ static WORKED: AtomicBool = AtomicBool::new(false);
 struct HandsOn(Arc<dyn KeyedCipher>);
 
 impl KeyedCipher for HandsOn {
-    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
+    fn crypt(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
         self.0.crypt(request)
     }
 
-    fn start(&self, job: Job) -> Result<Answer, Job> {
+    fn start(&self, mut job: Job) -> Result<Answer, Job> {
         if !PANICS.load(Ordering::SeqCst) {
-            let result = self.0.crypt(&job.request());
+            let result = self.0.crypt(&mut job.request());
             job.finish(result);
             return Ok(Answer::Done);
         }
         let good = self.0.clone();
         std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(50));
-            let result = good.crypt(&job.request());
+            let result = good.crypt(&mut job.request());
             WORKED.store(true, Ordering::SeqCst);
             job.finish(result);
         });
@@ -312,11 +315,12 @@ fn a_job_that_was_handed_on_before_a_panic_is_waited_for() {
     let skcipher = Skcipher::new(&registry, Choice::Best, XTS, &[7; 64]).unwrap();
     PANICS.store(true, Ordering::SeqCst);
     let mut data = data(8, 4096);
-    let spans = [Span::new(&mut data)];
-    let bytes = SpanIter::new(&spans);
+    let mut spans = [SpanMut::new(&mut data)];
+    let mut bytes = SpanIterMut::new(&mut spans);
+    let (src, dst) = bytes.in_place();
     let iv = IvRule::CounterLe64 { first: Iv::default(), stride: 1 };
-    let request = Request { direction: Direction::Encrypt, src: bytes, dst: bytes, unit_size: 512, iv };
-    let waits = || crypt_waiting(&skcipher, &request, Span::EMPTY);
+    let mut request = Request { direction: Direction::Encrypt, src, dst, unit_size: 512, iv };
+    let waits = || crypt_waiting(&skcipher, &mut request, SpanMut::EMPTY);
     assert!(catch_unwind(AssertUnwindSafe(waits)).is_err(), "the driver's panic goes on");
     assert!(WORKED.load(Ordering::SeqCst), "the memory went while a thread had it");
     assert!(data == expected(8, 4096, 512));

@@ -4,7 +4,7 @@
 use crate::bytes::{Cut, Random, hex};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use udm_block::SpanIter;
+use udm_block::SpanIterMut;
 use udm_crypto::spec::{CipherSpec, IvMode};
 use udm_crypto::{Algorithm, Choice, Direction, Hash, Iv, IvRule, Registry, Request, Skcipher, WideIv};
 
@@ -227,9 +227,10 @@ fn crypt(
     cut: Cut,
 ) -> Vec<u8> {
     let mut data = data.to_vec();
-    let spans = cut.spans(&mut data, unit_size);
-    let bytes = SpanIter::new(&spans);
-    cipher.crypt(&Request { direction, src: bytes, dst: bytes, unit_size, iv }).unwrap();
+    let mut spans = cut.spans(&mut data, unit_size);
+    let mut bytes = SpanIterMut::new(&mut spans);
+    let (src, dst) = bytes.in_place();
+    cipher.crypt(&mut Request { direction, src, dst, unit_size, iv }).unwrap();
     drop(spans);
     data
 }

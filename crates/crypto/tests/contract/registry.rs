@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
-use udm_block::{Span, SpanIter};
+use udm_block::{SpanIterMut, SpanMut};
 use udm_crypto::driver::TakeKey;
 use udm_crypto::offload::Faults;
 use udm_crypto::waiting::crypt_waiting;
@@ -50,9 +50,9 @@ struct Faulty<F>(Box<dyn KeyedCipher>, F);
 
 impl<F> KeyedCipher for Faulty<F>
 where
-    F: Fn(&dyn KeyedCipher, &Request<'_>) -> Result<(), CryptError> + Send + Sync,
+    F: Fn(&dyn KeyedCipher, &mut Request<'_>) -> Result<(), CryptError> + Send + Sync,
 {
-    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
+    fn crypt(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
         (self.1)(self.0.as_ref(), request)
     }
 }
@@ -62,42 +62,42 @@ where
 fn the_self_test_finds_broken_drivers() {
     let faults: [(&'static str, TakeKey); 8] = [
         ("flips-a-bit", |algorithm, key| {
-            Ok(Box::new(Faulty(good(algorithm, key), |good: &dyn KeyedCipher, request: &Request<'_>| {
+            Ok(Box::new(Faulty(good(algorithm, key), |good: &dyn KeyedCipher, request: &mut Request<'_>| {
                 good.crypt(request)?;
                 let mut byte = [0];
-                let last = request.dst.after(request.dst.len() - 1);
-                last.clone().read(&mut byte);
-                last.clone().write(&[byte[0] ^ 0x80]);
+                let mut last = request.dst.after(request.dst.len() - 1);
+                last.as_iter().read(&mut byte);
+                last.write(&[byte[0] ^ 0x80]);
                 Ok(())
             })))
         }),
         ("writes-nothing", |_, _| {
-            Ok(Box::new(Faulty(good(XTS, &[0; 32]), |_: &dyn KeyedCipher, _: &Request<'_>| Ok(()))))
+            Ok(Box::new(Faulty(good(XTS, &[0; 32]), |_: &dyn KeyedCipher, _: &mut Request<'_>| Ok(()))))
         }),
         ("one-iv-for-all", |algorithm, key| {
-            Ok(Box::new(Faulty(good(algorithm, key), |good: &dyn KeyedCipher, request: &Request<'_>| {
-                good.crypt(&Request { iv: IvRule::Constant(request.iv.iv(0)), ..*request })
+            Ok(Box::new(Faulty(good(algorithm, key), |good: &dyn KeyedCipher, request: &mut Request<'_>| {
+                good.crypt(&mut Request { iv: IvRule::Constant(request.iv.iv(0)), ..request.reborrow() })
             })))
         }),
         ("counts-at-the-wrong-end", |algorithm, key| {
-            Ok(Box::new(Faulty(good(algorithm, key), |good: &dyn KeyedCipher, request: &Request<'_>| {
+            Ok(Box::new(Faulty(good(algorithm, key), |good: &dyn KeyedCipher, request: &mut Request<'_>| {
                 let iv = match request.iv {
                     IvRule::CounterBe64 { first, stride } => IvRule::CounterLe64 { first, stride },
                     other => other,
                 };
-                good.crypt(&Request { iv, ..*request })
+                good.crypt(&mut Request { iv, ..request.reborrow() })
             })))
         }),
         ("loses-the-tweak", |algorithm, key| {
-            Ok(Box::new(Faulty(good(algorithm, key), |good: &dyn KeyedCipher, request: &Request<'_>| {
+            Ok(Box::new(Faulty(good(algorithm, key), |good: &dyn KeyedCipher, request: &mut Request<'_>| {
                 let blocks = request.unit_size / 16;
                 let ivs: Vec<Iv> =
                     (0..request.units() * blocks).map(|block| request.iv.iv(block / blocks)).collect();
-                good.crypt(&Request { unit_size: 16, iv: IvRule::Vector(&ivs), ..*request })
+                good.crypt(&mut Request { unit_size: 16, iv: IvRule::Vector(&ivs), ..request.reborrow() })
             })))
         }),
         ("fails", |algorithm, key| {
-            Ok(Box::new(Faulty(good(algorithm, key), |_: &dyn KeyedCipher, _: &Request<'_>| {
+            Ok(Box::new(Faulty(good(algorithm, key), |_: &dyn KeyedCipher, _: &mut Request<'_>| {
                 Err(CryptError::Failed)
             })))
         }),
@@ -294,7 +294,7 @@ impl Subscriber for Warnings {
 fn a_refused_unit_size_is_said_once_and_split() {
     let mut registry = Registry::new();
     registry.register(driver("refuses-4096", MultiUnit::Native, |algorithm, key| {
-        Ok(Box::new(Faulty(good(algorithm, key), |good: &dyn KeyedCipher, request: &Request<'_>| {
+        Ok(Box::new(Faulty(good(algorithm, key), |good: &dyn KeyedCipher, request: &mut Request<'_>| {
             if request.unit_size == 4096 && request.units() > 1 {
                 return Err(CryptError::UnitSizeRefused);
             }
@@ -324,7 +324,7 @@ fn a_unit_size_that_an_asynchronous_driver_refuses_is_said_once_and_split() {
             assert_eq!((skcipher.driver().name, skcipher.is_split()), ("offload-sim", false));
             let bytes = skcipher.later().unwrap().bytes_per_unit;
             right_bytes_split(&skcipher, &key, |request| {
-                crypt_waiting(&skcipher, request, Span::new(&mut vec![0; 2 * bytes]))
+                crypt_waiting(&skcipher, request, SpanMut::new(&mut vec![0; 2 * bytes]))
             });
         }
     });
@@ -335,16 +335,17 @@ fn a_unit_size_that_an_asynchronous_driver_refuses_is_said_once_and_split() {
 fn right_bytes_split(
     skcipher: &Skcipher,
     key: &[u8],
-    crypt: impl Fn(&Request<'_>) -> Result<(), CryptError>,
+    crypt: impl Fn(&mut Request<'_>) -> Result<(), CryptError>,
 ) {
     for _ in 0..3 {
         let (mut got, mut wanted) = (vec![5; 8192], vec![5; 8192]);
-        let by = |data: &mut [u8], crypt: &dyn Fn(&Request<'_>) -> Result<(), CryptError>| {
-            let spans = [Span::new(data)];
-            let bytes = SpanIter::new(&spans);
+        let by = |data: &mut [u8], crypt: &dyn Fn(&mut Request<'_>) -> Result<(), CryptError>| {
+            let mut spans = [SpanMut::new(data)];
+            let mut bytes = SpanIterMut::new(&mut spans);
+            let (src, dst) = bytes.in_place();
             let iv = IvRule::CounterLe64 { first: Iv::default(), stride: 8 };
             let direction = Direction::Encrypt;
-            crypt(&Request { direction, src: bytes, dst: bytes, unit_size: 4096, iv }).unwrap();
+            crypt(&mut Request { direction, src, dst, unit_size: 4096, iv }).unwrap();
         };
         by(&mut got, &crypt);
         by(&mut wanted, &|request| good(XTS, key).crypt(request));

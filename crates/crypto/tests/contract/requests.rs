@@ -2,7 +2,7 @@
 
 use crate::bytes::Random;
 use crate::oracle;
-use udm_block::{Span, SpanIter};
+use udm_block::{Span, SpanIter, SpanIterMut, SpanMut};
 use udm_crypto::{
     Algorithm, Choice, CryptError, Direction, Iv, IvRule, MAX_UNIT_SIZE, Mode, Registry, Request, Skcipher,
 };
@@ -11,10 +11,10 @@ use udm_crypto::{
 fn taken(mode: Mode, (src, dst, unit_size): (usize, usize, usize), iv: IvRule<'_>) -> bool {
     let key = [[1; 16], [2; 16]].concat();
     let skcipher = Skcipher::new(Registry::global(), Choice::Best, Algorithm::aes(mode), &key).unwrap();
-    let (mut from, mut to) = (vec![3; src], vec![0xee; dst]);
-    let (src, dst) = ([Span::new(&mut from)], [Span::new(&mut to)]);
-    let (src, dst) = (SpanIter::new(&src), SpanIter::new(&dst));
-    match skcipher.crypt(&Request { direction: Direction::Encrypt, src, dst, unit_size, iv }) {
+    let (from, mut to) = (vec![3; src], vec![0xee; dst]);
+    let (src, mut dst) = ([Span::new(&from)], [SpanMut::new(&mut to)]);
+    let (src, dst) = (SpanIter::new(&src), SpanIterMut::new(&mut dst));
+    match skcipher.crypt(&mut Request { direction: Direction::Encrypt, src, dst, unit_size, iv }) {
         Ok(()) => true,
         Err(error) => {
             assert_eq!(error, CryptError::InvalidRequest);

@@ -1,7 +1,7 @@
 //! Published vectors, by every driver that takes their keys.
 
 use crate::bytes::hex;
-use udm_block::{Span, SpanIter};
+use udm_block::{SpanIterMut, SpanMut};
 use udm_crypto::{Algorithm, Choice, Direction, Iv, IvRule, Registry, Request, Skcipher};
 
 /// Encrypts `plain` as one unit and decrypts it again.
@@ -21,12 +21,11 @@ fn check(algorithm: &str, key: &str, iv: &str, plain: &[u8], secret: &str) {
             [(Direction::Encrypt, plain, &secret[..]), (Direction::Decrypt, &secret, plain)]
         {
             let mut data = given.to_vec();
-            let spans = [Span::new(&mut data)];
-            let bytes = SpanIter::new(&spans);
+            let mut spans = [SpanMut::new(&mut data)];
+            let mut bytes = SpanIterMut::new(&mut spans);
+            let (src, dst) = bytes.in_place();
             let iv = IvRule::Constant(first);
-            skcipher
-                .crypt(&Request { direction, src: bytes, dst: bytes, unit_size: given.len(), iv })
-                .unwrap();
+            skcipher.crypt(&mut Request { direction, src, dst, unit_size: given.len(), iv }).unwrap();
             assert_eq!(data, wanted, "{name} {direction:?} {algorithm} {} bytes of key", key.len());
         }
     }

@@ -78,20 +78,20 @@ impl Ram {
     }
 
     /// Serves a bio in a driver call.
-    pub fn serve(&self, cx: &mut Dispatch, bio: Bio) {
-        let status = self.medium.serve(&bio);
+    pub fn serve(&self, cx: &mut Dispatch, mut bio: Bio) {
+        let status = self.medium.serve(&mut bio);
         cx.complete(bio, status);
     }
 
     /// Serves a bio on any thread.
-    pub fn serve_elsewhere(&self, bio: Bio) {
-        let status = self.medium.serve(&bio);
+    pub fn serve_elsewhere(&self, mut bio: Bio) {
+        let status = self.medium.serve(&mut bio);
         bio.complete_elsewhere(status);
     }
 }
 
 impl Medium {
-    fn serve(&self, bio: &Bio) -> Status {
+    fn serve(&self, bio: &mut Bio) -> Status {
         let (sector, sectors) = (bio.sector().0, bio.sectors().0);
         self.seen.lock().unwrap().push(Seen { op: bio.op(), flags: bio.flags(), sector, sectors });
         if bio.op() == Op::Flush {
@@ -100,7 +100,7 @@ impl Medium {
         let mut bytes = self.bytes.lock().unwrap();
         let place = &mut bytes[sector as usize * 512..][..bio.len().0 as usize];
         match bio.op() {
-            Op::Read => bio.data().write(place),
+            Op::Read => bio.data_mut().write(place),
             Op::Write => bio.data().read(place),
             Op::Discard | Op::WriteZeroes => place.fill(0),
             Op::Flush => {}
@@ -122,8 +122,8 @@ impl Device for Ram {
 }
 
 impl Channel for RamChannel {
-    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
-        let status = self.0.serve(&bio);
+    fn submit(&mut self, cx: &mut Dispatch, mut bio: Bio) {
+        let status = self.0.serve(&mut bio);
         cx.complete(bio, status);
     }
 }

@@ -281,8 +281,8 @@ impl State {
         if honest && (op == Op::Flush || flags.has(Flags::PREFLUSH)) {
             self.medium.flush(in_flight.covers);
         }
-        if let (Op::Read, Some(bio)) = (op, &in_flight.bio) {
-            bio.data().write(self.medium.current(bytes(&sectors)));
+        if let (Op::Read, Some(bio)) = (op, &mut in_flight.bio) {
+            bio.data_mut().write(self.medium.current(bytes(&sectors)));
         }
         if !op.is_write() {
             return Status::Ok;
@@ -304,12 +304,12 @@ impl State {
     }
 
     /// A bio fails: what it leaves behind.
-    fn fail(&mut self, in_flight: &InFlight) {
+    fn fail(&mut self, in_flight: &mut InFlight) {
         let Work { op, sectors, .. } = &in_flight.work;
-        match &in_flight.bio {
+        match &mut in_flight.bio {
             Some(bio) if *op == Op::Read => {
                 let len = self.dice.below(bio.len().0 + 1) as usize;
-                bio.data().write(&noise(&mut self.dice, len));
+                bio.data_mut().write(&noise(&mut self.dice, len));
             }
             _ if op.is_write() => {
                 let data = self.data_of(in_flight);

@@ -50,7 +50,7 @@ impl Disk {
         self.0.fails.store(true, Ordering::Relaxed);
     }
 
-    fn serve(&self, bio: &Bio) -> Status {
+    fn serve(&self, bio: &mut Bio) -> Status {
         self.0.seen[bio.op() as usize].fetch_add(1, Ordering::Relaxed);
         if self.0.fails.load(Ordering::Relaxed) {
             return Status::IoErr;
@@ -59,7 +59,7 @@ impl Disk {
         let at = bio.sector().0 as usize * 512;
         let place = &mut bytes[at..at + bio.len().0 as usize];
         match bio.op() {
-            Op::Read => bio.data().write(place),
+            Op::Read => bio.data_mut().write(place),
             Op::Write => bio.data().read(place),
             Op::Discard | Op::WriteZeroes => place.fill(0),
             Op::Flush => {}
@@ -79,8 +79,8 @@ impl Device for Disk {
 }
 
 impl Channel for Disk {
-    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
-        let status = self.serve(&bio);
+    fn submit(&mut self, cx: &mut Dispatch, mut bio: Bio) {
+        let status = self.serve(&mut bio);
         cx.complete(bio, status);
     }
 }

@@ -1,6 +1,8 @@
 //! `udm bench cipher`: a cipher by itself, over a run of memory that stays in a core's cache.
 
-use udm_block::SpanIter;
+use std::cell::RefCell;
+
+use udm_block::SpanIterMut;
 use udm_crypto::{
     Algorithm, Choice, Cipher, CipherSpec, CryptError, IvRule, Listing, Mode, Registry, Request, Skcipher,
     Standing,
@@ -37,13 +39,14 @@ pub(crate) fn chart(subject: &Subject, effort: Effort) -> Result<Chart, BenchErr
         crate::cli::human(run as u64),
     );
     let mut chart = Chart::new("cipher", title, "unit");
-    let memory = Memory::<2>::new(run)?;
-    let [from, to] = memory.spans().map(|span| [span]);
-    let src = SpanIter::new(&from);
-    let dst = if subject.in_place { src } else { SpanIter::new(&to) };
+    let mut memory = Memory::<2>::new(run)?;
+    let [mut from, mut to] = memory.spans().map(|span| [span]);
+    let (mut from, mut to) = (SpanIterMut::new(&mut from), SpanIterMut::new(&mut to));
+    let (src, mut dst) = if subject.in_place { from.in_place() } else { (from.as_iter(), to.reborrow()) };
     for unit_size in subject.sizes(&UNITS).filter(|unit| run.is_multiple_of(*unit)) {
         let iv = IvRule::CounterLe64 { first: [0; 16], stride: 1 };
-        let request = Request { direction, src, dst, unit_size, iv };
+        // The ways take turns with it.
+        let request = RefCell::new(Request { direction, src, dst: dst.reborrow(), unit_size, iv });
         let mut ways = ciphers.ways(&request);
         ways.extend(openssl.as_ref().map(|name| {
             let measure = move || {
@@ -85,9 +88,12 @@ impl Ciphers {
         Ok(Self { ours, bound, library })
     }
 
-    fn ways<'a>(&'a self, request: &'a Request<'a>) -> Vec<Way<'a>> {
-        let whole = |cipher: &'a Skcipher| move || cipher.crypt(request).map_err(BenchError::of);
-        let each = |cipher: &'a Skcipher| move || per_unit(cipher, request).map_err(BenchError::of);
+    fn ways<'a>(&'a self, request: &'a RefCell<Request<'a>>) -> Vec<Way<'a>> {
+        let whole =
+            |cipher: &'a Skcipher| move || cipher.crypt(&mut request.borrow_mut()).map_err(BenchError::of);
+        let each = |cipher: &'a Skcipher| {
+            move || per_unit(cipher, &mut request.borrow_mut()).map_err(BenchError::of)
+        };
         let name = self.ours.driver().name;
         let mut ways = vec![
             Way::new(format!("{name}, all units"), Kind::Ours, whole(&self.ours)),
@@ -104,15 +110,13 @@ impl Ciphers {
 }
 
 /// What a caller does that knows no requests of many units: one each.
-fn per_unit(cipher: &Skcipher, request: &Request<'_>) -> Result<(), CryptError> {
+fn per_unit(cipher: &Skcipher, request: &mut Request<'_>) -> Result<(), CryptError> {
+    let Request { direction, src, unit_size, iv, .. } = *request;
     for unit in 0..request.units() {
-        let at = unit * request.unit_size;
-        cipher.crypt(&Request {
-            src: request.src.after(at).first(request.unit_size),
-            dst: request.dst.after(at).first(request.unit_size),
-            iv: request.iv.only(unit),
-            ..*request
-        })?;
+        let (at, iv) = (unit * unit_size, iv.only(unit));
+        let mut dst = request.dst.after(at);
+        let (src, dst) = (src.after(at).first(unit_size), dst.first(unit_size));
+        cipher.crypt(&mut Request { direction, src, dst, unit_size, iv })?;
     }
     Ok(())
 }

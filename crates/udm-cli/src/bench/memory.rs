@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use udm_block::memory::{Heap, Source};
-use udm_block::{Alloc, Buffers, Bytes, PagePool, PagePoolOptions, Pages, Queue, Span};
+use udm_block::{Alloc, Buffers, Bytes, PagePool, PagePoolOptions, Pages, Queue, SpanMut};
 
 use super::BenchError;
 
@@ -20,8 +20,8 @@ impl<const N: usize> Memory<N> {
     }
 
     /// All of each.
-    pub(super) fn spans(&self) -> [Span<'_>; N] {
-        self.0.each_ref().map(|pages| pages.span(Bytes(pages.len() as u64)))
+    pub(super) fn spans(&mut self) -> [SpanMut<'_>; N] {
+        self.0.each_mut().map(|pages| pages.span_mut(Bytes(pages.len() as u64)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `udm bench stack`: what the layers above a cipher cost, a bio at a time, on a device that does nothing.
 
-use udm_block::SpanIter;
+use udm_block::SpanIterMut;
 use udm_crypto::Direction;
 use udm_dm::table::Table;
 use udm_dm::targets::crypt::params::{CryptSpec, KeySpec};
@@ -35,7 +35,7 @@ pub(crate) fn charts(subject: &Subject, effort: Effort) -> Result<[Chart; 2], Be
     let mut crypt = Chart::new("stack", title, "bio");
     for size in subject.sizes(&SIZES) {
         let direction = subject.direction;
-        let bare = Bare::new(&spec, subject, size)?;
+        let mut bare = Bare::new(&spec, subject, size)?;
         let open = |requests| {
             let cipher = CipherChoice { driver: subject.driver.clone(), requests };
             Sender::new(&table, cipher, subject.op(), PLACES, size)
@@ -90,10 +90,11 @@ impl Bare {
     }
 
     /// Out of place where it encrypts and in place where it decrypts, as crypt does.
-    fn run(&self, direction: Direction) -> Result<(), BenchError> {
-        let [from, to] = self.memory.spans().map(|span| [span]);
-        let (src, dst) = (SpanIter::new(&from), SpanIter::new(&to));
-        let dst = if direction == Direction::Encrypt { dst } else { src };
+    fn run(&mut self, direction: Direction) -> Result<(), BenchError> {
+        let [mut from, mut to] = self.memory.spans().map(|span| [span]);
+        let (mut from, mut to) = (SpanIterMut::new(&mut from), SpanIterMut::new(&mut to));
+        let (src, dst) =
+            if direction == Direction::Encrypt { (from.as_iter(), to.reborrow()) } else { from.in_place() };
         self.converter.convert(direction, src, dst, 0).map_err(BenchError::of)
     }
 }

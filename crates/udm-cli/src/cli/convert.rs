@@ -123,6 +123,7 @@ impl Asked {
 /// How the destination of a conversion is opened.
 #[derive(Args, Debug, Clone, Default)]
 #[command(next_help_heading = "Destination")]
+#[expect(clippy::struct_field_names, reason = "these are the names of its options")]
 pub struct DestinationArgs {
     /// DST as a table in dmsetup's syntax. A key in it can be seen by every user of the machine: rather use --dst-table-file
     #[arg(long, value_name = "LINES")]

@@ -226,7 +226,7 @@ impl Copy {
         bio.prepare(Op::Read, Flags::NONE, sector_of(at));
         bio.set_pages(pages, Bytes(len));
         if piece.is_hole {
-            bio.data().for_each(|run| run.fill(0));
+            bio.data_mut().fill(0);
             self.write(bio, slot);
         } else {
             self.queue.submit(self.source, bio);

@@ -294,7 +294,7 @@ impl Job {
     ) -> Result<Outcome, ConvertError> {
         let mut outcome = self.copy(source, &destination, journal.as_mut(), begin, observer)?;
         if self.verify {
-            outcome.sha256 = Some(self.compare(source, &destination, source.size(), observer)?);
+            outcome.sha256 = Some(compare(source, &destination, source.size(), observer)?);
         }
         drop(destination);
         if let Some(journal) = &mut journal {
@@ -336,28 +336,27 @@ impl Job {
         Ok(Outcome { size, begin, read, written, zeros, time, sha256: None })
     }
 
-    /// Reads the first `size` bytes of both sides again: the digest of what they have.
-    fn compare(
-        &self,
-        source: &Source,
-        destination: &Destination,
-        size: u64,
-        observer: &dyn Observer,
-    ) -> Result<String, ConvertError> {
-        observer.pass(Pass::Compare, size, 0);
-        let goes_on = |position| {
-            observer.reached(position);
-            !observer.stops()
-        };
-        let compared = verify::verify(&source.device, &destination.device, size, goes_on);
-        observer.ended();
-        compared
-    }
-
     /// Whether it is remembered how far it is.
     pub fn can_resume(&self) -> bool {
         self.journal_path().is_some_and(|path| fs::symlink_metadata(path).is_ok())
     }
+}
+
+/// Reads the first `size` bytes of both sides again: the digest of what they have.
+fn compare(
+    source: &Source,
+    destination: &Destination,
+    size: u64,
+    observer: &dyn Observer,
+) -> Result<String, ConvertError> {
+    observer.pass(Pass::Compare, size, 0);
+    let goes_on = |position| {
+        observer.reached(position);
+        !observer.stops()
+    };
+    let compared = verify::verify(&source.device, &destination.device, size, goes_on);
+    observer.ended();
+    compared
 }
 
 /// Refuses a destination that is too small, or has whole sectors alone, of which the source's size is no multiple.

@@ -14,7 +14,7 @@ use super::made::Made;
 use super::observer::Observer;
 use super::place::Place;
 use super::source::{Name, Source};
-use super::{Job, Outcome, check_fits};
+use super::{Job, Outcome, check_fits, compare};
 use crate::device::DeviceName;
 use crate::human;
 
@@ -56,7 +56,7 @@ pub(super) fn resume(
     let reason = reason.or_else(|| changed_since_end(&journal, job.destination.path()?));
     observer.begins()?;
     if let Some(reason) = reason.filter(|_| begin > 0) {
-        job.compare_first(source, &destination, begin, &reason, observer)?;
+        compare_first(source, &destination, begin, &reason, observer)?;
     }
     job.run(place, source, destination, Some(journal), begin, observer)
 }
@@ -120,7 +120,7 @@ fn finished(
         let destination = Destination::existing(&name, &job.opening())?;
         observer.begins()?;
         let reason = reason.unwrap_or_else(|| "--verify".into());
-        sha256 = Some(job.compare_first(source, &destination, size, &reason, observer)?);
+        sha256 = Some(compare_first(source, &destination, size, &reason, observer)?);
     }
     journal.remove()?;
     let sha256 = sha256.filter(|_| job.verify);
@@ -147,26 +147,23 @@ fn check_sides(
     Ok(one.or(other))
 }
 
-impl Job {
-    /// Compares the first bytes of both sides, since `reason`: their digest.
-    fn compare_first(
-        &self,
-        source: &Source,
-        destination: &Destination,
-        size: u64,
-        reason: &str,
-        observer: &dyn Observer,
-    ) -> Result<String, ConvertError> {
-        tracing::warn!(
-            "{reason}: the {} that were copied are read from both sides and compared before it goes on",
-            human(size)
-        );
-        self.compare(source, destination, size, observer).map_err(|error| match error {
-            ConvertError::Differs { at } => ConvertError::Request(format!(
-                "the source or the destination was changed since the conversion was interrupted: they differ at byte {at} \
-                 of the {size} that were copied; --force begins anew"
-            )),
-            error => error,
-        })
-    }
+/// Compares the first bytes of both sides, since `reason`: their digest.
+fn compare_first(
+    source: &Source,
+    destination: &Destination,
+    size: u64,
+    reason: &str,
+    observer: &dyn Observer,
+) -> Result<String, ConvertError> {
+    tracing::warn!(
+        "{reason}: the {} that were copied are read from both sides and compared before it goes on",
+        human(size)
+    );
+    compare(source, destination, size, observer).map_err(|error| match error {
+        ConvertError::Differs { at } => ConvertError::Request(format!(
+            "the source or the destination was changed since the conversion was interrupted: they differ at byte {at} \
+             of the {size} that were copied; --force begins anew"
+        )),
+        error => error,
+    })
 }

@@ -97,7 +97,7 @@ mod tests {
             }
             let least = [1, 4096, 8192, 65536][dice(4) as usize];
             let want = expected(&bytes, least);
-            let got: Vec<_> = Runs::of(Span::new(&mut bytes), least).collect();
+            let got: Vec<_> = Runs::of(Span::new(&bytes), least).collect();
             assert_eq!(got, want, "round {round}, at least {least}");
         }
     }

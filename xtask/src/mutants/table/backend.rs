@@ -76,8 +76,8 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "what a file has not is what the memory had",
         file: "crates/backend/src/file/image.rs",
-        find: "for_each(|padding| padding.fill(0))",
-        replace: "for_each(drop)",
+        find: "bio.data_mut().after(stored as usize).fill(0);",
+        replace: "let _ = (&*bio, stored);",
         build: Build::Tests { package: "udm-backend", target: "--test=file" },
         test: "a_block_that_is_stored_in_part_keeps_its_bytes",
         says: "it reads as something else",

@@ -47,8 +47,8 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "the first block of an lmk sector stays as it is decrypted",
         file: IV,
-        find: "Self::Lmk(lmk) if run.direction == Direction::Decrypt => lmk.unmask(&run),",
-        replace: "Self::Lmk(lmk) if run.units() == 0 => lmk.unmask(&run),",
+        find: "Self::Lmk(lmk) if run.direction == Direction::Decrypt => lmk.unmask(&mut run),",
+        replace: "Self::Lmk(lmk) if run.units() == 0 => lmk.unmask(&mut run),",
         build: DEFINITIONS,
         test: "long_runs_agree_with_the_definitions",
         says: ": byte ",
@@ -164,7 +164,7 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "the second request of a key begins where the first did",
         file: BY_KEY,
-        find: "after(sector, run.src.len() - src.len())",
+        find: "after(sector, total - src.len())",
         replace: "after(sector, first * size)",
         build: DEFINITIONS,
         test: "long_runs_agree_with_the_definitions",

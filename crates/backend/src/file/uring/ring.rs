@@ -143,7 +143,7 @@ impl Ring {
     }
 
     /// Puts a bio into a slot and its first call into the queue. There is a free slot.
-    fn start(&mut self, ticket: Ticket, bio: Bio) {
+    fn start(&mut self, ticket: Ticket, mut bio: Bio) {
         let must_measure = bio.op().is_write() && self.backlog.is_unmeasured(ticket);
         let image = self.backlog.image(ticket);
         let shrank = must_measure && !image.is_whole();
@@ -151,7 +151,7 @@ impl Ring {
             self.backlog.leave(ticket);
             return self.ends(bio, refusal);
         }
-        let transfer = image.transfer(&bio);
+        let transfer = image.transfer(&mut bio);
         let numbers = self.table.as_ref().and_then(|table| table.numbers(image));
         let next = transfer.begin();
         let slot = self.free.pop().expect("the caller has seen a free slot");

@@ -246,8 +246,9 @@ impl Connection {
             return self.send(slot);
         }
         if bio.op() == Op::Read && result.is_ok() && !bio.is_empty() {
-            bio.data().write(&self.data);
-            bio.data().after(self.data.len()).for_each(|padding| padding.fill(0));
+            let mut data = bio.data_mut();
+            data.write(&self.data);
+            data.fill(0);
         }
         let is_durable = bio.flags().has(Flags::FUA) || !offers.contains(TransmissionFlags::SEND_FLUSH);
         if result.is_ok() && bio.op().is_write() && !is_durable {

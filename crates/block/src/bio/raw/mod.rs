@@ -201,6 +201,12 @@ impl<P: Pad> PadBio<P> {
         unsafe { &mut *block::<P>(self.0).as_ref().pad.get() }
     }
 
+    /// Where its pad is.
+    pub(super) fn pad_addr(&self) -> *mut P {
+        // SAFETY: as in `pad`; nothing is borrowed but the cell.
+        unsafe { block::<P>(self.0).as_ref().pad.get().cast() }
+    }
+
     /// The bio without its pad. For this module alone: whoever else had it could put another bio in its place.
     pub(super) fn bio_mut(&mut self) -> &mut Bio {
         // SAFETY: `Bio` has the layout of the pointer in `self` (it is transparent over it), and borrowing it keeps the

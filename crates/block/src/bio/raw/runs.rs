@@ -39,7 +39,8 @@ impl<P: Pad> PadBio<P> {
     /// Gives it memory that somebody else keeps, such as a guest's. A parent that waits inside stays there.
     ///
     /// # Safety
-    /// The memory of `spans` stays valid until the bio has ended.
+    /// The memory of `spans` stays valid until the bio has ended. Where the bio is a read, it may be written, through the
+    /// addresses that the spans have. Until then nothing else of this program writes it, or reads it where the bio is a read.
     pub unsafe fn set_foreign(&mut self, spans: &[Span<'_>]) {
         // SAFETY: by the caller's promise; a `PadBio` that has not been handed on has no pieces.
         unsafe { self.bio_mut().set_spans(spans) };

@@ -6,35 +6,36 @@
 use crate::aes::lanes::{Block, Lanes, Work};
 use crate::aes::rounds::{self, After, GROUP, MOST_BLOCKS};
 use crate::aes::schedule::RoundKeys;
-use crate::request::Request;
 use crate::walk::Part;
-use udm_block::Span;
+use udm_block::{Span, SpanMut};
 
 /// A part of a request.
 pub(super) struct Decrypt<'a, const ROUNDS: usize> {
     pub keys: &'a RoundKeys,
-    pub request: &'a Request<'a>,
     pub part: &'a Part<'a>,
+    /// Where the results of the part go.
+    pub dst: SpanMut<'a>,
     /// The ciphertext before the part, where it is one of a unit.
     pub before: &'a mut Block,
 }
 
 impl<L: Lanes, const ROUNDS: usize> Work<L> for Decrypt<'_, ROUNDS> {
     #[inline(always)]
-    fn work(self, lanes: L) {
-        let (unit_size, part) = (self.request.unit_size, self.part);
+    fn work(mut self, lanes: L) {
+        let mut dst = std::mem::replace(&mut self.dst, SpanMut::EMPTY);
+        let (unit_size, part) = (self.part.rule.unit_size, self.part);
         if part.units == 0 {
             let mut chains = Chains::new(&[], unit_size, *self.before);
-            self.any(lanes, &mut chains, part.src, part.dst);
+            self.any(lanes, &mut chains, part.src, dst);
             *self.before = chains.before;
             return;
         }
         let mut ivs = [Block::default(); MOST_BLOCKS];
         for begin in (0..part.units).step_by(MOST_BLOCKS) {
             let ivs = &mut ivs[..MOST_BLOCKS.min(part.units - begin)];
-            self.request.iv.fill(part.first + begin, ivs);
+            self.part.rule.iv.fill(part.first + begin, ivs);
             let (at, len) = (begin * unit_size, ivs.len() * unit_size);
-            let (src, dst) = (part.src.slice(at, len), part.dst.slice(at, len));
+            let (src, dst) = (part.src.slice(at, len), dst.slice(at, len));
             if unit_size.is_multiple_of(GROUP * L::WIDTH) {
                 self.in_groups(lanes, ivs, src, dst);
             } else {
@@ -47,8 +48,8 @@ impl<L: Lanes, const ROUNDS: usize> Work<L> for Decrypt<'_, ROUNDS> {
 impl<const ROUNDS: usize> Decrypt<'_, ROUNDS> {
     /// Units of whole groups, as many as there are IVs.
     #[inline(always)]
-    fn in_groups<L: Lanes>(&self, lanes: L, ivs: &[Block], src: Span<'_>, dst: Span<'_>) {
-        let unit_size = self.request.unit_size;
+    fn in_groups<L: Lanes>(&self, lanes: L, ivs: &[Block], src: Span<'_>, mut dst: SpanMut<'_>) {
+        let unit_size = self.part.rule.unit_size;
         assert!(src.len() == ivs.len() * unit_size && dst.len() == src.len());
         for (unit, iv) in ivs.iter().enumerate() {
             let mut before = lanes.same(iv);
@@ -69,7 +70,7 @@ impl<const ROUNDS: usize> Decrypt<'_, ROUNDS> {
                         |at| masks[at],
                         &mut (),
                     );
-                    rounds::store(lanes, dst.as_ptr().add(at), states);
+                    rounds::store(lanes, dst.as_mut_ptr().add(at), states);
                 }
             }
         }
@@ -77,7 +78,7 @@ impl<const ROUNDS: usize> Decrypt<'_, ROUNDS> {
 
     /// Any blocks, by way of the stack: for what is not a row of units of whole groups.
     #[inline(always)]
-    fn any<L: Lanes>(&self, lanes: L, chains: &mut Chains<'_>, src: Span<'_>, dst: Span<'_>) {
+    fn any<L: Lanes>(&self, lanes: L, chains: &mut Chains<'_>, src: Span<'_>, mut dst: SpanMut<'_>) {
         let group = GROUP * L::WIDTH;
         let mut blocks = [Block::default(); MOST_BLOCKS];
         let mut masks = [Block::default(); MOST_BLOCKS];

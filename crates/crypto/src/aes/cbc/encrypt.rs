@@ -4,25 +4,26 @@
 use crate::aes::lanes::{Block, Lanes, Work};
 use crate::aes::rounds::{self, Before, GROUP, MOST_BLOCKS};
 use crate::aes::schedule::RoundKeys;
-use crate::request::Request;
 use crate::walk::Part;
-use udm_block::Span;
+use udm_block::{Span, SpanMut};
 
 /// A part of a request.
 pub(super) struct Encrypt<'a, const ROUNDS: usize> {
     pub keys: &'a RoundKeys,
-    pub request: &'a Request<'a>,
     pub part: &'a Part<'a>,
+    /// Where the results of the part go.
+    pub dst: SpanMut<'a>,
     /// The ciphertext before the part, where it is one of a unit.
     pub before: &'a mut Block,
 }
 
 impl<L: Lanes, const ROUNDS: usize> Work<L> for Encrypt<'_, ROUNDS> {
     #[inline(always)]
-    fn work(self, lanes: L) {
-        let (unit_size, part) = (self.request.unit_size, self.part);
+    fn work(mut self, lanes: L) {
+        let mut dst = std::mem::replace(&mut self.dst, SpanMut::EMPTY);
+        let (unit_size, part) = (self.part.rule.unit_size, self.part);
         if part.units == 0 {
-            alone::<L, ROUNDS>(lanes, self.keys, self.before, part.src, part.dst);
+            alone::<L, ROUNDS>(lanes, self.keys, self.before, part.src, dst);
             return;
         }
         // Blocks at the same place of units of 4096 bytes share a set of the first-level cache, which has 8 to 12 lines.
@@ -31,9 +32,9 @@ impl<L: Lanes, const ROUNDS: usize> Work<L> for Encrypt<'_, ROUNDS> {
         for begin in (0..part.units).step_by(most) {
             let count = most.min(part.units - begin);
             let ivs = &mut ivs[..count];
-            self.request.iv.fill(part.first + begin, ivs);
+            self.part.rule.iv.fill(part.first + begin, ivs);
             let (at, len) = (begin * unit_size, count * unit_size);
-            let (src, dst) = (part.src.slice(at, len), part.dst.slice(at, len));
+            let (src, dst) = (part.src.slice(at, len), dst.slice(at, len));
             if count == 1 {
                 alone::<L, ROUNDS>(lanes, self.keys, &mut ivs[0], src, dst);
             } else if count <= GROUP / 4 * L::BLOCKS {
@@ -52,8 +53,14 @@ impl<const ROUNDS: usize> Encrypt<'_, ROUNDS> {
     /// As many units as there are IVs, which is at least one and at most the lanes of `N` registers. The lanes that are
     /// left over do the last unit again.
     #[inline(always)]
-    fn side_by_side<L: Lanes, const N: usize>(&self, lanes: L, ivs: &[Block], src: Span<'_>, dst: Span<'_>) {
-        let unit_size = self.request.unit_size;
+    fn side_by_side<L: Lanes, const N: usize>(
+        &self,
+        lanes: L,
+        ivs: &[Block],
+        src: Span<'_>,
+        mut dst: SpanMut<'_>,
+    ) {
+        let unit_size = self.part.rule.unit_size;
         assert!(src.len() == ivs.len() * unit_size && dst.len() == src.len() && unit_size.is_multiple_of(16));
         let mut places = [0; MOST_BLOCKS];
         let mut chains = [Block::default(); MOST_BLOCKS];
@@ -76,9 +83,10 @@ impl<const ROUNDS: usize> Encrypt<'_, ROUNDS> {
                 |at| chains[at],
                 &mut (),
             );
+            let to = dst.as_mut_ptr();
             for (places, chain) in places.chunks_exact(L::BLOCKS).zip(chains) {
                 // SAFETY: the block at `at` of a unit is within `dst`, as the assertion says.
-                unsafe { lanes.scatter(|lane| dst.as_ptr().add(places[lane] + at), chain) }
+                unsafe { lanes.scatter(|lane| to.add(places[lane] + at), chain) }
             }
         }
     }
@@ -91,7 +99,7 @@ fn alone<L: Lanes, const ROUNDS: usize>(
     keys: &RoundKeys,
     before: &mut Block,
     src: Span<'_>,
-    dst: Span<'_>,
+    mut dst: SpanMut<'_>,
 ) {
     let one = lanes.single();
     let mut chain = [one.same(before)];
@@ -100,7 +108,7 @@ fn alone<L: Lanes, const ROUNDS: usize>(
         unsafe {
             let state = rounds::load(one, src.as_ptr().add(at));
             chain = rounds::pass::<Before, _, true, ROUNDS, 1>(one, keys, state, |at| chain[at], &mut ());
-            rounds::store(one, dst.as_ptr().add(at), chain);
+            rounds::store(one, dst.as_mut_ptr().add(at), chain);
         }
     }
     // SAFETY: the block is as long as the register.

@@ -25,22 +25,22 @@ impl<L: Lanes, const ROUNDS: usize> Cbc<L, ROUNDS> {
 }
 
 impl<L: Lanes, const ROUNDS: usize> KeyedCipher for Cbc<L, ROUNDS> {
-    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
+    fn crypt(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
         // The last block of ciphertext, where the next part is of the same unit.
         let mut before = Block::default();
-        walk::parts(request, 16, |part| {
+        walk::parts(request, 16, |part, dst| {
             if part.units == 0 && part.at == 0 {
-                before = request.iv.iv(part.first);
+                before = part.rule.iv.iv(part.first);
             }
             let before = &mut before;
-            match request.direction {
+            match part.rule.direction {
                 Direction::Encrypt => {
                     let keys = self.schedule.keys::<true>();
-                    self.lanes.run(encrypt::Encrypt::<ROUNDS> { keys, request, part, before });
+                    self.lanes.run(encrypt::Encrypt::<ROUNDS> { keys, part, dst, before });
                 }
                 Direction::Decrypt => {
                     let keys = self.schedule.keys::<false>();
-                    self.lanes.run(decrypt::Decrypt::<ROUNDS> { keys, request, part, before });
+                    self.lanes.run(decrypt::Decrypt::<ROUNDS> { keys, part, dst, before });
                 }
             }
             Ok(())

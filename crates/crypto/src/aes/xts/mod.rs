@@ -34,14 +34,14 @@ impl<L: Lanes, const ROUNDS: usize> Xts<L, ROUNDS> {
         xts
     }
 
-    fn request<const ENCRYPT: bool>(&self, request: &Request<'_>) -> Result<(), CryptError> {
+    fn request<const ENCRYPT: bool>(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
         let mut next = Block::default();
-        walk::parts(request, 16, |part| {
+        walk::parts(request, 16, |part, dst| {
             self.lanes.run(Units::<ENCRYPT, ROUNDS> {
                 data: self.data.keys::<ENCRYPT>(),
                 tweaks: self.tweaks.keys::<true>(),
-                request,
                 part,
+                dst,
                 next: &mut next,
             });
             Ok(())
@@ -50,7 +50,7 @@ impl<L: Lanes, const ROUNDS: usize> Xts<L, ROUNDS> {
 }
 
 impl<L: Lanes, const ROUNDS: usize> KeyedCipher for Xts<L, ROUNDS> {
-    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
+    fn crypt(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
         match request.direction {
             Direction::Encrypt => self.request::<true>(request),
             Direction::Decrypt => self.request::<false>(request),

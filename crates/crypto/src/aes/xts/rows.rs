@@ -5,26 +5,28 @@ use super::ahead::{Ahead, Firsts, Room};
 use crate::aes::lanes::{Block, Lanes, Tweak, Work, words};
 use crate::aes::rounds::{self, Around, Bare, Blocks, GROUP, MOST_BLOCKS};
 use crate::aes::schedule::{RoundKey, RoundKeys};
-use crate::request::{IvRule, Request};
+use crate::request::IvRule;
 use crate::walk::Part;
-use udm_block::Span;
+use udm_block::{Span, SpanMut};
 
 /// A part of a request, for both keys.
 pub(super) struct Units<'a, const ENCRYPT: bool, const ROUNDS: usize> {
     pub data: &'a RoundKeys,
     pub tweaks: &'a RoundKeys,
-    pub request: &'a Request<'a>,
     pub part: &'a Part<'a>,
+    /// Where the results of the part go.
+    pub dst: SpanMut<'a>,
     /// The next tweak of a unit that comes in parts.
     pub next: &'a mut Block,
 }
 
 impl<L: Lanes, const ENCRYPT: bool, const ROUNDS: usize> Work<L> for Units<'_, ENCRYPT, ROUNDS> {
     #[inline(always)]
-    fn work(self, lanes: L) {
-        let (unit_size, part) = (self.request.unit_size, self.part);
+    fn work(mut self, lanes: L) {
+        let mut dst = std::mem::replace(&mut self.dst, SpanMut::EMPTY);
+        let (unit_size, part) = (self.part.rule.unit_size, self.part);
         if part.units > 0 && unit_size.is_multiple_of(GROUP * L::WIDTH) {
-            self.in_groups(lanes, part.src, part.dst);
+            self.in_groups(lanes, part.src, dst);
             return;
         }
         let mut firsts = [Block::default(); MOST_BLOCKS];
@@ -34,14 +36,14 @@ impl<L: Lanes, const ENCRYPT: bool, const ROUNDS: usize> Work<L> for Units<'_, E
                 *self.next = firsts[0];
             }
             let mut masks = Masks::new(std::slice::from_ref(self.next), part.src.len(), &self.data[ROUNDS]);
-            self.one_by_one(lanes, &mut masks, part.src, part.dst);
+            self.one_by_one(lanes, &mut masks, part.src, dst);
             *self.next = masks.tweak.block();
             return;
         }
         for begin in (0..part.units).step_by(MOST_BLOCKS) {
             let count = self.first_tweaks(lanes, begin, &mut firsts);
             let (at, len) = (begin * unit_size, count * unit_size);
-            let (src, dst) = (part.src.slice(at, len), part.dst.slice(at, len));
+            let (src, dst) = (part.src.slice(at, len), dst.slice(at, len));
             self.one_by_one(
                 lanes,
                 &mut Masks::new(&firsts[..count], unit_size, &self.data[ROUNDS]),
@@ -64,9 +66,9 @@ impl<const ENCRYPT: bool, const ROUNDS: usize> Units<'_, ENCRYPT, ROUNDS> {
 
     /// Units of whole groups. The pipeline is not drained at their borders: a group is like any other.
     #[inline(always)]
-    fn in_groups<L: Lanes>(&self, lanes: L, src: Span<'_>, dst: Span<'_>) {
+    fn in_groups<L: Lanes>(&self, lanes: L, src: Span<'_>, mut dst: SpanMut<'_>) {
         let group_size = GROUP * L::WIDTH;
-        let groups = self.request.unit_size / group_size;
+        let groups = self.part.rule.unit_size / group_size;
         let whole = self.part.units * groups;
         assert!(src.len() == whole * group_size && dst.len() == src.len());
         let mut firsts = Firsts([[Block::default(); MOST_BLOCKS]; 2]);
@@ -101,7 +103,7 @@ impl<const ENCRYPT: bool, const ROUNDS: usize> Units<'_, ENCRYPT, ROUNDS> {
                             rounds::masks_at(lanes, masks),
                             &mut ahead,
                         );
-                        rounds::store(lanes, dst.as_ptr().add(at), states);
+                        rounds::store(lanes, dst.as_mut_ptr().add(at), states);
                     }
                 }
             }
@@ -112,7 +114,7 @@ impl<const ENCRYPT: bool, const ROUNDS: usize> Units<'_, ENCRYPT, ROUNDS> {
     #[inline(always)]
     fn ivs<L: Lanes>(&self, lanes: L, begin: usize, ivs: &mut Blocks, count: usize) {
         let unit = self.part.first + begin;
-        match self.request.iv {
+        match *self.part.rule.iv {
             // A call and a loop would drain the pipeline.
             IvRule::CounterLe64 { first, stride } => {
                 let [low, high] = words(&first);
@@ -130,13 +132,13 @@ impl<const ENCRYPT: bool, const ROUNDS: usize> Units<'_, ENCRYPT, ROUNDS> {
 
     /// Any blocks, with masks that are made one by one: for what is not a row of units of whole groups.
     #[inline(always)]
-    fn one_by_one<L: Lanes>(&self, lanes: L, masks: &mut Masks<'_>, src: Span<'_>, dst: Span<'_>) {
+    fn one_by_one<L: Lanes>(&self, lanes: L, masks: &mut Masks<'_>, src: Span<'_>, mut dst: SpanMut<'_>) {
         let group = GROUP * L::WIDTH;
         let mut blocks = [Block::default(); MOST_BLOCKS];
         for at in (0..src.len()).step_by(group) {
             let len = group.min(src.len() - at);
             masks.fill(&mut blocks[..len / 16]);
-            let (src, dst) = (src.slice(at, len), dst.slice(at, len));
+            let (src, mut dst) = (src.slice(at, len), dst.slice(at, len));
             if len < group {
                 rounds::by_copy::<Around, L, ENCRYPT, ROUNDS>(lanes, self.data, &blocks, src, dst);
                 return;
@@ -150,7 +152,7 @@ impl<const ENCRYPT: bool, const ROUNDS: usize> Units<'_, ENCRYPT, ROUNDS> {
                     rounds::masks_at(lanes, blocks.as_ptr().cast()),
                     &mut (),
                 );
-                rounds::store(lanes, dst.as_ptr(), states);
+                rounds::store(lanes, dst.as_mut_ptr(), states);
             }
         }
     }

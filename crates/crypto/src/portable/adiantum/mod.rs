@@ -92,27 +92,27 @@ impl<R: Rounds> Adiantum<R> {
     }
 
     /// The units of `run`, by way of `buffer`: each byte is looked at twice, and must not have changed in between.
-    fn run(&self, run: &Run<'_>, request: &Request<'_>, buffer: &mut [u8], batch: &mut Batch<U16>) {
-        let unit_size = request.unit_size;
+    fn run(&self, run: &mut Run<'_>, buffer: &mut [u8], batch: &mut Batch<U16>) {
+        let unit_size = run.rule.unit_size;
         let mut ivs = [WideIv::default(); BATCH];
         let at_once = (buffer.len() / unit_size).min(BATCH);
         for begin in (0..run.units).step_by(at_once) {
             let ivs = &mut ivs[..at_once.min(run.units - begin)];
-            request.iv.fill(run.first + begin, ivs);
+            run.rule.iv.fill(run.first + begin, ivs);
             let (at, len) = (begin * unit_size, ivs.len() * unit_size);
             let data = &mut buffer[..len];
             run.src.slice(at, len).read(data);
-            self.units(request.direction, &mut Units { data, unit_size, ivs }, batch);
+            self.units(run.rule.direction, &mut Units { data, unit_size, ivs }, batch);
             run.dst.slice(at, len).write(&buffer[..len]);
         }
     }
 }
 
 impl<R: Rounds> KeyedCipher for Adiantum<R> {
-    fn crypt(&self, request: &Request<'_>) -> Result<(), CryptError> {
+    fn crypt(&self, request: &mut Request<'_>) -> Result<(), CryptError> {
         let (mut buffer, mut batch) = ([0; BUFFER], Batch::new());
         walk::runs(request, |run| {
-            self.run(run, request, &mut buffer, &mut batch);
+            self.run(run, &mut buffer, &mut batch);
             Ok(())
         })
     }

@@ -1,7 +1,7 @@
 //! Gives the sectors of a bio to the cipher: all of them in one request (the kernel's `crypt_convert`, which gives
 //! them one by one).
 
-use udm_block::{Sectors, SpanIter};
+use udm_block::{Sectors, SpanIter, SpanIterMut};
 use udm_crypto::{CryptError, Direction, Iv, IvRule, KeyError, Later, Request, Skcipher};
 
 use super::iv::{BATCH, IvGenerator, Numbering};
@@ -95,7 +95,7 @@ impl Converter {
         self.keys[0].driver().name
     }
 
-    /// Encrypts or decrypts `src` into `dst` (which may be the same memory), whole encryption sectors from the
+    /// Encrypts or decrypts `src` into `dst` (which may be the same memory: see [`SpanIterMut::in_place`]), whole encryption sectors from the
     /// 512-byte sector `sector` of the target on.
     ///
     /// # Errors
@@ -104,22 +104,22 @@ impl Converter {
         &self,
         direction: Direction,
         mut src: SpanIter<'_>,
-        mut dst: SpanIter<'_>,
+        mut dst: SpanIterMut<'_>,
         sector: u64,
     ) -> Result<(), CryptError> {
         let mut sector = sector.wrapping_add(self.iv_offset);
         while !src.is_empty() {
             // The rule is made where it stays: a copy waits until its parts are written.
             let iv = self.numbering.rule(sector, 1);
-            let mut request = Request { direction, src, dst, unit_size: self.unit_size(), iv };
+            let mut request =
+                Request { direction, src, dst: SpanIterMut::EMPTY, unit_size: self.unit_size(), iv };
             let len = self.before_wrap(&request.iv, sector, src.len().min(self.at_once));
-            (request.src, request.dst) = (src.first(len), dst.first(len));
+            (request.src, request.dst) = (src.first(len), dst.take_first(len));
             match self.apart {
-                1 => self.crypt(self.key_of(sector), &request)?,
-                apart => self.crypt_by_key(&request, sector, apart)?,
+                1 => self.crypt(self.key_of(sector), &mut request)?,
+                apart => self.crypt_by_key(&mut request, sector, apart)?,
             }
             src.advance(len);
-            dst.advance(len);
             sector = after(sector, len);
         }
         Ok(())
@@ -187,18 +187,24 @@ impl Converter {
     }
 
     /// The sectors of a run, which its rule numbers.
-    pub(super) fn crypt(&self, key: usize, run: &Request<'_>) -> Result<(), CryptError> {
+    pub(super) fn crypt(&self, key: usize, run: &mut Request<'_>) -> Result<(), CryptError> {
         if !self.iv.is_vector() {
             return self.keys[key].crypt(run);
         }
-        let mut run = *run;
-        if self.iv.before(&run)? {
-            run.src = run.dst;
-        }
+        let is_in_dst = self.iv.before(run)?;
+        let Request { direction, mut src, mut dst, unit_size, iv } = run.reborrow();
+        let dst = if is_in_dst {
+            let (there, dst) = dst.in_place();
+            src = there;
+            dst
+        } else {
+            dst.reborrow()
+        };
+        let mut run = Request { direction, src, dst, unit_size, iv };
         let mut ivs = [Iv::default(); BATCH];
         let ivs = &mut ivs[..run.units()];
         self.iv.fill(key, &run, ivs)?;
-        self.keys[key].crypt(&Request { iv: IvRule::Vector(ivs), ..run })?;
-        self.iv.after(&run)
+        self.keys[key].crypt(&mut Request { iv: IvRule::Vector(ivs), ..run.reborrow() })?;
+        self.iv.after(&mut run)
     }
 }

@@ -57,8 +57,9 @@ impl CryptChannel {
         if self.volume.offload(Direction::Encrypt).is_some() {
             return self.begin_conversion(cx, clone);
         }
-        let (Some(bio), sector) = (&clone.pad().writes, clone.pad().sector.0) else { return };
-        match self.volume.converter.convert(Direction::Encrypt, bio.data(), clone.data(), sector) {
+        let (pad, dst) = clone.pad_and_data_mut();
+        let Some(bio) = &pad.writes else { return };
+        match self.volume.converter.convert(Direction::Encrypt, bio.data(), dst, pad.sector.0) {
             Ok(()) => self.send(cx, clone),
             Err(_) => self.fail(cx, clone),
         }
@@ -71,14 +72,15 @@ impl CryptChannel {
     }
 
     /// Decrypts what a read has brought.
-    pub(super) fn decrypt(&mut self, cx: &mut Dispatch, clone: PadBio<CryptIo>) {
+    pub(super) fn decrypt(&mut self, cx: &mut Dispatch, mut clone: PadBio<CryptIo>) {
         if self.volume.offload(Direction::Decrypt).is_some() {
             return self.begin_conversion(cx, clone);
         }
         // The client's bio has the whole range still. The clone has what is left of it after devices below split.
-        let Some(bio) = clone.parent() else { return };
-        let (data, sector) = (bio.data(), clone.pad().sector.0);
-        match self.volume.converter.convert(Direction::Decrypt, data, data, sector) {
+        let sector = clone.pad().sector.0;
+        let Some(mut data) = clone.parent_data_mut() else { return };
+        let (src, dst) = data.in_place();
+        match self.volume.converter.convert(Direction::Decrypt, src, dst, sector) {
             Ok(()) => self.end(cx, clone),
             Err(_) => self.fail(cx, clone),
         }

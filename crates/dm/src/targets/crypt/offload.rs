@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use udm_block::memory::{PAGE_SIZE, Source};
 use udm_block::mempool::NoReserve;
 use udm_block::{
-    Alloc, BioList, Buffers, Bytes, Dispatch, PadBio, PagePool, PagePoolOptions, Pages, Span, SpanIter,
-    Status,
+    Alloc, BioList, Buffers, Bytes, Dispatch, PadBio, PagePool, PagePoolOptions, Pages, SpanIter,
+    SpanIterMut, SpanMut, Status,
 };
 use udm_crypto::{Answer, Carrier, CryptError, Direction, Iv, IvRule, Job, Request};
 
@@ -161,9 +161,12 @@ impl CryptChannel {
     pub(super) fn go_on(&mut self, cx: &mut Dispatch, mut clone: PadBio<CryptIo>) {
         if let Stage::Cipher(conversion) = &clone.pad().stage
             && conversion.len > 0
-            && self.volume.converter.iv().after(&conversion.numbered(&clone)).is_err()
         {
-            return self.fail(cx, clone);
+            // SAFETY: the driver has finished the request, and no other is made before this one is gone.
+            let mut numbered = unsafe { conversion.numbered(&clone) };
+            if self.volume.converter.iv().after(&mut numbered).is_err() {
+                return self.fail(cx, clone);
+            }
         }
         if let Stage::Cipher(conversion) = &mut clone.pad_mut().stage {
             conversion.done += conversion.len;
@@ -255,28 +258,38 @@ impl Conversion {
         if !self.vector {
             return Ok(());
         }
-        let request = self.numbered(clone);
-        self.in_place = converter.iv().before(&request)?;
+        // SAFETY: no request of the clone is with the driver, and no other is made before this one is gone.
+        let mut request = unsafe { self.numbered(clone) };
+        self.in_place = converter.iv().before(&mut request)?;
         converter.iv().fill(run.key, &request, self.ivs_mut())
     }
 
     /// The sectors of the request, with the rule that numbers them.
-    fn numbered<'a>(&self, clone: &'a PadBio<CryptIo>) -> Request<'a> {
-        let nothing = SpanIter::new(&[]);
+    ///
+    /// # Safety
+    /// While it is used, nothing else writes the data of the clone or makes such a request.
+    unsafe fn numbered<'a>(&self, clone: &'a PadBio<CryptIo>) -> Request<'a> {
         let (src, dst) = match (&clone.pad().writes, clone.parent()) {
             (Some(bio), _) => (bio.data(), clone.data()),
             (None, Some(bio)) => (bio.data(), bio.data()),
-            (None, None) => (nothing, nothing),
+            (None, None) => (SpanIter::EMPTY, SpanIter::EMPTY),
         };
         let (src, dst) = (src.after(self.done).first(self.len), dst.after(self.done).first(self.len));
+        // SAFETY: it is the clone's own pages, or the data of a client's read, which may be written; and there is no other
+        // writer, by this function's contract.
+        let dst = unsafe { SpanIterMut::from_iter(dst) };
         let unit_size = self.len / self.units;
         Request { direction: self.direction, src, dst, unit_size, iv: self.rule }
     }
 
     /// The request.
-    fn request<'a>(&'a self, clone: &'a PadBio<CryptIo>) -> Request<'a> {
-        let numbered = self.numbered(clone);
-        let src = if self.in_place { numbered.dst } else { numbered.src };
+    ///
+    /// # Safety
+    /// As for [`numbered`](Self::numbered).
+    unsafe fn request<'a>(&'a self, clone: &'a PadBio<CryptIo>) -> Request<'a> {
+        // SAFETY: by this function's contract.
+        let numbered = unsafe { self.numbered(clone) };
+        let src = if self.in_place { clone.data().after(self.done).first(self.len) } else { numbered.src };
         Request { src, iv: self.rule(), ..numbered }
     }
 
@@ -302,7 +315,7 @@ impl Conversion {
     /// The place for the IVs of several units, at the beginning of the memory.
     fn ivs_in_memory(&self) -> Option<(*mut Iv, usize)> {
         let memory = self.memory.as_ref().filter(|_| self.units > 1)?;
-        Some((memory.span(Bytes(self.ivs_len() as u64)).as_ptr().cast(), self.units))
+        Some((memory.span(Bytes(self.ivs_len() as u64)).as_ptr().cast_mut().cast(), self.units))
     }
 
     /// The bytes of these.
@@ -311,13 +324,19 @@ impl Conversion {
     }
 
     /// The part of the memory that the driver has.
-    fn of_driver(&self) -> Span<'_> {
+    ///
+    /// # Safety
+    /// While it is used, it is not asked for again.
+    unsafe fn of_driver(&self) -> SpanMut<'_> {
         match &self.memory {
             Some(memory) if self.units > 1 => {
                 let all = memory.span(Bytes(memory.len() as u64));
-                all.slice(self.ivs_len(), memory.len() - self.ivs_len())
+                let part = all.slice(self.ivs_len(), memory.len() - self.ivs_len());
+                // SAFETY: the pages are the conversion's, which uses the part before this one alone; and there is no other
+                // writer, by this function's contract.
+                unsafe { SpanMut::from_raw(NonNull::new_unchecked(part.as_ptr().cast_mut()), part.len()) }
             }
-            _ => Span::EMPTY,
+            _ => SpanMut::EMPTY,
         }
     }
 }
@@ -346,12 +365,15 @@ unsafe impl Carrier for Sent {
         Self(unsafe { PadBio::from_raw(raw) })
     }
 
-    fn request(&self) -> Request<'_> {
-        self.conversion().request(&self.0)
+    unsafe fn request(&self) -> Request<'_> {
+        // SAFETY: the clone is the driver's until the request is finished, and there is one at a time, by the trait's
+        // contract.
+        unsafe { self.conversion().request(&self.0) }
     }
 
-    fn memory(&self) -> Span<'_> {
-        self.conversion().of_driver()
+    unsafe fn memory(&self) -> SpanMut<'_> {
+        // SAFETY: as in `request`.
+        unsafe { self.conversion().of_driver() }
     }
 
     fn admitted(&self) {

@@ -354,8 +354,8 @@ impl<'a> Connection<'a> {
     }
 
     /// Receives the data of a write.
-    fn data(&mut self, bio: PadBio<Pending>, filled: usize) -> Result<Step, Hangup> {
-        let (got, received) = self.input.fill(self.socket, bio.data().after(filled))?;
+    fn data(&mut self, mut bio: PadBio<Pending>, filled: usize) -> Result<Step, Hangup> {
+        let (got, received) = self.input.fill(self.socket, bio.data_mut().after(filled))?;
         let filled = filled + got;
         if filled as u64 == bio.pad().len() {
             if bio.pad().left() > 0 {

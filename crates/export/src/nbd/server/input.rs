@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use udm_block::{Span, SpanIter};
+use udm_block::{SpanIterMut, SpanMut};
 
 use super::socket;
 
@@ -75,7 +75,7 @@ impl Input {
             self.bytes.copy_within(self.begin.., 0);
             (self.begin, self.end) = (0, self.end - self.begin);
         }
-        let (received, got) = outcome(socket::receive(socket, Span::new(&mut self.bytes[self.end..])))?;
+        let (received, got) = outcome(socket::receive(socket, SpanMut::new(&mut self.bytes[self.end..])))?;
         self.end += got;
         Ok(received)
     }
@@ -87,7 +87,7 @@ impl Input {
     pub(super) fn fill(
         &mut self,
         socket: BorrowedFd<'_>,
-        mut to: SpanIter<'_>,
+        mut to: SpanIterMut<'_>,
     ) -> io::Result<(usize, Received)> {
         let all = to.len();
         loop {

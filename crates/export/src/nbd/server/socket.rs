@@ -5,7 +5,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use udm_block::Span;
+use udm_block::{Span, SpanMut};
 
 /// How many runs one call sends.
 pub(super) const MAX_RUNS: usize = 64;
@@ -14,9 +14,9 @@ pub(super) const MAX_RUNS: usize = 64;
 ///
 /// # Errors
 /// `WouldBlock` when nothing is there; what the system says.
-pub(super) fn receive(socket: BorrowedFd<'_>, to: Span<'_>) -> io::Result<usize> {
+pub(super) fn receive(socket: BorrowedFd<'_>, mut to: SpanMut<'_>) -> io::Result<usize> {
     // SAFETY: the run is memory of this length that may be written.
-    let got = unsafe { libc::recv(socket.as_raw_fd(), to.as_ptr().cast(), to.len(), libc::MSG_DONTWAIT) };
+    let got = unsafe { libc::recv(socket.as_raw_fd(), to.as_mut_ptr().cast(), to.len(), libc::MSG_DONTWAIT) };
     usize::try_from(got).map_err(|_| io::Error::last_os_error())
 }
 
@@ -59,8 +59,7 @@ impl<'a> Gather<'a> {
 
     /// Adds bytes that nobody changes meanwhile.
     pub(super) fn push_bytes(&mut self, bytes: &'a [u8], skip: &mut usize) {
-        // SAFETY: the bytes stay for 'a, and a run that is sent is only read.
-        self.push(unsafe { Span::from_raw(std::ptr::NonNull::from(bytes).cast(), bytes.len()) }, skip);
+        self.push(Span::new(bytes), skip);
     }
 
     /// Sends what the socket takes: how many bytes.
@@ -70,7 +69,7 @@ impl<'a> Gather<'a> {
     pub(super) fn send(&self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         let mut iovecs = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; MAX_RUNS];
         for (iovec, run) in iovecs.iter_mut().zip(&self.runs[..self.filled]) {
-            *iovec = libc::iovec { iov_base: run.as_ptr().cast(), iov_len: run.len() };
+            *iovec = libc::iovec { iov_base: run.as_ptr().cast_mut().cast(), iov_len: run.len() };
         }
         // SAFETY: all zeros is a message without address, data and control data.
         let mut message: libc::msghdr = unsafe { std::mem::zeroed() };

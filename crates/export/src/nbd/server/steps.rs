@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use udm_block::{Bytes, Flags, Op, Pad, PadBio, SECTOR_SIZE, Sector, SpanIter};
+use udm_block::{Bytes, Flags, Op, Pad, PadBio, SECTOR_SIZE, Sector};
 
 use super::guard::Place;
 use super::request::Work;
@@ -226,7 +226,7 @@ fn complete_block(bio: &mut PadBio<Pending>, begin: u64) {
     let within = |from: u64, to: u64, base: u64| (from - base) as usize..(to - base) as usize;
     if is_zeros {
         let zeros = within(piece.start.max(begin), piece.end.min(end), begin);
-        bio.data().after(zeros.start).first(zeros.len()).for_each(|run| run.fill(0));
+        bio.data_mut().after(zeros.start).first(zeros.len()).fill(0);
         return;
     }
     for old in [begin..piece.start, piece.end..end] {
@@ -234,15 +234,15 @@ fn complete_block(bio: &mut PadBio<Pending>, begin: u64) {
             continue;
         }
         let (from, to) = (within(old.start, old.end, begin), within(old.start, old.end, blocks.start));
-        copy(
-            bio.data().after(scratch + from.start).first(from.len()),
-            bio.data().after(to.start).first(to.len()),
-        );
+        copy(bio, scratch + from.start, to.start, from.len());
     }
 }
 
-/// Copies as many bytes.
-fn copy(mut from: SpanIter<'_>, mut to: SpanIter<'_>) {
+/// Copies `len` bytes of the data of `bio` from one place in it to another.
+fn copy(bio: &mut PadBio<Pending>, from_at: usize, to_at: usize, len: usize) {
+    let mut data = bio.data_mut();
+    let (all, mut to_all) = data.in_place();
+    let (mut from, mut to) = (all.after(from_at).first(len), to_all.after(to_at));
     let mut some = [0; SECTOR_SIZE];
     while !from.is_empty() {
         let some = &mut some[..from.len().min(SECTOR_SIZE)];

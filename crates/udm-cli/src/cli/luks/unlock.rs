@@ -54,6 +54,7 @@ pub struct KeyArgs {
 
 /// Where a new passphrase comes from.
 #[derive(Args, Debug, Clone, Default)]
+#[expect(clippy::struct_field_names, reason = "these are the names of its options")]
 pub struct NewKeyArgs {
     /// A file whose bytes are the new passphrase; without it, the terminal is asked twice
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, group = "new_key_bytes", conflicts_with = "new_key")]
@@ -77,6 +78,7 @@ pub struct NewKeyArgs {
 
 /// What an unlocking may cost.
 #[derive(Args, Debug, Clone, Default)]
+#[expect(clippy::struct_field_names, reason = "these are the names of its options")]
 pub struct LimitArgs {
     /// The most memory that unlocking may take [default: 4194304, 4 GiB]
     #[arg(long, value_name = "KIB")]

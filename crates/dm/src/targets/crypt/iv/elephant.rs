@@ -44,7 +44,7 @@ impl Elephant {
     ///
     /// # Errors
     /// When the cipher of the sector keys fails.
-    pub(super) fn encrypt(&self, run: &Request<'_>) -> Result<(), CryptError> {
+    pub(super) fn encrypt(&self, run: &mut Request<'_>) -> Result<(), CryptError> {
         self.each(run, |words, key| {
             add(words, key);
             undo_a(words);
@@ -56,7 +56,7 @@ impl Elephant {
     ///
     /// # Errors
     /// As [`encrypt`](Self::encrypt).
-    pub(super) fn decrypt(&self, run: &Request<'_>) -> Result<(), CryptError> {
+    pub(super) fn decrypt(&self, run: &mut Request<'_>) -> Result<(), CryptError> {
         self.each(run, |words, key| {
             do_b(words);
             do_a(words);
@@ -65,12 +65,13 @@ impl Elephant {
     }
 
     /// Has `change` change each sector, given its key.
-    fn each(&self, run: &Request<'_>, change: impl Fn(&mut [u32], &[u32; 8])) -> Result<(), CryptError> {
-        let (mut src, mut dst) = (run.src, run.dst);
+    fn each(&self, run: &mut Request<'_>, change: impl Fn(&mut [u32], &[u32; 8])) -> Result<(), CryptError> {
+        let (mut src, units) = (run.src, run.units());
+        let mut dst = run.dst.reborrow();
         let (mut keys, mut bytes, mut words) = ([[Iv::default(); 2]; PASS], [0; MAX_UNIT_SIZE], [0; WORDS]);
         let (bytes, words) = (&mut bytes[..run.unit_size], &mut words[..run.unit_size / 4]);
-        for first in (0..run.units()).step_by(PASS) {
-            let keys = &mut keys[..PASS.min(run.units() - first)];
+        for first in (0..units).step_by(PASS) {
+            let keys = &mut keys[..PASS.min(units - first)];
             self.fill(&run.iv, first, keys)?;
             for key in keys {
                 src.read(bytes);

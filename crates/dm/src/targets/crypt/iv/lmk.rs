@@ -54,7 +54,7 @@ impl Lmk {
     }
 
     /// Puts the first block of each sector right that was decrypted with an IV of zeros.
-    pub(super) fn unmask(&self, run: &Request<'_>) {
+    pub(super) fn unmask(&self, run: &mut Request<'_>) {
         each_sector(run, |number, sector| {
             let Ok(sector) = <&mut [u8; SECTOR]>::try_from(sector) else { return };
             let iv = self.digest(number, sector);

@@ -23,7 +23,7 @@ pub(super) use essiv::Essiv;
 
 use std::fmt;
 
-use udm_block::{Span, SpanIter};
+use udm_block::{SpanIterMut, SpanMut};
 use udm_crypto::spec::{CipherSpec, IvMode, KeyLayout};
 use udm_crypto::{Algorithm, CryptError, Direction, Iv, IvRule, KeyError, MAX_UNIT_SIZE, Request, Skcipher};
 
@@ -137,7 +137,7 @@ impl IvGenerator {
     ///
     /// # Errors
     /// When a cipher fails.
-    pub(super) fn before(&self, run: &Request<'_>) -> Result<bool, CryptError> {
+    pub(super) fn before(&self, run: &mut Request<'_>) -> Result<bool, CryptError> {
         match self {
             Self::Elephant(elephant) if run.direction == Direction::Encrypt => elephant.encrypt(run)?,
             Self::Tcw(tcw) if run.direction == Direction::Decrypt => tcw.whiten(run),
@@ -166,12 +166,15 @@ impl IvGenerator {
     ///
     /// # Errors
     /// When a cipher fails.
-    pub(super) fn after(&self, run: &Request<'_>) -> Result<(), CryptError> {
-        let run = Request { src: run.dst, ..*run };
+    pub(super) fn after(&self, run: &mut Request<'_>) -> Result<(), CryptError> {
+        let Request { direction, dst, unit_size, iv, .. } = run.reborrow();
+        let mut dst = dst;
+        let (src, dst) = dst.in_place();
+        let mut run = Request { direction, src, dst, unit_size, iv };
         match self {
-            Self::Elephant(elephant) if run.direction == Direction::Decrypt => elephant.decrypt(&run)?,
-            Self::Lmk(lmk) if run.direction == Direction::Decrypt => lmk.unmask(&run),
-            Self::Tcw(tcw) if run.direction == Direction::Encrypt => tcw.whiten(&run),
+            Self::Elephant(elephant) if run.direction == Direction::Decrypt => elephant.decrypt(&mut run)?,
+            Self::Lmk(lmk) if run.direction == Direction::Decrypt => lmk.unmask(&mut run),
+            Self::Tcw(tcw) if run.direction == Direction::Encrypt => tcw.whiten(&mut run),
             _ => {}
         }
         Ok(())
@@ -194,19 +197,26 @@ impl fmt::Debug for IvGenerator {
 
 /// Enciphers each IV by itself, all in one pass, with the IVs that `rule` says.
 fn encipher(cipher: &Skcipher, rule: IvRule<'_>, ivs: &mut [Iv]) -> Result<(), CryptError> {
-    let run = [Span::new(ivs.as_flattened_mut())];
-    let blocks = SpanIter::new(&run);
-    let (src, dst) = (blocks, blocks);
-    cipher.crypt(&Request { direction: Direction::Encrypt, src, dst, unit_size: size_of::<Iv>(), iv: rule })
+    let mut run = [SpanMut::new(ivs.as_flattened_mut())];
+    let mut blocks = SpanIterMut::new(&mut run);
+    let (src, dst) = blocks.in_place();
+    cipher.crypt(&mut Request {
+        direction: Direction::Encrypt,
+        src,
+        dst,
+        unit_size: size_of::<Iv>(),
+        iv: rule,
+    })
 }
 
 /// Copies each sector of a run out of its source, has `change` change it, and puts it into the destination. `change` gets
 /// what the rule makes of the sector's number.
-fn each_sector(run: &Request<'_>, mut change: impl FnMut(Iv, &mut [u8])) {
-    let (mut src, mut dst) = (run.src, run.dst);
+fn each_sector(run: &mut Request<'_>, mut change: impl FnMut(Iv, &mut [u8])) {
+    let (mut src, units) = (run.src, run.units());
     let mut buffer = [0; MAX_UNIT_SIZE];
     let sector = &mut buffer[..run.unit_size];
-    for unit in 0..run.units() {
+    let mut dst = run.dst.reborrow();
+    for unit in 0..units {
         src.read(sector);
         change(run.iv.iv(unit), sector);
         dst.write(sector);

@@ -38,7 +38,7 @@ impl Tcw {
     }
 
     /// Adds the whitening of each sector, or takes it away, which is the same.
-    pub(super) fn whiten(&self, run: &Request<'_>) {
+    pub(super) fn whiten(&self, run: &mut Request<'_>) {
         each_sector(run, |iv, sector| {
             let whitening = self.of_sector(number(iv));
             for word in sector.as_chunks_mut().0 {

@@ -87,8 +87,8 @@ fn end_later(receiver: &mpsc::Receiver<Bio>, store: &Store, delay: Duration, mut
         let mut batch: Vec<_> = [first].into_iter().chain(receiver.try_iter()).collect();
         while !batch.is_empty() {
             let at = (splitmix64(&mut seed) % batch.len() as u64) as usize;
-            let bio = batch.swap_remove(at);
-            store.carry_out(&bio);
+            let mut bio = batch.swap_remove(at);
+            store.carry_out(&mut bio);
             bio.complete_elsewhere(Status::Ok);
         }
     }
@@ -139,8 +139,8 @@ impl Ram {
     pub(super) fn release(&self) {
         let Manner::Held(held) = &*self.manner else { return };
         let bios = std::mem::take(&mut *held.lock().unwrap());
-        for bio in bios.into_iter().rev() {
-            self.store.carry_out(&bio);
+        for mut bio in bios.into_iter().rev() {
+            self.store.carry_out(&mut bio);
             bio.complete_elsewhere(Status::Ok);
         }
     }
@@ -162,12 +162,12 @@ impl Ram {
 }
 
 impl Store {
-    fn carry_out(&self, bio: &Bio) {
+    fn carry_out(&self, bio: &mut Bio) {
         let mut bytes = self.bytes.lock().unwrap();
         let start = bio.sector().0 as usize * SECTOR_SIZE;
         let range = start..start + bio.len().0 as usize;
         match bio.op() {
-            Op::Read => bio.data().write(&bytes[range]),
+            Op::Read => bio.data_mut().write(&bytes[range]),
             Op::Write => bio.data().read(&mut bytes[range]),
             Op::Discard | Op::WriteZeroes => bytes[range].fill(0),
             Op::Flush => {}
@@ -192,7 +192,7 @@ impl Channel for RamChannel {
         opening.set_geometry(geometry);
     }
 
-    fn submit(&mut self, cx: &mut Dispatch, bio: Bio) {
+    fn submit(&mut self, cx: &mut Dispatch, mut bio: Bio) {
         let offset = bio.sector().0 * SECTOR_SIZE as u64;
         let asked = Asked { op: bio.op(), flags: bio.flags(), offset, len: bio.len().0 };
         // Who sees it in the log, and releases what is held, releases this too.
@@ -208,7 +208,7 @@ impl Channel for RamChannel {
             Manner::Zeroless if bio.op() == Op::WriteZeroes => cx.complete(bio, Status::NotSupported),
             Manner::FailsFrom(at) if offset >= *at => cx.complete(bio, Status::IoErr),
             Manner::Inline | Manner::FailsFrom(_) | Manner::Zeroless | Manner::Faulty => {
-                self.store.carry_out(&bio);
+                self.store.carry_out(&mut bio);
                 cx.complete(bio, Status::Ok);
             }
         }
