@@ -72,6 +72,7 @@ pub const MOST_CONNECTIONS: usize = 4096;
 
 /// Why a server could not be made.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ServeError {
     /// An address.
     #[error(transparent)]

@@ -71,6 +71,7 @@ pub(super) fn key_reason(error: KeyLayoutError) -> Option<KernelReason> {
         KeyLayoutError::CipherKey => Some(reason::KEY),
         KeyLayoutError::LongDiffuserKey => Some(reason::UNKNOWN),
         KeyLayoutError::DiffuserKey => Some(reason::IV_INIT),
-        KeyLayoutError::ShortSeed => None,
+        // The kernel takes a seed that is too short.
+        _ => None,
     }
 }
