@@ -88,6 +88,8 @@ impl Release {
             doc.args(["-p", package]);
         }
         doc.arg("--target-dir").arg(&target).current_dir(root);
+        // The dependencies are built once for both.
+        doc.env("CARGO_BUILD_BUILD_DIR", run::root().join(FOLDER).join("build"));
         doc.env("RUSTC_BOOTSTRAP", "1").env("RUSTDOCFLAGS", "-Zunstable-options --output-format=json");
         run::run(doc.env_remove("CARGO_ENCODED_RUSTDOCFLAGS"))?;
         let mut listing = Listing::new();
