@@ -9,10 +9,12 @@ mod judges;
 mod miri;
 mod model;
 mod mutants;
+mod package;
 mod program;
 mod run;
 mod sanitize;
 mod scratch;
+mod semver;
 mod soak;
 mod steps;
 mod tidy;
@@ -96,6 +98,14 @@ enum Chore {
         /// Only mutants whose names hold this
         only: Option<String>,
     },
+    /// Package the crates, and build targets from the packages alone
+    Package,
+    /// Compare the public items of the crates with those of the last release
+    Semver {
+        /// A commit to compare with, in place of the last tag v*
+        #[arg(long, value_name = "REVISION")]
+        against: Option<String>,
+    },
     /// Run the block layer's tests under the address sanitizer
     Sanitize,
     /// Run the block layer's unit tests under Miri, by Stacked and by Tree Borrows
@@ -148,6 +158,8 @@ fn main() -> ExitCode {
         Chore::Cpus { vectors } => cpus::run(vectors).map(|_| true),
         Chore::Soak { minutes, seed } => soak::run(minutes, seed.unwrap_or_else(soak::clock)).map(|()| true),
         Chore::Mutants { only } => mutants::run(only.as_deref()).map(|()| true),
+        Chore::Package => package::run().map(|()| true),
+        Chore::Semver { against } => semver::run(against.as_deref()).map(|()| true),
         Chore::Sanitize => sanitize::run().map(|()| true),
         Chore::Miri => miri::run().map(|()| true),
         Chore::Bench { check, write, only } => {

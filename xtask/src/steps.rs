@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::done::Done;
 use crate::scratch::Scratch;
-use crate::{clients, cpus, fuzz, judges, miri, model, mutants, program, run, sanitize, tidy, vm};
+use crate::{clients, cpus, fuzz, judges, miri, model, mutants, package, program, run, sanitize, tidy, vm};
 
 /// How long the quickstart may take: a newcomer waits for it.
 const QUICKSTART_LIMIT: Duration = Duration::from_mins(1);
@@ -49,6 +49,9 @@ const STEPS: &[Step] = &[
     Step::new("doc", "no warning of rustdoc", |_, _| documentation().map(checked)),
     Step::new("unit", "unit tests", |_, skipped| unit_tests(skipped).map(checked)),
     Step::new("doctest", "the examples in the documentation", |_, _| doc_tests().map(checked)),
+    Step::new("package", "the crates as packages, and the last release's items", |_, _| {
+        package::run().map(checked)
+    }),
     Step::new("model", "the block layer under the model checker", |effort, _| {
         model::run(effort.model_schedules, None, None, None).map(checked)
     }),

@@ -20,3 +20,8 @@ pub use path_name::{name_of, path_of};
 pub use ram::Ram;
 pub use registry::{BackendType, BackendTypes, Location, Opened, open_named};
 pub use size::{SizeError, parse_size};
+
+/// The README's example is tested with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

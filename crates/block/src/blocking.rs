@@ -55,6 +55,7 @@ impl HasQueue for Front {
 
 /// Why a [`Blocking`] could not be made.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BlockingError {
     /// No memory.
     #[error(transparent)]

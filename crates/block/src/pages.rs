@@ -17,6 +17,8 @@ use crate::span::{Span, SpanMut};
 use crate::units::Bytes;
 
 /// How a page pool is to be. All sizes are in bytes.
+///
+/// New fields come with a new major version only.
 #[derive(Clone, Copy, Debug)]
 pub struct PagePoolOptions {
     /// Whose buffers they are, for messages.

@@ -104,7 +104,7 @@ pub trait KeyedCipher: Send + Sync {
 /// needs none of it, so that work goes on without memory, unit by unit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Later {
-    /// The bytes that a request of several units needs for each of them, in [`Job::memory`]: for descriptors.
+    /// The bytes that a request of several units needs for each of them, in [`Job::request_and_memory`]: for descriptors.
     pub bytes_per_unit: usize,
 }
 

@@ -4,6 +4,7 @@ use crate::algorithm::Algorithm;
 
 /// Why a key was not taken. No variant holds a byte of it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum KeyError {
     /// The algorithm has no key of this size.
     #[error("{algorithm} takes a key of {} bytes, and this one has {found}", sizes(*algorithm))]
@@ -31,6 +32,16 @@ pub enum KeyError {
         /// The name that was asked for, where one was.
         name: Option<String>,
     },
+    /// This crate was built without the cipher, or without the driver that was asked for by name.
+    #[error("this build has no {what} {name}: feature {feature}")]
+    NotBuilt {
+        /// A cipher or a driver.
+        what: &'static str,
+        /// Its name.
+        name: &'static str,
+        /// The feature of this crate that has it.
+        feature: &'static str,
+    },
     /// The driver asked for by name is there and cannot be used.
     #[error("driver {driver} is not used for {algorithm}: {why}")]
     NotUsed {
@@ -45,6 +56,7 @@ pub enum KeyError {
 
 /// Why a request was not carried out. Small, since it travels on the I/O path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CryptError {
     /// The request breaks the contract of [`Request`](crate::Request); nothing was written.
     #[error("the cipher request is not valid")]
@@ -62,6 +74,24 @@ pub enum CryptError {
     #[error("the cipher driver lost the request")]
     Lost,
 }
+
+impl KeyError {
+    /// No driver has `algorithm`, or none of this name.
+    pub(crate) fn no_driver(algorithm: Algorithm, name: Option<&str>) -> Self {
+        if !algorithm.cipher.is_built() {
+            return Self::NotBuilt { what: "cipher", name: algorithm.cipher.name(), feature: RARE_CIPHERS };
+        }
+        if name == Some(AWS_LC) && !cfg!(feature = "aws-lc") {
+            return Self::NotBuilt { what: "driver", name: AWS_LC, feature: AWS_LC };
+        }
+        Self::NoDriver { algorithm, name: name.map(str::to_owned) }
+    }
+}
+
+/// The feature with the ciphers and hashes that few volumes have.
+pub(crate) const RARE_CIPHERS: &str = "rare-ciphers";
+/// The driver, and the feature that has it.
+const AWS_LC: &str = "aws-lc";
 
 /// The key sizes of `algorithm` in words, such as "32, 48 or 64"; of very many, the first and the last.
 fn sizes(algorithm: Algorithm) -> String {

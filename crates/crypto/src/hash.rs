@@ -6,6 +6,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// A hash function.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum Hash {
     /// MD5, RFC 1321.
     Md5,
@@ -20,10 +21,13 @@ pub enum Hash {
     /// SHA-512, FIPS 180-4.
     Sha512,
     /// RIPEMD-160, ISO/IEC 10118-3.
+    #[cfg(feature = "rare-ciphers")]
     Ripemd160,
     /// Whirlpool, ISO/IEC 10118-3.
+    #[cfg(feature = "rare-ciphers")]
     Whirlpool,
     /// Whirlpool cut to 32 bytes, the kernel's `wp256`.
+    #[cfg(feature = "rare-ciphers")]
     Whirlpool256,
     /// SHA3-224, FIPS 202.
     Sha3_224,
@@ -58,7 +62,9 @@ macro_rules! of_type {
             Hash::Sha256 => { type $D = sha2::Sha256; $eager }
             Hash::Sha384 => { type $D = sha2::Sha384; $eager }
             Hash::Sha512 => { type $D = sha2::Sha512; $eager }
+            #[cfg(feature = "rare-ciphers")]
             Hash::Ripemd160 => { type $D = ripemd::Ripemd160; $eager }
+            #[cfg(feature = "rare-ciphers")]
             Hash::Whirlpool | Hash::Whirlpool256 => { type $D = whirlpool::Whirlpool; $eager }
             Hash::Sha3_224 => { type $L = sha3::Sha3_224; $lazy }
             Hash::Sha3_256 => { type $L = sha3::Sha3_256; $lazy }
@@ -72,15 +78,17 @@ macro_rules! of_type {
 }
 
 impl Hash {
-    /// Every hash.
-    pub const ALL: [Self; 16] = [
+    /// Every hash that this build has: ripemd160 and whirlpool need the feature `rare-ciphers`.
+    pub const ALL: &'static [Self] = &[
         Self::Md5,
         Self::Sha1,
         Self::Sha224,
         Self::Sha256,
         Self::Sha384,
         Self::Sha512,
+        #[cfg(feature = "rare-ciphers")]
         Self::Ripemd160,
+        #[cfg(feature = "rare-ciphers")]
         Self::Whirlpool,
         Self::Sha3_224,
         Self::Sha3_256,
@@ -89,15 +97,25 @@ impl Hash {
         Self::Blake2b256,
         Self::Blake2b512,
         Self::Blake2s256,
+        #[cfg(feature = "rare-ciphers")]
         Self::Whirlpool256,
     ];
 
     /// The hashes of LUKS headers: all that cryptsetup has a name for.
-    pub const LUKS: [Self; 15] = *Self::ALL.first_chunk().unwrap();
+    pub const LUKS: &'static [Self] =
+        if cfg!(feature = "rare-ciphers") { Self::ALL.split_last().unwrap().1 } else { Self::ALL };
+
+    /// The crypto API's names of those that this build does not have.
+    pub(crate) const NOT_BUILT: &'static [&'static str] =
+        if cfg!(feature = "rare-ciphers") { &[] } else { &["rmd160", "wp512", "wp256"] };
+
+    /// cryptsetup's names of them.
+    pub(crate) const NOT_BUILT_LUKS: &'static [&'static str] =
+        if cfg!(feature = "rare-ciphers") { &[] } else { &["ripemd160", "whirlpool"] };
 
     /// The hash of the crypto API's name `name`, as essiv has it. Case counts, as in the kernel.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|hash| hash.name() == name)
+        Self::ALL.iter().copied().find(|hash| hash.name() == name)
     }
 
     /// The crypto API's name.
@@ -109,8 +127,11 @@ impl Hash {
             Self::Sha256 => "sha256",
             Self::Sha384 => "sha384",
             Self::Sha512 => "sha512",
+            #[cfg(feature = "rare-ciphers")]
             Self::Ripemd160 => "rmd160",
+            #[cfg(feature = "rare-ciphers")]
             Self::Whirlpool => "wp512",
+            #[cfg(feature = "rare-ciphers")]
             Self::Whirlpool256 => "wp256",
             Self::Sha3_224 => "sha3-224",
             Self::Sha3_256 => "sha3-256",
@@ -125,7 +146,9 @@ impl Hash {
     /// cryptsetup's name. `Whirlpool256` has none, and is not among [`LUKS`](Self::LUKS): here it is the crypto API's.
     pub const fn luks_name(self) -> &'static str {
         match self {
+            #[cfg(feature = "rare-ciphers")]
             Self::Ripemd160 => "ripemd160",
+            #[cfg(feature = "rare-ciphers")]
             Self::Whirlpool => "whirlpool",
             other => other.name(),
         }
@@ -134,6 +157,7 @@ impl Hash {
     /// The length of a digest in bytes.
     pub fn digest_size(self) -> usize {
         match self {
+            #[cfg(feature = "rare-ciphers")]
             Self::Whirlpool256 => 32,
             _ => of_type!(self, D => D::output_size()),
         }
@@ -164,9 +188,9 @@ impl Hash {
     /// Fills `out` by PBKDF2 with this hash's HMAC (RFC 8018, section 5.2).
     ///
     /// # Panics
-    /// Where `iterations` is 0, or the hash is [`Whirlpool256`](Self::Whirlpool256), which has no HMAC of its own.
+    /// Where `iterations` is 0, or the hash is not one of [`LUKS`](Self::LUKS): `Whirlpool256` has no HMAC of its own.
     pub fn pbkdf2(self, passphrase: &[u8], salt: &[u8], iterations: u32, out: &mut [u8]) {
-        assert!(iterations > 0 && self != Self::Whirlpool256, "PBKDF2 iterates a hash of LUKS at least once");
+        assert!(iterations > 0 && Self::LUKS.contains(&self), "PBKDF2 iterates a hash of LUKS at least once");
         let result = of_type!(self,
             D => pbkdf2::pbkdf2::<Hmac<D>>(passphrase, salt, iterations, out),
             L => pbkdf2::pbkdf2::<SimpleHmac<L>>(passphrase, salt, iterations, out)
@@ -229,10 +253,10 @@ mod tests {
     /// Oracles: the kernel's `crypto/rmd160.c` and `crypto/wp512.c`, and cryptsetup's `lib/crypto_backend`.
     #[test]
     fn a_hash_has_the_name_of_whoever_asks() {
-        for hash in Hash::ALL {
+        for &hash in Hash::ALL {
             assert_eq!(Hash::from_name(hash.name()), Some(hash));
         }
-        for hash in Hash::LUKS {
+        for &hash in Hash::LUKS {
             assert_eq!(Hash::from_luks_name(hash.luks_name()), Ok(hash));
         }
         assert_eq!((Hash::Ripemd160.name(), Hash::Ripemd160.luks_name()), ("rmd160", "ripemd160"));

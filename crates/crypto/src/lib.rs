@@ -36,7 +36,7 @@ mod drivers;
 pub mod error;
 pub mod hash;
 pub mod job;
-#[cfg(not(miri))]
+#[cfg(all(feature = "aws-lc", not(miri)))]
 pub mod library;
 pub mod offload;
 pub mod portable;
@@ -59,3 +59,8 @@ pub use registry::{Choice, Listing, Registry, Standing};
 pub use request::{Direction, Iv, IvRule, MAX_UNIT_SIZE, Request, WideIv};
 pub use skcipher::Skcipher;
 pub use spec::CipherSpec;
+
+/// The README's example is tested with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

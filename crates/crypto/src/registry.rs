@@ -103,7 +103,7 @@ impl Registry {
             Choice::Best => None,
             Choice::Named(name) => Some(name),
         };
-        let mut error = KeyError::NoDriver { algorithm, name: name.map(str::to_owned) };
+        let mut error = KeyError::no_driver(algorithm, name);
         let asked = |info: &DriverInfo| name.map_or(info.priority > BY_NAME, |name| name == info.name);
         for entry in self.of(algorithm).filter(|entry| asked(&entry.driver.info)) {
             let info = entry.driver.info;

@@ -62,6 +62,7 @@ impl LookupError {
 
 /// Why a table did not become a device.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LoadError {
     /// The table is wrong, or does not fit what it names.
     #[error(transparent)]

@@ -76,7 +76,7 @@ mod tests {
     /// Oracle: the inverse. That stripes are those of cryptsetup is shown by every image that opens.
     #[test]
     fn what_is_split_merges_again_and_one_changed_bit_is_another_key() {
-        for hash in Hash::LUKS {
+        for &hash in Hash::LUKS {
             for size in [16, 20, 32, 33, 64, 100] {
                 let mut seed = size as u64;
                 let key: Vec<u8> = (0..size).map(|_| splitmix64(&mut seed) as u8).collect();

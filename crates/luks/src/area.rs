@@ -19,6 +19,7 @@ pub struct AreaCipher {
 
 /// Why an area cannot have a cipher.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum AreaError {
     /// The cipher string is wrong.
     Spec(SpecError),

@@ -39,6 +39,8 @@ pub enum KdfKind {
 }
 
 /// What a passphrase is to cost.
+///
+/// New fields come with a new major version only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct KdfOptions {
     /// The derivation.

@@ -64,6 +64,7 @@ impl Finding {
 
 /// Why a volume was not opened, made or changed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The header could not be read or written.
     #[error("{what}: {source}")]

@@ -191,6 +191,7 @@ fn argon2(
 
 /// Runs `work` on `count` threads of its own, and returns when all of them have ended: their stacks see what Argon2 works on,
 /// and are wiped on their way out. A pool that is dropped tells its threads to end, and does not wait for it.
+#[cfg(feature = "parallel")]
 fn on_threads<T: Send>(count: usize, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
     let mut threads = Vec::with_capacity(count);
     let pool = rayon::ThreadPoolBuilder::new()
@@ -210,6 +211,12 @@ fn on_threads<T: Send>(count: usize, work: impl FnOnce() -> T + Send) -> Result<
         ),
         source: std::io::Error::other(error),
     })
+}
+
+/// Runs `work` on this thread, which does the lanes of Argon2 one by one.
+#[cfg(not(feature = "parallel"))]
+fn on_threads<T>(_count: usize, work: impl FnOnce() -> T) -> Result<T, Error> {
+    Ok(work())
 }
 
 /// The threads that can run at once.

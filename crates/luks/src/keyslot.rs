@@ -76,6 +76,8 @@ pub struct Area {
 }
 
 /// A key slot that is to be made.
+///
+/// New fields come with a new major version only.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SlotOptions {
     /// Its number; without it, the first that is free.

@@ -70,3 +70,8 @@ pub use segment::{ActivationFlags, Segment, Unlocked};
 pub use source::{ReadAt, Storage};
 pub use udm_crypto::Hash;
 pub use volume::{Header, Place, UnlockOptions, Volume};
+
+/// The README's example is tested with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -31,6 +31,8 @@ pub enum Header {
 }
 
 /// How a volume is unlocked.
+///
+/// New fields come with a new major version only.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct UnlockOptions {
     /// The one key slot that is tried; without it, all are that are bound to the data, by their priority.

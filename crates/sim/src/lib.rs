@@ -106,3 +106,8 @@ pub use seeds::seeds;
 pub use trace::{Event, What};
 pub use workload::{Mix, Report, Workload, WorkloadOptions};
 pub use world::Sim;
+
+/// The README's example is tested with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -13,6 +13,8 @@ use crate::model::{Model, Step};
 use crate::world::Sim;
 
 /// What a [`Workload`] does.
+///
+/// New fields come with a new major version only.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkloadOptions {
     /// How many bios are under way at once.

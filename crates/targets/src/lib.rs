@@ -33,3 +33,8 @@ pub fn register(types: &mut TargetTypes) {
 pub fn all() -> &'static TargetTypes {
     &ALL
 }
+
+/// The README's example is tested with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -43,6 +43,8 @@ use image::Image;
 const BLOCK_MAX: u32 = 4096;
 
 /// How a file is to be opened.
+///
+/// New fields come with a new major version only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FileOptions {
     /// Whether nothing is to be written.

@@ -14,6 +14,8 @@ use crate::share::Share;
 use crate::sync::{AtomicBool, Ordering};
 
 /// How a set is to be.
+///
+/// New fields come with a new major version only.
 #[derive(Clone, Debug)]
 pub struct BioSetOptions {
     /// Whose bios they are, for messages.

@@ -45,7 +45,8 @@ const fn every<const N: usize>(least: usize) -> [usize; N] {
 }
 
 impl Cipher {
-    /// Every cipher, in the order in which `udm ciphers` lists them.
+    /// Every cipher, in the order in which `udm ciphers` lists them, also those that this build does not have
+    /// ([`is_built`](Self::is_built)).
     pub const ALL: [Self; 14] = [
         Self::Aes,
         Self::Serpent,
@@ -87,6 +88,15 @@ impl Cipher {
             Self::XChaCha12 => "xchacha12",
             Self::XChaCha20 => "xchacha20",
         }
+    }
+
+    /// Whether this build has it: some ciphers need the feature `rare-ciphers`.
+    pub const fn is_built(self) -> bool {
+        let is_rare = matches!(
+            self,
+            Self::Serpent | Self::Camellia | Self::Cast6 | Self::Cast5 | Self::Des3Ede | Self::Blowfish
+        );
+        !is_rare || cfg!(feature = "rare-ciphers")
     }
 
     /// The size of a block in bytes, of which a unit is a multiple; 1 for a stream cipher.

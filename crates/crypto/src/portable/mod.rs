@@ -30,6 +30,7 @@ use aes::cipher::KeyInit;
 use aes::cipher::consts::U16;
 use aes::{Aes128, Aes192, Aes256};
 use batch::BlockCipher;
+#[cfg(feature = "rare-ciphers")]
 use camellia::{Camellia128, Camellia192, Camellia256};
 use chacha20::{R12, R20};
 use tweaked::Tweaked;
@@ -74,8 +75,25 @@ pub(crate) fn key(algorithm: Algorithm, key: &[u8]) -> Keyed {
         (Cipher::Aes, 16) => tweakable(mode, key, crated::<Aes128>),
         (Cipher::Aes, 24) => tweakable(mode, key, crated::<Aes192>),
         (Cipher::Aes, _) => tweakable(mode, key, crated::<Aes256>),
-        (Cipher::Serpent, _) => tweakable(mode, key, serpent),
         (Cipher::Twofish, _) => tweakable(mode, key, twofish::Twofish::new),
+        (Cipher::CipherNull, _) => Ok(Box::new(null::Null)),
+        (Cipher::XChaCha12Aes, _) => Ok(Box::new(adiantum::Adiantum::<R12>::new(of_32(key)))),
+        (Cipher::XChaCha20Aes, _) => Ok(Box::new(adiantum::Adiantum::<R20>::new(of_32(key)))),
+        (Cipher::ChaCha20, _) => Ok(Box::new(stream::Streams::<stream::Plain<R20>>::new(of_32(key)))),
+        (Cipher::XChaCha12, _) => Ok(Box::new(stream::Streams::<stream::Extended<R12>>::new(of_32(key)))),
+        (Cipher::XChaCha20, _) => Ok(Box::new(stream::Streams::<stream::Extended<R20>>::new(of_32(key)))),
+        #[cfg(feature = "rare-ciphers")]
+        (cipher, size) => rare(cipher, size, mode, key),
+        #[cfg(not(feature = "rare-ciphers"))]
+        _ => Err("this build lacks the cipher: feature rare-ciphers"),
+    }
+}
+
+/// The ciphers of the feature, with `size` bytes of the key for the block cipher.
+#[cfg(feature = "rare-ciphers")]
+fn rare(cipher: Cipher, size: usize, mode: Mode, key: &[u8]) -> Keyed {
+    match (cipher, size) {
+        (Cipher::Serpent, _) => tweakable(mode, key, serpent),
         (Cipher::Camellia, 16) => tweakable(mode, key, crated::<Camellia128>),
         (Cipher::Camellia, 24) => tweakable(mode, key, crated::<Camellia192>),
         (Cipher::Camellia, _) => tweakable(mode, key, crated::<Camellia256>),
@@ -83,12 +101,7 @@ pub(crate) fn key(algorithm: Algorithm, key: &[u8]) -> Keyed {
         (Cipher::Cast5, _) => plain(mode, Box::new(crated::<cast5::Cast5>(key))),
         (Cipher::Des3Ede, _) => plain(mode, Box::new(crated::<des::TdesEde3>(key))),
         (Cipher::Blowfish, _) => plain(mode, Box::new(crated::<blowfish::Blowfish>(key))),
-        (Cipher::CipherNull, _) => Ok(Box::new(null::Null)),
-        (Cipher::XChaCha12Aes, _) => Ok(Box::new(adiantum::Adiantum::<R12>::new(of_32(key)))),
-        (Cipher::XChaCha20Aes, _) => Ok(Box::new(adiantum::Adiantum::<R20>::new(of_32(key)))),
-        (Cipher::ChaCha20, _) => Ok(Box::new(stream::Streams::<stream::Plain<R20>>::new(of_32(key)))),
-        (Cipher::XChaCha12, _) => Ok(Box::new(stream::Streams::<stream::Extended<R12>>::new(of_32(key)))),
-        (Cipher::XChaCha20, _) => Ok(Box::new(stream::Streams::<stream::Extended<R20>>::new(of_32(key)))),
+        _ => unreachable!("the caller has all others"),
     }
 }
 
@@ -129,6 +142,7 @@ fn crated<C: KeyInit>(key: &[u8]) -> C {
 }
 
 /// Serpent with a key of up to 32 bytes; its specification has a bit of one put behind a shorter key, and zeros.
+#[cfg(feature = "rare-ciphers")]
 fn serpent(key: &[u8]) -> serpent::Serpent {
     let mut padded = Zeroizing::new([0; 32]);
     padded[..key.len()].copy_from_slice(key);

@@ -58,6 +58,11 @@ pub enum Why {
         /// The names that are known here.
         instead: Vec<&'static str>,
     },
+    /// This crate was built without it.
+    NotBuilt {
+        /// The feature of this crate that has it.
+        feature: &'static str,
+    },
     /// Only the kernel has it.
     KernelOnly {
         /// The names that are known here.
@@ -155,6 +160,8 @@ impl SpecError {
         match &self.why {
             Why::Unknown { .. } if self.found.is_empty() => format!("{part} is missing"),
             Why::Unknown { .. } => format!("{part} {found} is not known"),
+            Why::NotBuilt { .. } if self.part == Part::EssivHash => format!("this build has no hash {found}"),
+            Why::NotBuilt { .. } => format!("this build has no {part} {found}"),
             Why::KernelOnly { .. } => format!("udm does not have {part} {found} yet"),
             Why::Authenticated => format!(
                 "udm does not have authenticated encryption yet, which {found} is: it needs dm-integrity"
@@ -209,6 +216,7 @@ impl SpecError {
     pub fn hint(&self) -> String {
         match &self.why {
             Why::Unknown { near: Some(near), .. } => format!("try {near}"),
+            Why::NotBuilt { feature } => format!("build it with the feature {feature}"),
             Why::KernelOnly { instead } => format!("it has {}", list(instead, "and")),
             Why::Authenticated => "use a mode without integrity, such as aes-xts-plain64".into(),
             Why::StoredIvs => "use plain64, whose IVs are not stored, as in aes-xts-plain64".into(),

@@ -26,6 +26,7 @@ pub struct KeyLayout {
 
 /// Why a key of some size is not one of a cipher.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum KeyLayoutError {
     /// The cipher's part of it has a size that the cipher does not take.
     #[error("the cipher does not take a key of this size")]

@@ -5,6 +5,7 @@ use super::iv::{IvMode, IvSpec};
 use super::near::nearest;
 use super::piece::Piece;
 use crate::algorithm::{Algorithm, Cipher, Mode};
+use crate::error::RARE_CIPHERS;
 use crate::hash::Hash;
 
 /// Block ciphers that only the kernel has.
@@ -71,9 +72,15 @@ fn mode(name: Piece<'_>) -> Result<Mode, SpecError> {
 
 /// The cipher of the name `name`.
 fn cipher(name: Piece<'_>) -> Result<Cipher, SpecError> {
-    let others = [&OTHER_CIPHERS[..], &OTHER_STREAMS].concat();
-    Cipher::from_name(name.text)
-        .ok_or_else(|| other(Part::Cipher, name, Cipher::ALL.map(Cipher::name).into(), &others))
+    match Cipher::from_name(name.text) {
+        Some(cipher) if cipher.is_built() => Ok(cipher),
+        Some(_) => Err(not_built(Part::Cipher, name)),
+        None => {
+            let ours = Cipher::ALL.into_iter().filter(|cipher| cipher.is_built()).map(Cipher::name);
+            let others = [&OTHER_CIPHERS[..], &OTHER_STREAMS].concat();
+            Err(other(Part::Cipher, name, ours.collect(), &others))
+        }
+    }
 }
 
 /// The algorithm of a crypto API name with no parentheses: a stream cipher.
@@ -109,13 +116,14 @@ pub(super) fn iv_mode(name: Piece<'_>) -> Result<IvMode, SpecError> {
 pub(super) fn essiv_hash(name: Piece<'_>, algorithm: Algorithm) -> Result<Hash, SpecError> {
     let cipher = algorithm.cipher;
     let fits = |digest: usize| cipher.key_sizes().contains(&digest);
-    let ours = Hash::ALL.into_iter().filter(|hash| fits(hash.digest_size())).map(Hash::name);
+    let ours = Hash::ALL.iter().copied().filter(|hash| fits(hash.digest_size())).map(Hash::name);
     let ours: Vec<_> = ours.collect();
     let known = Hash::from_name(name.text);
     let kernels = || OTHER_HASHES.into_iter().find(|other| other.0 == name.text).map(|other| other.1);
     let bytes = known.map(Hash::digest_size).or_else(kernels);
     match (known, bytes) {
         (Some(hash), Some(bytes)) if fits(bytes) => Ok(hash),
+        (None, _) if Hash::NOT_BUILT.contains(&name.text) => Err(not_built(Part::EssivHash, name)),
         (_, Some(bytes)) if !fits(bytes) => {
             Err(SpecError::new(Part::EssivHash, name, Why::Digest { bytes, cipher, instead: ours }))
         }
@@ -129,12 +137,21 @@ impl Hash {
     /// # Errors
     /// Where there is none: what it may have been meant as, and which there are.
     pub fn from_luks_name(name: &str) -> Result<Self, SpecError> {
-        Hash::LUKS.into_iter().find(|hash| hash.luks_name().eq_ignore_ascii_case(name)).ok_or_else(|| {
-            let instead = Hash::LUKS.map(Hash::luks_name).to_vec();
+        let has_name = |hash: &Hash| hash.luks_name().eq_ignore_ascii_case(name);
+        Hash::LUKS.iter().copied().find(has_name).ok_or_else(|| {
+            if Hash::NOT_BUILT_LUKS.iter().any(|missing| missing.eq_ignore_ascii_case(name)) {
+                return not_built(Part::Hash, Piece::whole(name));
+            }
+            let instead: Vec<_> = Hash::LUKS.iter().copied().map(Hash::luks_name).collect();
             let why = Why::Unknown { near: nearest(name, instead.iter().copied()), instead };
             SpecError::new(Part::Hash, Piece::whole(name), why)
         })
     }
+}
+
+/// The error of a name that this crate has with the feature for rare ciphers, and was built without.
+fn not_built(part: Part, name: Piece<'_>) -> SpecError {
+    SpecError::new(part, name, Why::NotBuilt { feature: RARE_CIPHERS })
 }
 
 /// The error of a name that is not among `ours`. What it may have been meant as is looked for among `others`, too, which only

@@ -7,6 +7,7 @@ use crate::table::{Fault, reason};
 
 /// Why something was not done to a managed device.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum ManageError {
     /// A table did not become a device.
     Load(LoadError),

@@ -47,6 +47,8 @@ use channels::Channels;
 use state::State;
 
 /// How a managed device makes what its tables describe.
+///
+/// New fields come with a new major version only.
 #[derive(Clone)]
 pub struct ManagedOptions {
     /// It takes no writes, whatever its tables say.

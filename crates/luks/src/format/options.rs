@@ -16,6 +16,8 @@ pub enum Version {
 }
 
 /// What a new volume is to be like. Sizes and offsets are in bytes.
+///
+/// New fields come with a new major version only.
 #[derive(Debug)]
 pub struct FormatOptions {
     /// `--type`

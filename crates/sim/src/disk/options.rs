@@ -5,6 +5,8 @@ use udm_block::{Geometry, Sectors};
 use crate::dice::Dice;
 
 /// How a [`crate::SimDisk`] is to be.
+///
+/// New fields come with a new major version only.
 #[derive(Clone, Copy, Debug)]
 pub struct DiskOptions {
     /// Its name in the trace.

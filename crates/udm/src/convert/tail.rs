@@ -42,6 +42,7 @@ fn front(device: &DeviceRef) -> Result<Blocking, ConvertError> {
         BlockingError::NoReserve(error) => error.into(),
         BlockingError::Queue(error) => error.into(),
         BlockingError::Open(error) => error.into(),
+        error => std::io::Error::other(error).into(),
     })
 }
 

@@ -26,6 +26,8 @@ use udm_dm::targets::crypt::{CipherChoice, Requests};
 use udm_dm::targets::{Reserves, TargetTypes};
 
 /// How devices are opened.
+///
+/// New fields come with a new major version only.
 #[derive(Clone, Debug)]
 pub struct DeviceOptions {
     /// Nothing is written.
@@ -57,6 +59,7 @@ impl Default for DeviceOptions {
 
 /// Why a device could not be opened.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DeviceError {
     /// The table is wrong, or what it names does not fit.
     #[error(transparent)]
@@ -123,7 +126,7 @@ impl From<ManageError> for DeviceError {
     fn from(error: ManageError) -> Self {
         match error {
             ManageError::Load(error) => error.into(),
-            ManageError::Refused(_) => Self::Manage(error),
+            error => Self::Manage(error),
         }
     }
 }
@@ -134,6 +137,7 @@ impl From<LoadError> for DeviceError {
             LoadError::Table(error) => error.into(),
             LoadError::NoReserve(error) => error.into(),
             LoadError::System { what, source } => Self::System { what, source },
+            error => Self::Manage(ManageError::Load(error)),
         }
     }
 }

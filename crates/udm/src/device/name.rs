@@ -44,6 +44,7 @@ pub struct Takes {
 
 /// Why a word names no device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NameError {
     /// Nothing at all.
     #[error("the name of a device is empty; name a LUKS volume, raw:PATH, or an NBD URI")]

@@ -18,6 +18,8 @@ use crate::device::name;
 pub use passphrase::{NoPassphrase, PassphraseError, PassphraseSource};
 
 /// How LUKS images are unlocked.
+///
+/// New fields come with a new major version only.
 #[derive(Clone, Debug)]
 pub struct Unlocking {
     /// The file or device that has the header; without it, it is before the data.
@@ -32,6 +34,7 @@ pub struct Unlocking {
 
 /// Why a LUKS image was not opened.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LuksError {
     /// The image or its header cannot be opened.
     #[error("{}: {source}{}", path.display(), hint(path))]

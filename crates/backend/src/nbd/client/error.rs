@@ -8,6 +8,7 @@ use udm_nbd::wire::ErrorNumber;
 
 /// What went wrong for a client.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ClientError {
     /// No connection.
     #[error("cannot connect to {address}: {source}")]

@@ -48,6 +48,7 @@ pub struct NbdDevice {
 
 /// Why an export is no device.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AttachError {
     /// The server, or the way to it.
     #[error(transparent)]

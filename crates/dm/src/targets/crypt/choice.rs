@@ -14,6 +14,8 @@ pub enum Requests {
 }
 
 /// Which cipher driver a volume uses, and how.
+///
+/// New fields come with a new major version only.
 #[derive(Clone, Debug, Default)]
 pub struct CipherChoice {
     /// A driver's name; the best one when there is none.

@@ -128,7 +128,7 @@ fn runs_across_wraps_number_as_defined() {
 fn essiv_makes_a_batch_as_it_makes_each() {
     let choice = CipherChoice::default();
     let is_key = |hash: &Hash| Cipher::Aes.key_sizes().contains(&hash.digest_size());
-    for hash in Hash::ALL.into_iter().filter(is_key) {
+    for hash in Hash::ALL.iter().copied().filter(is_key) {
         let essiv = Essiv::new(&choice, Algorithm::aes(Mode::Cbc), hash, b"sixteen byte key").unwrap();
         let rule = numbering(IvMode::Plain64, 4096, false).rule(1 << 40, 1);
         let mut ivs = [Iv::default(); BATCH];

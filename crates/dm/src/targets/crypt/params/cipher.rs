@@ -30,7 +30,9 @@ fn fault(error: &SpecError) -> Fault {
 fn kind(error: &SpecError) -> TableErrorKind {
     match error.why {
         Why::Unknown { .. } => TableErrorKind::Unknown,
-        Why::KernelOnly { .. } | Why::Authenticated | Why::StoredIvs => TableErrorKind::Missing,
+        Why::NotBuilt { .. } | Why::KernelOnly { .. } | Why::Authenticated | Why::StoredIvs => {
+            TableErrorKind::Missing
+        }
         _ => TableErrorKind::Cipher,
     }
 }
@@ -69,6 +71,7 @@ pub(super) fn key_reason(error: KeyLayoutError) -> Option<KernelReason> {
         KeyLayoutError::CipherKey => Some(reason::KEY),
         KeyLayoutError::LongDiffuserKey => Some(reason::UNKNOWN),
         KeyLayoutError::DiffuserKey => Some(reason::IV_INIT),
-        KeyLayoutError::ShortSeed => None,
+        // The kernel takes a seed that is too short.
+        _ => None,
     }
 }
