@@ -235,15 +235,14 @@ mod tests {
 
     /// Every way that this machine can go. Each with the shortest length that it is for.
     fn copies() -> Vec<(Copy, usize)> {
-        let mut copies: Vec<(Copy, usize)> = vec![(super::copy, 0), (super::by_words::copy, 0)];
+        let everywhere: [(Copy, usize); 2] = [(super::copy, 0), (super::by_words::copy, 0)];
         #[cfg(all(target_arch = "x86_64", not(miri)))]
-        {
-            copies.push((super::machine::narrow, 16));
-            if is_x86_feature_detected!("avx") {
-                copies.push((super::machine::wide, 128));
-            }
-        }
-        copies
+        let vectors = [(super::machine::narrow as Copy, 16), (super::machine::wide, 128)]
+            .into_iter()
+            .take(if is_x86_feature_detected!("avx") { 2 } else { 1 });
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        let vectors = [];
+        everywhere.into_iter().chain(vectors).collect()
     }
 
     /// Every length about the borders.
