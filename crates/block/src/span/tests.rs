@@ -55,3 +55,42 @@ fn one_byte_anywhere_makes_a_run_no_zeros() {
 fn a_slice_past_the_end_panics() {
     let _ = Span::new(&[0; 4]).slice(2, 3);
 }
+
+/// A fault for `cargo xtask miri`, which must see that Miri finds it: two threads write one byte. Its good twin writes one
+/// each.
+#[cfg(miri)]
+mod planted {
+    use std::ptr::NonNull;
+    use std::sync::atomic::{AtomicPtr, Ordering};
+    use std::thread;
+
+    use crate::SpanMut;
+
+    #[expect(unsafe_code, reason = "safe code has one writer")]
+    fn write_at(places: [usize; 2]) {
+        let mut bytes = [0u8; 2];
+        let begin = AtomicPtr::new(bytes.as_mut_ptr());
+        thread::scope(|scope| {
+            for place in places {
+                let begin = &begin;
+                scope.spawn(move || {
+                    let addr = NonNull::new(begin.load(Ordering::Relaxed)).unwrap();
+                    // SAFETY: it is broken where both threads have one place.
+                    unsafe { SpanMut::from_raw(addr.add(place), 1) }.fill(1);
+                });
+            }
+        });
+        assert_eq!(places.map(|place| bytes[place]), [1, 1]);
+    }
+
+    #[test]
+    fn a_byte_for_each_writer() {
+        write_at([0, 1]);
+    }
+
+    #[test]
+    #[ignore = "Miri must refuse it"]
+    fn two_writers_of_one_byte() {
+        write_at([0, 0]);
+    }
+}
