@@ -150,9 +150,51 @@ mod machine {
     }
 }
 
-#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+#[cfg(all(not(target_arch = "x86_64"), not(miri)))]
 mod machine {
     pub(in crate::span) use super::by_words::{copy, fill};
+}
+
+/// For Miri, which knows no assembly, and to which an access to any number of bytes is one step.
+#[cfg(miri)]
+mod machine {
+    /// Copies `len` bytes. Where the two overlap, the result is any bytes.
+    ///
+    /// # Safety
+    /// `from` may be read and `to` written for `len` bytes.
+    pub(in crate::span) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            let at = pieces::<512>(from, to, 0, len);
+            let at = pieces::<32>(from, to, at, len);
+            pieces::<1>(from, to, at, len);
+        }
+    }
+
+    /// Copies whole pieces of `N` bytes between `at` and `end`: where the rest begins.
+    ///
+    /// # Safety
+    /// As for [`copy`], for `end` bytes.
+    unsafe fn pieces<const N: usize>(from: *const u8, to: *mut u8, mut at: usize, end: usize) -> usize {
+        while at + N <= end {
+            // SAFETY: the piece ends at `end` or before, and any address is right for bytes.
+            unsafe {
+                let piece = from.add(at).cast::<[u8; N]>().read_volatile();
+                to.add(at).cast::<[u8; N]>().write_volatile(piece);
+            }
+            at += N;
+        }
+        at
+    }
+
+    /// Sets `len` bytes.
+    ///
+    /// # Safety
+    /// `to` may be written for `len` bytes.
+    pub(in crate::span) unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
+        // SAFETY: by the caller's promise.
+        unsafe { to.write_bytes(byte, len) }
+    }
 }
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -170,8 +212,8 @@ mod by_bytes {
     }
 }
 
-/// For other machines, and for checkers that know no assembly. It is tested everywhere.
-#[cfg(any(test, not(all(target_arch = "x86_64", not(miri)))))]
+/// For other machines. It is tested everywhere.
+#[cfg(any(test, all(not(target_arch = "x86_64"), not(miri))))]
 #[expect(clippy::cast_ptr_alignment, reason = "words are read and written where they are aligned alone")]
 mod by_words {
     const WORD: usize = size_of::<u64>();
