@@ -67,7 +67,9 @@ fn behind_linear(cipher: &str, choice: &CipherChoice) {
 #[test]
 fn sectors_that_the_cipher_gets_one_by_one() {
     let choice = CipherChoice { requests: Requests::PerSector, ..CipherChoice::default() };
-    ciphers(1).iter().for_each(|cipher| behind_linear(cipher, &choice));
+    for cipher in ciphers(1) {
+        behind_linear(&cipher, &choice);
+    }
 }
 
 /// The engine has a thread of its own, and describes the sectors in memory that it is lent.
