@@ -53,16 +53,10 @@ const RUNS: [(&[&str], &str); 4] = [
     (&["-p", "udm-crypto", "--lib", "--test", "cuts", "--", "threads::", "cuts_"], " -Zmiri-ignore-leaks"),
 ];
 
-/// A test that Miri must fail, and what it must say. It stands beside one that differs in nothing but the fault, and passes.
-const PLANTED: [&str; 7] = [
-    "-p",
-    "udm-block",
-    "--lib",
-    "--",
-    "--ignored",
-    "--exact",
-    "span::tests::planted::two_writers_of_one_byte",
-];
+/// A test that races with this variable set, and what Miri must say of it then. Without it, it is one of the others.
+const PLANTED: [&str; 6] =
+    ["-p", "udm-block", "--lib", "--", "--exact", "span::copy::tests::each_byte_has_one_writer"];
+const PLANTS: &str = "UDM_TWO_WRITERS";
 const PLANTED_FAULT: &str = "Undefined Behavior: Data race detected";
 
 /// As a step of the checks: a run by the first model, or why this machine cannot.
@@ -103,7 +97,7 @@ fn run_by(models: &[Model]) -> Result<()> {
 
 /// Fails unless Miri finds the planted fault.
 fn try_miri() -> Result<()> {
-    let mut planted = run::within(LIMIT, &command(&PLANTED, ""));
+    let mut planted = run::within(LIMIT, command(&PLANTED, "").env(PLANTS, "1"));
     let output = planted.output().with_context(|| format!("cannot start `{}`", run::line(&planted)))?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(

@@ -272,6 +272,12 @@ mod by_words {
 
 #[cfg(test)]
 mod tests {
+    use std::ptr::NonNull;
+    use std::sync::atomic::{AtomicPtr, Ordering};
+    use std::thread;
+
+    use crate::span::SpanMut;
+
     type Copy = unsafe fn(*const u8, *mut u8, usize);
     type Fill = unsafe fn(*mut u8, u8, usize);
 
@@ -340,5 +346,24 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Two threads write a byte each. With the variable both write one: `cargo xtask miri` sees that Miri finds that.
+    #[test]
+    fn each_byte_has_one_writer() {
+        let second = usize::from(std::env::var_os("UDM_TWO_WRITERS").is_none());
+        let mut bytes = [0u8; 2];
+        let begin = AtomicPtr::new(bytes.as_mut_ptr());
+        thread::scope(|scope| {
+            for place in [0, second] {
+                let begin = &begin;
+                scope.spawn(move || {
+                    let addr = NonNull::new(begin.load(Ordering::Relaxed)).unwrap();
+                    // SAFETY: it is broken where both threads have one place.
+                    unsafe { SpanMut::from_raw(addr.add(place), 1) }.fill(1);
+                });
+            }
+        });
+        assert_eq!(bytes, [1, second as u8]);
     }
 }
