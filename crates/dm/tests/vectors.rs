@@ -180,7 +180,8 @@ impl Run {
     /// What its crypt row says.
     fn crypt(&self) -> CryptSpec {
         let table = Table::parse(&self.table).unwrap_or_else(|error| panic!("{}: {error}", self.table));
-        table.rows[0].target.downcast_ref::<CryptSpec>().expect("a crypt row").clone()
+        let row = table.rows.last().expect("a row");
+        row.target.downcast_ref::<CryptSpec>().expect("a crypt row").clone()
     }
 }
 
