@@ -13,6 +13,10 @@ use crate::wakeup::Wakeup;
 #[cfg(not(shuttle))]
 const FEW: usize = 16;
 
+/// How long a thread that waits sleeps between two looks, under a checker that knows no poll.
+#[cfg(not(shuttle))]
+const MOMENT: Duration = Duration::from_millis(5);
+
 /// A descriptor that a queue waits for beside its engines.
 #[cfg_attr(shuttle, expect(dead_code))]
 pub struct Interest<'a> {
@@ -47,8 +51,8 @@ pub(crate) fn wait(
         fd.ready = PollFlags::empty();
     }
     if cfg!(miri) {
-        // The checker knows no poll: whoever waits looks again.
-        std::thread::yield_now();
+        // The checker knows no poll: whoever waits looks again, and the other threads run meanwhile.
+        std::thread::sleep(timeout.unwrap_or(MOMENT).min(MOMENT));
         return Ok(());
     }
     let count = 1 + engines.iter().count() + fds.len();

@@ -212,11 +212,13 @@ fn child(how: &str) -> ! {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it starts a process")]
 fn a_process_exits_with_bios_delivered() {
     exits("a_process_exits_with_bios_delivered", "delivered");
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it starts a process")]
 fn a_process_exits_in_a_driver_call() {
     exits("a_process_exits_in_a_driver_call", "submitted");
 }
@@ -224,8 +226,9 @@ fn a_process_exits_in_a_driver_call() {
 /// Many more queues than there are processors, threads or bits in a word: each works as the first one does.
 #[test]
 fn three_hundred_queues_on_one_device_all_work() {
+    const QUEUES: usize = if cfg!(miri) { 70 } else { 300 };
     let (set, dev) = (BioSet::new(&udm_block::BioSetOptions::named("many"), &heap()).unwrap(), ready());
-    let mut clients: Vec<_> = (0..300).map(|_| Client::of(&dev, &set)).collect();
+    let mut clients: Vec<_> = (0..QUEUES).map(|_| Client::of(&dev, &set)).collect();
     for _ in 0..3 {
         for client in &mut clients {
             submit(client);
@@ -393,7 +396,7 @@ impl Channel for ParksChannel {
 
 #[test]
 fn bios_that_are_parked_when_their_queue_ends_leave_the_reserve_to_the_next_on_a_bounded_stack() {
-    const PARKED: u64 = 20_000;
+    const PARKED: u64 = if cfg!(miri) { 50 } else { 20_000 };
     let own = BioSet::new(&reserve_alone("behind", PARKED as usize), &heap()).unwrap();
     let scarce = BioSet::new(&reserve_alone("scarce", 1), &heap()).unwrap();
     let parks: DeviceRef = Arc::new(Parks(scarce.clone()));

@@ -201,13 +201,14 @@ fn slow() -> (Arc<Mutex<BioList>>, DeviceRef) {
 
 #[test]
 fn a_bio_in_ten_thousand_pieces_through_sixty_four_layers_ends_on_a_small_stack() {
-    const PIECES: u64 = if cfg!(miri) { 60 } else { 10_000 };
+    const PIECES: u64 = if cfg!(miri) { 20 } else { 10_000 };
+    const LAYERS: u32 = if cfg!(miri) { 8 } else { 64 };
     let thread = std::thread::Builder::new().stack_size(128 << 10).spawn(|| {
         let bottom = Bottom::new(|_| Status::Ok);
         let mut dev: DeviceRef = bottom.clone();
-        for layer in 0..64 {
+        for layer in 0..LAYERS {
             // The lowest layer splits into single sectors, the others at coarser and coarser places.
-            dev = Splitter::over(dev, 1 << (layer / 6), 1, &heap());
+            dev = Splitter::over(dev, 1 << (layer / LAYERS.div_ceil(11)), 1, &heap());
         }
         let mut client = Client::of(dev);
         client.submit(0, PIECES);
@@ -333,8 +334,8 @@ fn a_list_keeps_its_order() {
 #[test]
 fn a_read_in_pieces_comes_back_to_its_owner_whole() {
     const LEN: usize = if cfg!(miri) { 2 << 10 } else { 50 << 10 };
-    let medium: Vec<u8> = (0..64 << 10).map(|at| (at / 512) as u8).collect();
-    let geometry = Geometry::plain(Sectors(128));
+    let medium: Vec<u8> = (0..128).flat_map(|sector| [sector; SECTOR_SIZE]).take(1024 + LEN).collect();
+    let geometry = Geometry::plain(Sectors::in_bytes(medium.len() as u64));
     let dev = threaded(Arc::new(Mutex::new(medium.clone())), geometry);
     let door = blocking::Blocking::new(Splitter::over(dev, 3, 1, &heap())).unwrap();
     let mut got = vec![0; LEN];
@@ -363,7 +364,8 @@ fn threaded(medium: Arc<Mutex<Vec<u8>>>, geometry: Geometry) -> DeviceRef {
 #[test]
 fn the_front_door_reads_and_writes_any_bytes_of_a_device_that_ends_bios_elsewhere() {
     // Miri looks at each byte.
-    const KIB: usize = if cfg!(miri) { 4 } else { 1024 };
+    const KIB: usize = if cfg!(miri) { 6 } else { 1024 };
+    const SHORT: u64 = if cfg!(miri) { 3000 } else { 9000 };
     let mut seed = 0x5EED_0001;
     println!("seed {seed:#x}");
     let mut model: Vec<u8> = (0..2048 * KIB).map(|_| splitmix64(&mut seed) as u8).collect();
@@ -371,7 +373,7 @@ fn the_front_door_reads_and_writes_any_bytes_of_a_device_that_ends_bios_elsewher
     let geometry = Geometry { logical_block: 4096, ..Geometry::plain(Sectors::in_bytes(model.len() as u64)) };
     let door = blocking::Blocking::new(threaded(medium.clone(), geometry)).unwrap();
     for round in if cfg!(miri) { 1..2 } else { 0..40u8 } {
-        let len = (splitmix64(&mut seed) % if round % 4 == 0 { 1024 * KIB as u64 } else { 9000 }) as usize;
+        let len = (splitmix64(&mut seed) % if round % 4 == 0 { 1024 * KIB as u64 } else { SHORT }) as usize;
         let offset = (splitmix64(&mut seed) % (model.len() - len) as u64) as usize;
         let data = vec![round; len];
         door.write_at(offset as u64, &data).unwrap();

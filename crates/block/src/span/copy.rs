@@ -150,9 +150,51 @@ mod machine {
     }
 }
 
-#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+#[cfg(all(not(target_arch = "x86_64"), not(miri)))]
 mod machine {
     pub(in crate::span) use super::by_words::{copy, fill};
+}
+
+/// For Miri, which knows no assembly, and to which an access to any number of bytes is one step.
+#[cfg(miri)]
+mod machine {
+    /// Copies `len` bytes. Where the two overlap, the result is any bytes.
+    ///
+    /// # Safety
+    /// `from` may be read and `to` written for `len` bytes.
+    pub(in crate::span) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            let at = pieces::<512>(from, to, 0, len);
+            let at = pieces::<32>(from, to, at, len);
+            pieces::<1>(from, to, at, len);
+        }
+    }
+
+    /// Copies whole pieces of `N` bytes between `at` and `end`: where the rest begins.
+    ///
+    /// # Safety
+    /// As for [`copy`], for `end` bytes.
+    unsafe fn pieces<const N: usize>(from: *const u8, to: *mut u8, mut at: usize, end: usize) -> usize {
+        while at + N <= end {
+            // SAFETY: the piece ends at `end` or before, and any address is right for bytes.
+            unsafe {
+                let piece = from.add(at).cast::<[u8; N]>().read_volatile();
+                to.add(at).cast::<[u8; N]>().write_volatile(piece);
+            }
+            at += N;
+        }
+        at
+    }
+
+    /// Sets `len` bytes.
+    ///
+    /// # Safety
+    /// `to` may be written for `len` bytes.
+    pub(in crate::span) unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
+        // SAFETY: by the caller's promise.
+        unsafe { to.write_bytes(byte, len) }
+    }
 }
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -170,8 +212,8 @@ mod by_bytes {
     }
 }
 
-/// For other machines, and for checkers that know no assembly. It is tested everywhere.
-#[cfg(any(test, not(all(target_arch = "x86_64", not(miri)))))]
+/// For other machines. It is tested everywhere.
+#[cfg(any(test, all(not(target_arch = "x86_64"), not(miri))))]
 #[expect(clippy::cast_ptr_alignment, reason = "words are read and written where they are aligned alone")]
 mod by_words {
     const WORD: usize = size_of::<u64>();
@@ -230,20 +272,25 @@ mod by_words {
 
 #[cfg(test)]
 mod tests {
+    use std::ptr::NonNull;
+    use std::sync::atomic::{AtomicPtr, Ordering};
+    use std::thread;
+
+    use crate::span::SpanMut;
+
     type Copy = unsafe fn(*const u8, *mut u8, usize);
     type Fill = unsafe fn(*mut u8, u8, usize);
 
     /// Every way that this machine can go. Each with the shortest length that it is for.
     fn copies() -> Vec<(Copy, usize)> {
-        let mut copies: Vec<(Copy, usize)> = vec![(super::copy, 0), (super::by_words::copy, 0)];
+        let everywhere: [(Copy, usize); 2] = [(super::copy, 0), (super::by_words::copy, 0)];
         #[cfg(all(target_arch = "x86_64", not(miri)))]
-        {
-            copies.push((super::machine::narrow, 16));
-            if is_x86_feature_detected!("avx") {
-                copies.push((super::machine::wide, 128));
-            }
-        }
-        copies
+        let vectors = [(super::machine::narrow as Copy, 16), (super::machine::wide, 128)]
+            .into_iter()
+            .take(if is_x86_feature_detected!("avx") { 2 } else { 1 });
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        let vectors = [];
+        everywhere.into_iter().chain(vectors).collect()
     }
 
     /// Every length about the borders.
@@ -299,5 +346,24 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Two threads write a byte each. With the variable both write one: `cargo xtask miri` sees that Miri finds that.
+    #[test]
+    fn each_byte_has_one_writer() {
+        let second = usize::from(std::env::var_os("UDM_TWO_WRITERS").is_none());
+        let mut bytes = [0u8; 2];
+        let begin = AtomicPtr::new(bytes.as_mut_ptr());
+        thread::scope(|scope| {
+            for place in [0, second] {
+                let begin = &begin;
+                scope.spawn(move || {
+                    let addr = NonNull::new(begin.load(Ordering::Relaxed)).unwrap();
+                    // SAFETY: it is broken where both threads have one place.
+                    unsafe { SpanMut::from_raw(addr.add(place), 1) }.fill(1);
+                });
+            }
+        });
+        assert_eq!(bytes, [1, second as u8]);
     }
 }

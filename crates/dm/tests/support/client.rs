@@ -240,6 +240,7 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        std::mem::forget(std::mem::take(&mut self.under_way));
+        // A bio that is under way still has the address of its memory.
+        std::mem::take(&mut self.under_way).into_values().for_each(std::mem::forget);
     }
 }
