@@ -1,9 +1,9 @@
 //! The rules, a file each. A rule looks at the whole tree and gives what it finds.
 
 mod allocation;
-mod architecture;
 mod circles;
 mod declared;
+mod dependencies;
 mod first_line;
 mod floors;
 mod length;
@@ -31,6 +31,6 @@ pub const ALL: &[Rule] = &[
     prints::check,
     allocation::check,
     machine_paths::check,
-    architecture::check,
+    dependencies::check,
     circles::check,
 ];

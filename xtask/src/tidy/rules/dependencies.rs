@@ -1,11 +1,11 @@
-//! Every dependency is chosen, and ARCHITECTURE.md says why.
+//! Every dependency is chosen, and docs/dependencies.md says why.
 
 use crate::tidy::manifest::Manifest;
 use crate::tidy::tree::Tree;
 use crate::tidy::{Finding, finding};
 
 const MANIFEST: &str = "Cargo.toml";
-const PAGE: &str = "ARCHITECTURE.md";
+const PAGE: &str = "docs/dependencies.md";
 
 pub fn check(tree: &Tree) -> Vec<Finding> {
     let Some(manifest) = tree.text(MANIFEST).map(Manifest::read) else { return Vec::new() };
