@@ -67,6 +67,7 @@ impl BackendType for NullType {
         "null:SIZE"
     }
 
+    // not on the I/O path: once a device
     fn parse(&self, name: &str) -> Result<Arc<dyn Location>, OpenError> {
         Ok(Arc::new(Scratch::new(name, "null:", |size, block, read_only| {
             Ok(Arc::new(Null::new(size).offering(block, read_only)))

@@ -69,6 +69,7 @@ impl Engines {
 
     /// Adds an engine, which has one user.
     pub(crate) fn add<E: Engine>(&mut self, engine: E) -> EngineId<E> {
+        // not on the I/O path: once an engine
         let place = Place { engine: Some(Box::new(engine)), users: 1 };
         let free = self.places.iter().position(|place| place.engine.is_none() && place.users == 0);
         let index = free.unwrap_or(self.places.len());
@@ -110,6 +111,7 @@ impl Engines {
 
     /// Takes all of them, for a queue that ends.
     pub(crate) fn take_all(&mut self) -> Vec<Box<dyn Engine>> {
+        // not on the I/O path: at the end of a queue
         self.places.iter_mut().filter_map(|place| place.engine.take()).collect()
     }
 }

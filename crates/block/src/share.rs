@@ -14,6 +14,7 @@ pub(crate) struct Share {
 impl Share {
     /// Half of `limit`, in bytes.
     pub(crate) fn half_of(limit: usize) -> Arc<Self> {
+        // not on the I/O path: once a pool
         Arc::new(Self { most: limit / 2, kept: AtomicUsize::new(0) })
     }
 

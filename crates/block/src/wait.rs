@@ -58,6 +58,7 @@ pub(crate) fn wait(
     let count = 1 + engines.iter().count() + fds.len();
     let own = PollFd::from_borrowed_fd(wakeup.as_fd(), PollFlags::IN);
     let mut few: [PollFd<'_>; FEW] = std::array::from_fn(|_| own.clone());
+    // not on the I/O path: empty but where a queue has more engines and clients than any of ours
     let mut many = Vec::new();
     let all = if count <= FEW {
         &mut few[..count]

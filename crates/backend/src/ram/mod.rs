@@ -98,6 +98,7 @@ impl BackendType for RamType {
         "ram:SIZE"
     }
 
+    // not on the I/O path: once a device
     fn parse(&self, name: &str) -> Result<Arc<dyn Location>, OpenError> {
         Ok(Arc::new(Scratch::new(name, "ram:", |size, block, read_only| {
             Ok(Arc::new(Ram::new(size)?.offering(block, read_only)))

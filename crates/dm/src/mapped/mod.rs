@@ -82,6 +82,7 @@ impl std::fmt::Debug for MappedDevice {
 /// The device as others refer to it.
 impl From<MappedDevice> for DeviceRef {
     fn from(device: MappedDevice) -> Self {
+        // not on the I/O path: once a device
         Arc::new(device)
     }
 }

@@ -85,6 +85,7 @@ impl Timer {
 
     /// The alarm of a channel that is being opened.
     pub(super) fn alarm(&self, address: Address) -> Arc<Alarm> {
+        // not on the I/O path: once a channel
         let alarm = Arc::new(Alarm { at: AtomicU64::new(NEVER), held: Default::default(), address });
         self.shared.lock().push(Arc::clone(&alarm));
         alarm

@@ -1,12 +1,15 @@
-//! Files that every I/O runs through do not allocate.
+//! What I/O passes does not allocate.
+//!
+//! The I/O path is the folders of `IO_PATH`, with all files in them, but for those of `OFF_PATH`: a file that is added to such
+//! a folder is on it. (`xtask/src/tidy/lists.rs`.)
 //!
 //! What such a file does at other times (when a device is made, when an error is told) carries the comment
 //! `// not on the I/O path: REASON`, at the end of the line or directly before it; before a `fn` it is for the whole
-//! function.
+//! function. A function that is called `new`, `open` or the like needs none.
 
 use std::ops::Range;
 
-use crate::tidy::lists::IO_PATH;
+use crate::tidy::lists::{IO_PATH, OFF_PATH};
 use crate::tidy::source::Source;
 use crate::tidy::tree::Tree;
 use crate::tidy::{Finding, finding};
@@ -31,36 +34,49 @@ const WORDS: &[&str] = &[
     "BTreeMap",
 ];
 
+/// Functions that make, open or describe something, whatever it is.
+const NAMES: &[&str] = &["new", "default", "open", "start", "key", "fmt", "status", "describe"];
+
 /// What excuses a line, before its reason.
 const EXCUSE: &str = "// not on the I/O path: ";
 
 pub fn check(tree: &Tree) -> Vec<Finding> {
-    check_with(tree, IO_PATH)
+    check_with(tree, IO_PATH, OFF_PATH)
 }
 
-fn check_with(tree: &Tree, io_path: &[&str]) -> Vec<Finding> {
+fn check_with(tree: &Tree, io_path: &[&str], off_path: &[&str]) -> Vec<Finding> {
+    let is_below = |path: &str, place: &str| path == place || place.ends_with('/') && path.starts_with(place);
+    let sources = || tree.sources().iter().filter(|source| !source.is_tests());
+    let mut findings: Vec<_> = [(io_path, "IO_PATH"), (off_path, "OFF_PATH")]
+        .into_iter()
+        .flat_map(|(list, name)| list.iter().map(move |place| (place, name)))
+        .filter(|(place, _)| !sources().any(|source| is_below(&source.path, place)))
+        .map(|(place, name)| {
+            let what = format!("there is no such file; remove it from {name} in xtask/src/tidy/lists.rs");
+            finding(place, 0, what)
+        })
+        .collect();
+    let is_in = |path: &str, list: &[&str]| list.iter().any(|place| is_below(path, place));
+    for source in sources().filter(|source| is_in(&source.path, io_path) && !is_in(&source.path, off_path)) {
+        findings.extend(allocations(source));
+    }
+    findings
+}
+
+/// The lines of a file that allocate where I/O passes.
+fn allocations(source: &Source) -> Vec<Finding> {
+    let excused = excused_functions(source);
     let mut findings = Vec::new();
-    for path in io_path {
-        let Some(source) = tree.source(path) else {
-            findings.push(finding(
-                path,
-                0,
-                "there is no such file; remove it from IO_PATH in xtask/src/tidy/lists.rs",
-            ));
-            continue;
-        };
-        let excused = excused_functions(source);
-        for (line, code) in source.code.iter().enumerate() {
-            let Some(word) = WORDS.iter().find(|word| contains_word(code, word)) else { continue };
-            let is_excused = source.in_tests(line)
-                || has_excuse(source, line)
-                || excused.iter().any(|function| function.contains(&line));
-            if !is_excused {
-                let what = format!(
-                    "`{word}` allocates where I/O passes; take it from a pool made before, or say `{EXCUSE}REASON`"
-                );
-                findings.push(finding(path, line, what));
-            }
+    for (line, code) in source.code.iter().enumerate() {
+        let Some(word) = WORDS.iter().find(|word| contains_word(code, word)) else { continue };
+        let is_excused = source.in_tests(line)
+            || has_excuse(source, line)
+            || excused.iter().any(|function| function.contains(&line));
+        if !is_excused {
+            let what = format!(
+                "`{word}` allocates where I/O passes; take it from a pool made before, or say `{EXCUSE}REASON`"
+            );
+            findings.push(finding(&source.path, line, what));
         }
     }
     findings
@@ -70,7 +86,10 @@ fn check_with(tree: &Tree, io_path: &[&str]) -> Vec<Finding> {
 fn contains_word(code: &str, word: &str) -> bool {
     code.match_indices(word).any(|(at, _)| {
         let before = code[..at].chars().next_back();
-        !word.starts_with(char::is_alphabetic) || !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
+        // A method of ours may have the name of an iterator's.
+        !code[..at].ends_with("self") && !word.starts_with(char::is_alphabetic)
+            || word.starts_with(char::is_alphabetic)
+                && !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
     })
 }
 
@@ -81,17 +100,20 @@ fn has_excuse(source: &Source, line: usize) -> bool {
     excuses(line) || (line > 0 && source.is_comment(line - 1) && excuses(line - 1))
 }
 
-/// The lines of functions with the excuse before them, among their documentation and attributes.
+/// The lines of functions with such a name, and of those with the excuse before them, among their documentation and
+/// attributes.
 fn excused_functions(source: &Source) -> Vec<Range<usize>> {
     let is_head = |line: usize| source.is_comment(line) || source.code[line].trim().starts_with("#[");
-    let functions = source.functions().into_iter().map(|function| function.lines);
+    let functions = source.functions().into_iter();
     functions
-        .filter(|lines| {
+        .filter(|function| {
+            let lines = &function.lines;
             let head = (0..lines.start).rev().take_while(|&line| is_head(line));
             head.chain([lines.start]).any(|line| {
                 source.lines[line].split_once(EXCUSE).is_some_and(|(_, reason)| !reason.trim().is_empty())
-            })
+            }) || NAMES.contains(&function.name.as_str())
         })
+        .map(|function| function.lines)
         .collect()
 }
 
@@ -100,7 +122,7 @@ mod tests {
     use super::*;
 
     fn found(text: &str) -> Vec<usize> {
-        check_with(&Tree::of(&[("a.rs", text)]), &["a.rs"]).iter().map(|finding| finding.line).collect()
+        check_with(&Tree::of(&[("a.rs", text)]), &["a.rs"], &[]).iter().map(|finding| finding.line).collect()
     }
 
     #[test]
@@ -141,7 +163,15 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_added_to_a_folder_of_the_path_is_on_it_unless_it_is_named() {
+        let files = [("a/b.rs", "fn f() { vec![1]; }\n"), ("a/tests.rs", "fn f() { vec![1]; }\n")];
+        let tree = Tree::of(&files);
+        assert_eq!(check_with(&tree, &["a/"], &[]).len(), 1);
+        assert_eq!(check_with(&tree, &["a/"], &["a/b.rs"]), []);
+    }
+
+    #[test]
     fn a_row_for_a_file_that_is_gone_is_found() {
-        assert_eq!(check_with(&Tree::of(&[]), &["a.rs"]).len(), 1);
+        assert_eq!(check_with(&Tree::of(&[]), &["a.rs"], &["b/"]).len(), 2);
     }
 }
