@@ -35,14 +35,14 @@ fuzz_target!(|data: &[u8]| {
     for at in [0, 16 << 10] {
         set_checksum(&mut image, at);
     }
-    let Ok(mut volume) = Volume::open(image.clone(), Place::Detached) else { return };
+    let Ok(mut volume) = Volume::open(image.clone(), HeaderPlace::Detached) else { return };
     let before = volume.notice();
     match change(&mut volume, *what) {
         Err(error) => assert!(error.to_string().len() < 4000, "{error}"),
         Ok(()) => {
             let header = volume.header().clone();
             let image = volume.into_source();
-            let again = Volume::open(image, Place::Detached).expect("what was written is read");
+            let again = Volume::open(image, HeaderPlace::Detached).expect("what was written is read");
             if let Some(new) = again.notice() {
                 // A backup changes nothing. A key slot of LUKS1 may have other than 4000 stripes while it is in use. One
                 // that is not in use is noticed, also when this change has freed it, until a repair.

@@ -7,7 +7,7 @@ mod checksum;
 
 use checksum::set_checksum;
 use libfuzzer_sys::fuzz_target;
-use udm_luks::{Limits, Place, UnlockOptions, Volume};
+use udm_luks::{Limits, HeaderPlace, UnlockOptions, Volume};
 
 /// How much an input is filled up to, so that areas are there to be read.
 const SIZE: usize = 256 << 10;
@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
     for at in [0, 16 << 10] {
         set_checksum(&mut image, at);
     }
-    for place in [Place::Attached, Place::Detached] {
+    for place in [HeaderPlace::Attached, HeaderPlace::Detached] {
         match Volume::open(image.clone(), place) {
             Ok(volume) => {
                 let options = UnlockOptions { key_slot: None, limits: LIMITS };

@@ -42,12 +42,12 @@ impl<E> EngineId<E> {
 /// The engines of a queue.
 #[derive(Default)]
 pub(crate) struct Engines {
-    places: Vec<Place>,
+    places: Vec<EngineSlot>,
 }
 
 /// An engine and how many channels use it. It is out while it is at work itself.
 #[derive(Default)]
-struct Place {
+struct EngineSlot {
     engine: Option<Box<dyn Engine>>,
     users: usize,
 }
@@ -61,7 +61,7 @@ impl Engines {
     /// The engine of type `E`, which has one user more.
     pub(crate) fn find<E: Engine>(&mut self) -> Option<EngineId<E>> {
         let is_it =
-            |place: &Place| place.engine.as_deref().is_some_and(|engine| (engine as &dyn Any).is::<E>());
+            |place: &EngineSlot| place.engine.as_deref().is_some_and(|engine| (engine as &dyn Any).is::<E>());
         let index = self.places.iter().position(is_it)?;
         self.places[index].users += 1;
         Some(EngineId { index, kind: PhantomData })
@@ -70,7 +70,7 @@ impl Engines {
     /// Adds an engine, which has one user.
     pub(crate) fn add<E: Engine>(&mut self, engine: E) -> EngineId<E> {
         // not on the I/O path: once an engine
-        let place = Place { engine: Some(Box::new(engine)), users: 1 };
+        let place = EngineSlot { engine: Some(Box::new(engine)), users: 1 };
         let free = self.places.iter().position(|place| place.engine.is_none() && place.users == 0);
         let index = free.unwrap_or(self.places.len());
         if index == self.places.len() {

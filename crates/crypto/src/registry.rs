@@ -21,13 +21,13 @@ pub struct Registry {
 struct Entry {
     driver: Driver,
     /// Why it is not used; found out by the first who wants to know, since a program needs few of the many drivers.
-    fault: OnceLock<Option<Fault>>,
+    fault: OnceLock<Option<Unusable>>,
     refusal_said: Arc<AtomicBool>,
 }
 
 /// Why a driver is not used.
 #[derive(Clone, Debug)]
-enum Fault {
+enum Unusable {
     Lacking(&'static str),
     Failed(String),
 }
@@ -86,8 +86,8 @@ impl Registry {
         let line = |entry: &'a Entry| {
             let info = &entry.driver.info;
             let standing = match entry.fault() {
-                Some(Fault::Lacking(what)) => Standing::Lacking(what),
-                Some(Fault::Failed(how)) => Standing::Failed(how),
+                Some(Unusable::Lacking(what)) => Standing::Lacking(what),
+                Some(Unusable::Failed(how)) => Standing::Failed(how),
                 None if info.priority == BY_NAME => Standing::ByName,
                 None => before.replace(info.name).map_or(Standing::First, Standing::Behind),
             };
@@ -146,10 +146,10 @@ impl Skcipher {
 
 impl Entry {
     /// Why it is not used, where it is not. How a driver fails its self-test is logged.
-    fn fault(&self) -> Option<&Fault> {
+    fn fault(&self) -> Option<&Unusable> {
         let fault = self.fault.get_or_init(|| match self.driver.lacking {
-            Some(what) => Some(Fault::Lacking(what)),
-            None => self_test(&self.driver).err().map(Fault::Failed).inspect(|fault| {
+            Some(what) => Some(Unusable::Lacking(what)),
+            None => self_test(&self.driver).err().map(Unusable::Failed).inspect(|fault| {
                 tracing::error!(
                     driver = self.driver.info.name,
                     algorithm = %self.driver.algorithm,
@@ -161,7 +161,7 @@ impl Entry {
     }
 }
 
-impl std::fmt::Display for Fault {
+impl std::fmt::Display for Unusable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Lacking(what) => write!(f, "this machine lacks {what}"),

@@ -8,7 +8,7 @@ use udm_block::mempool::NoReserve;
 use udm_block::{DeviceRef, LONGEST_DEVICE};
 
 use crate::mapped::{MappedDevice, MappedRow};
-use crate::table::{Fault, Place, Row, Table, TableError, TableErrorKind, reason, shown};
+use crate::table::{Fault, Row, Table, TableError, TableErrorKind, TextPlace, reason, shown};
 use crate::targets::crypt::params::CryptSpec;
 use crate::targets::crypt::{self, CipherChoice, Decision};
 use crate::targets::{BuildContext, DeviceArg, Reserves, Target};
@@ -213,6 +213,6 @@ pub fn explain(table: &Table, cipher: &CipherChoice) -> Result<Vec<Vec<Decision>
 }
 
 /// The error of a device that does not fit, at `place`.
-fn device_error(place: &Place, message: String, found: String, hint: impl Into<String>) -> TableError {
+fn device_error(place: &TextPlace, message: String, found: String, hint: impl Into<String>) -> TableError {
     TableError::new(place.clone(), Fault::new(TableErrorKind::Device, message, found, hint))
 }

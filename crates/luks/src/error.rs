@@ -115,7 +115,7 @@ pub enum Error {
 
 /// Whose fault an [`Error`] is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fault {
+pub enum ErrorClass {
     /// The passphrase is another one.
     Passphrase,
     /// The header is damaged, or there is none.
@@ -132,14 +132,16 @@ pub enum Fault {
 
 impl Error {
     /// Whose fault it is.
-    pub fn fault(&self) -> Fault {
+    pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Io { .. } | Self::NoMemory(_) | Self::NoRoom(_) | Self::Cipher { .. } => Fault::Machine,
-            Self::NoHeader | Self::Damaged(_) => Fault::Header,
-            Self::Unsupported(_) => Fault::Unsupported,
-            Self::OverLimit(_) => Fault::Hostile,
-            Self::WrongPassphrase { .. } => Fault::Passphrase,
-            Self::Request(_) => Fault::Request,
+            Self::Io { .. } | Self::NoMemory(_) | Self::NoRoom(_) | Self::Cipher { .. } => {
+                ErrorClass::Machine
+            }
+            Self::NoHeader | Self::Damaged(_) => ErrorClass::Header,
+            Self::Unsupported(_) => ErrorClass::Unsupported,
+            Self::OverLimit(_) => ErrorClass::Hostile,
+            Self::WrongPassphrase { .. } => ErrorClass::Passphrase,
+            Self::Request(_) => ErrorClass::Request,
         }
     }
 

@@ -5,9 +5,9 @@
 //!
 //! ```no_run
 //! use std::fs::File;
-//! use udm_luks::{Place, UnlockOptions, Volume};
+//! use udm_luks::{HeaderPlace, UnlockOptions, Volume};
 //!
-//! let volume = Volume::open(File::open("disk.img")?, Place::Attached)?;
+//! let volume = Volume::open(File::open("disk.img")?, HeaderPlace::Attached)?;
 //! let unlocked = volume.unlock(b"correct horse", &UnlockOptions::default())?;
 //! println!("{} from byte {} on", unlocked.segment.encryption, unlocked.segment.offset);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -17,13 +17,13 @@
 //! meanwhile. At any power cut the old or the new header opens.
 //!
 //! ```no_run
-//! use udm_luks::{FormatOptions, Locked, Place, SlotOptions, UnlockOptions, Volume, format};
+//! use udm_luks::{FormatOptions, Locked, HeaderPlace, SlotOptions, UnlockOptions, Volume, format};
 //!
 //! let mut image = Locked::open("disk.img".as_ref())?;
 //! let options = FormatOptions::luks2();
 //! format(&mut image, &options, b"correct horse")?;
 //!
-//! let mut volume = Volume::open(image, Place::Attached)?;
+//! let mut volume = Volume::open(image, HeaderPlace::Attached)?;
 //! let key = volume.find_key(b"correct horse", &UnlockOptions::default())?;
 //! volume.add_key(&key, b"battery staple", &SlotOptions::new(options.slot.kdf))?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -58,7 +58,7 @@ pub mod volume;
 mod wipe;
 
 pub use cost::{KdfKind, KdfOptions};
-pub use error::{Error, Fault, Finding};
+pub use error::{Error, ErrorClass, Finding};
 pub use format::{FormatOptions, Version, format};
 pub use keys::{LastKey, VolumeKey};
 pub use keyslot::SlotOptions;
@@ -69,7 +69,7 @@ pub use secret::Secret;
 pub use segment::{ActivationFlags, Segment, Unlocked};
 pub use source::{ReadAt, Storage};
 pub use udm_crypto::Hash;
-pub use volume::{Header, Place, UnlockOptions, Volume};
+pub use volume::{Header, HeaderPlace, UnlockOptions, Volume};
 
 /// The README's example is tested with the others.
 #[cfg(doctest)]

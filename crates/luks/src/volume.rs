@@ -14,7 +14,7 @@ use crate::source::ReadAt;
 
 /// Where a header is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Place {
+pub enum HeaderPlace {
     /// Before the data, on their own device.
     Attached,
     /// On another device, or in a file of its own.
@@ -46,7 +46,7 @@ pub struct UnlockOptions {
 pub struct Volume<S> {
     pub(crate) source: S,
     pub(crate) header: Header,
-    place: Place,
+    place: HeaderPlace,
 }
 
 /// Which key slots of LUKS2 are meant.
@@ -73,7 +73,7 @@ impl<S: ReadAt> Volume<S> {
     ///
     /// # Errors
     /// Where there is no header, or it cannot be read or understood.
-    pub fn open(source: S, place: Place) -> Result<Self, Error> {
+    pub fn open(source: S, place: HeaderPlace) -> Result<Self, Error> {
         let mut begin = [0; luks1::HEADER_SIZE];
         let is_luks1 = match source.read_at(0, &mut begin) {
             Ok(()) => begin[..6] == MAGIC && begin[6..8] == [0, 1],
@@ -236,7 +236,7 @@ impl<S: ReadAt> Volume<S> {
             Header::Luks1(_) => ("payload-offset".to_owned(), luks1::HEADER_SIZE as u64),
             Header::Luks2(header) => (format!("segments.{}.offset", header.data()?.0), header.end()),
         };
-        if self.place == Place::Attached && segment.offset < end {
+        if self.place == HeaderPlace::Attached && segment.offset < end {
             let why =
                 format!("the header itself is there, up to byte {end}: it is the header of another device");
             let hint = "name the device or file of the data, and give this header by --header";

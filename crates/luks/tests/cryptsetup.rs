@@ -7,7 +7,7 @@ mod support;
 use std::fs::File;
 
 use support::bench::Bench;
-use udm_luks::{Error, Header, Place, Volume};
+use udm_luks::{Error, Header, HeaderPlace, Volume};
 
 const CHEAP2: &str = "--pbkdf pbkdf2 --pbkdf-force-iterations 1000";
 
@@ -116,7 +116,7 @@ fn priorities_and_labels_that_cryptsetup_sets_are_read() {
     assert!(error.to_string().contains("key slot 1 was not tried: its priority is ignore"), "{error}");
     bench.cryptsetup("config --priority prefer --key-slot 1 @image");
     assert_eq!(bench.unlock("second").unwrap().0, 1);
-    let volume = Volume::open(File::open(bench.path("image")).unwrap(), Place::Attached).unwrap();
+    let volume = Volume::open(File::open(bench.path("image")).unwrap(), HeaderPlace::Attached).unwrap();
     let Header::Luks2(header) = volume.header() else { panic!("it is LUKS2") };
     assert_eq!(
         (header.binary.label.to_string(), header.binary.subsystem.to_string()),

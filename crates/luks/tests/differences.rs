@@ -10,7 +10,7 @@ use std::path::Path;
 use support::bench::Bench;
 use support::malformed::ARGON2;
 use support::{image, metadata, with_metadata};
-use udm_luks::{Place, Volume};
+use udm_luks::{HeaderPlace, Volume};
 
 /// An entry of the page, a text of luks2-argon2id-32m's metadata, and by what it is replaced; `'` is a quotation mark.
 type Row = (&'static str, &'static str, &'static str);
@@ -121,7 +121,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
 /// Whether cryptsetup and we read a header of this JSON.
 fn verdicts(bench: &Bench, image: &[u8], json: &str) -> (bool, bool) {
     let bytes = with_metadata(image, json.as_bytes());
-    let ours = Volume::open(&bytes, Place::Attached).is_ok();
+    let ours = Volume::open(&bytes, HeaderPlace::Attached).is_ok();
     // Of the image, cryptsetup looks at the header and the size alone.
     let file = fs::File::create(bench.path("image")).unwrap();
     file.set_len(bytes.len() as u64).unwrap();

@@ -9,7 +9,7 @@ use support::bench::Bench;
 use support::{description, image, metadata, unhex, with_metadata};
 use udm_luks::keyslot::Priority;
 use udm_luks::luks2::json::Json;
-use udm_luks::{Error, Fault, Header, LastKey, Place, UnlockOptions, Volume};
+use udm_luks::{Error, ErrorClass, Header, HeaderPlace, LastKey, UnlockOptions, Volume};
 
 const CHEAP2: &str = "--pbkdf pbkdf2 --pbkdf-force-iterations 1000";
 
@@ -32,7 +32,7 @@ fn replaced(json: &[u8], from: &str, to: &[u8]) -> Vec<u8> {
 
 fn open(bench: &Bench) -> Volume<File> {
     let file = File::options().read(true).write(true).open(bench.path("image")).unwrap();
-    Volume::open(file, Place::Attached).unwrap()
+    Volume::open(file, HeaderPlace::Attached).unwrap()
 }
 
 fn luks2(volume: &Volume<File>) -> &udm_luks::luks2::Header {
@@ -53,12 +53,12 @@ fn an_option_that_an_iv_mode_does_not_read_keeps_nothing_from_opening() {
     let luks1 = |mode: &[u8]| {
         let mut bytes = image("luks1-aes-xts-sha256");
         bytes[40..40 + mode.len()].copy_from_slice(mode);
-        Volume::open(bytes, Place::Attached).unwrap()
+        Volume::open(bytes, HeaderPlace::Attached).unwrap()
     };
     let luks2 = |mode: &str| {
         let bytes = image("luks2-argon2id-32m");
         let json = metadata(&bytes).replace("xts-plain64", mode);
-        Volume::open(with_metadata(&bytes, json.as_bytes()), Place::Attached).unwrap()
+        Volume::open(with_metadata(&bytes, json.as_bytes()), HeaderPlace::Attached).unwrap()
     };
     for (name, idle, unknown) in [
         ("luks1-aes-xts-sha256", luks1(b"xts-plain64:sha256\0"), luks1(b"xts-plain65:sha256\0")),
@@ -70,7 +70,7 @@ fn an_option_that_an_iv_mode_does_not_read_keeps_nothing_from_opening() {
         assert_eq!(*unlocked.key, unhex(told["volume_key"].as_str().unwrap()), "{name}");
         assert_eq!(unlocked.segment.encryption, "aes-xts-plain64:sha256", "{name}");
         let error = unknown.unlock(passphrase, &UnlockOptions::default()).unwrap_err();
-        assert_eq!(error.fault(), Fault::Unsupported, "{name}: {error}");
+        assert_eq!(error.class(), ErrorClass::Unsupported, "{name}: {error}");
     }
 }
 
@@ -126,10 +126,10 @@ fn what_is_not_known_survives_a_change_byte_for_byte() {
     assert!(bench.cryptsetup("luksDump @image").contains("preferred"));
     assert_eq!(bench.unlock("first").unwrap().0, 0);
     // The twin: what cryptsetup does not take is damaged.
-    let volume = Volume::open(fs::read(bench.path("image")).unwrap(), Place::Attached).unwrap();
+    let volume = Volume::open(fs::read(bench.path("image")).unwrap(), HeaderPlace::Attached).unwrap();
     let bytes = volume.into_source();
     let bad = replaced(&after, "1E+5", b"1E++");
-    let error = Volume::open(with_metadata(&bytes, &bad), Place::Attached).unwrap_err();
+    let error = Volume::open(with_metadata(&bytes, &bad), HeaderPlace::Attached).unwrap_err();
     assert!(error.to_string().contains("at line 1, column"), "{error}");
 }
 
@@ -258,8 +258,8 @@ fn tokens_that_cryptsetup_refuses_are_refused() {
             }
             Err(error) => {
                 assert!(!theirs || STRICTER.contains(&&*name), "{name}: {error:?}");
-                let fault = error.as_ref().map_or(Fault::Request, Error::fault);
-                assert_eq!(fault, Fault::Request, "{name}: {error:?}");
+                let fault = error.as_ref().map_or(ErrorClass::Request, Error::class);
+                assert_eq!(fault, ErrorClass::Request, "{name}: {error:?}");
                 assert_eq!(
                     fs::read(bench.path("image")).unwrap(),
                     fresh,
@@ -339,13 +339,13 @@ fn every_luks_image_of_qemu_opens() {
     for (options, made) in made {
         match made {
             Ok(image) => {
-                let volume = Volume::open(image, Place::Attached)
+                let volume = Volume::open(image, HeaderPlace::Attached)
                     .unwrap_or_else(|error| panic!("{options:?}: {error}"));
                 let unlocked = volume.unlock(b"passphrase", &UnlockOptions::default());
                 let unlocked = unlocked.unwrap_or_else(|error| panic!("{options:?}: {error}"));
                 assert_eq!(unlocked.key_slot, 0, "{options:?}");
                 let wrong = volume.unlock(b"another", &UnlockOptions::default()).unwrap_err();
-                assert_eq!(wrong.fault(), Fault::Passphrase, "{options:?}: {wrong}");
+                assert_eq!(wrong.class(), ErrorClass::Passphrase, "{options:?}: {wrong}");
                 opened += 1;
             }
             Err(why) => unable.push(format!("{options:?}: {why}")),

@@ -10,7 +10,8 @@ use udm_luks::Hash;
 use udm_luks::format::header_size;
 use udm_luks::kdf::Argon2Kind;
 use udm_luks::{
-    Error, Fault, FormatOptions, Header, KdfKind, KdfOptions, Place, Secret, UnlockOptions, Volume, format,
+    Error, ErrorClass, FormatOptions, Header, HeaderPlace, KdfKind, KdfOptions, Secret, UnlockOptions,
+    Volume, format,
 };
 
 /// aes-xts-plain64 in the form of the kernel's crypto API.
@@ -145,7 +146,7 @@ fn a_detached_header_says_where_the_data_of_another_device_begin() {
     let passphrase = fs::read(bench.path("first")).unwrap();
     for (offset, size) in [(None, 10 << 20), (Some(1 << 20), 10 << 20), (Some(0), (10 << 20) + 512)] {
         let options = with(luks2(), |options| {
-            options.place = Place::Detached;
+            options.place = HeaderPlace::Detached;
             options.data_device_size = Some(size);
             options.data_offset = offset;
         });
@@ -156,7 +157,7 @@ fn a_detached_header_says_where_the_data_of_another_device_begin() {
         let sector_size = if size % 4096 == 0 { 4096 } else { 512 };
         assert_eq!((made.segment.offset, made.segment.sector_size), (offset.unwrap_or(0), sector_size));
         bench.cryptsetup("open --test-passphrase --header @header --key-file @first @image");
-        let volume = Volume::open(file, Place::Detached).unwrap();
+        let volume = Volume::open(file, HeaderPlace::Detached).unwrap();
         let unlocked = volume.unlock(&passphrase, &UnlockOptions::default()).unwrap();
         assert_eq!(unlocked.segment, made.segment);
     }
@@ -170,7 +171,7 @@ fn nothing_of_the_old_volume_is_left() {
         (options.metadata_size, options.keyslots_size) = (4 << 20, Some(1 << 20));
     });
     format(&mut disk, &old, b"old").unwrap();
-    let volume = Volume::open(&disk, Place::Attached).unwrap();
+    let volume = Volume::open(&disk, HeaderPlace::Attached).unwrap();
     let Header::Luks2(header) = volume.header() else { panic!("it is LUKS2") };
     let slot = header.metadata.slots[0].1.key().unwrap();
     let area = slot.area.offset as usize..(slot.area.offset + slot.area.size) as usize;
@@ -182,7 +183,10 @@ fn nothing_of_the_old_volume_is_left() {
     let same = disk[area].iter().zip(&material).filter(|(new, old)| new == old).count();
     assert!(same < material.len() / 50, "{same} of {} bytes are as they were", material.len());
     disk[..4096].fill(0);
-    assert!(matches!(Volume::open(&disk, Place::Attached), Err(Error::NoHeader)), "the second copy is there");
+    assert!(
+        matches!(Volume::open(&disk, HeaderPlace::Attached), Err(Error::NoHeader)),
+        "the second copy is there"
+    );
 }
 
 #[test]
@@ -222,7 +226,7 @@ fn what_cannot_be_is_refused_by_its_name_before_anything_is_written() {
         (
             "--offset",
             with(luks1(Hash::Sha256), |options| {
-                (options.place, options.data_offset) = (Place::Detached, Some(512));
+                (options.place, options.data_offset) = (HeaderPlace::Detached, Some(512));
             }),
         ),
         ("--luks2-metadata-size", with(luks2(), |options| options.metadata_size = 17 << 10)),
@@ -241,7 +245,7 @@ fn what_cannot_be_is_refused_by_its_name_before_anything_is_written() {
     for (field, options) in refused {
         let mut disk = vec![0; 20 << 20];
         let error = format(&mut disk, &options, b"x").map(drop).unwrap_err();
-        assert_eq!(error.fault(), Fault::Request, "{field}: {error}");
+        assert_eq!(error.class(), ErrorClass::Request, "{field}: {error}");
         assert_eq!(error.finding().unwrap().field, field, "{error}");
         assert!(disk.iter().all(|byte| *byte == 0), "{field}: something was written");
     }
@@ -254,7 +258,7 @@ fn key_slots_of_a_capi_cipher_are_such_as_cryptsetup_opens() {
     let mut image = File::options().read(true).write(true).open(bench.path("image")).unwrap();
     let options = with(luks2(), |options| options.encryption = CAPI.into());
     format(&mut image, &options, b"first passphrase\n").unwrap();
-    let volume = Volume::open(&image, Place::Attached).unwrap();
+    let volume = Volume::open(&image, HeaderPlace::Attached).unwrap();
     let Header::Luks2(header) = volume.header() else { panic!("it is LUKS2") };
     let slot = header.metadata.slots[0].1.key().unwrap();
     assert_eq!((&*slot.area.encryption, slot.area.key_size), ("aes-xts-plain64", 64));

@@ -11,8 +11,8 @@ use udm_luks::kdf::Argon2Kind;
 use udm_luks::keyslot::Priority;
 use udm_luks::luks2::json::Json;
 use udm_luks::{
-    ActivationFlags, Error, Fault, Header, KdfKind, KdfOptions, LastKey, Locked, Place, Secret, SlotOptions,
-    UnlockOptions, Volume,
+    ActivationFlags, Error, ErrorClass, Header, HeaderPlace, KdfKind, KdfOptions, LastKey, Locked, Secret,
+    SlotOptions, UnlockOptions, Volume,
 };
 
 const PBKDF2: KdfKind = KdfKind::Pbkdf2(Hash::Sha256);
@@ -34,7 +34,7 @@ fn made(kind: &str) -> Bench {
 }
 
 fn open(bench: &Bench) -> Volume<Locked> {
-    Volume::open(Locked::open(&bench.path("image")).unwrap(), Place::Attached).unwrap()
+    Volume::open(Locked::open(&bench.path("image")).unwrap(), HeaderPlace::Attached).unwrap()
 }
 
 /// The passphrases that open: each for us and for cryptsetup, or for neither.
@@ -79,7 +79,10 @@ fn keys_are_added_changed_and_killed_and_cryptsetup_follows() {
         let mut volume = open(&bench);
         volume.kill_slot(0, LastKey::Stays).unwrap();
         let error = volume.kill_slot(slot, LastKey::Stays).unwrap_err();
-        assert!(error.fault() == Fault::Request && error.to_string().contains("the last one"), "{error}");
+        assert!(
+            error.class() == ErrorClass::Request && error.to_string().contains("the last one"),
+            "{error}"
+        );
         drop(volume);
         assert_eq!(opening(&bench), ["third"], "{kind}");
         let repaired = bench.try_cryptsetup("repair @image");
@@ -165,7 +168,7 @@ fn labels_uuids_flags_and_tokens_are_as_cryptsetup_reads_them() {
     assert_eq!(volume.token(7).unwrap().to_bytes(), text.as_bytes());
     for wrong in ["{}", "[]", r#"{"type":"x","keyslots":["5"]}"#, r#"{"type":7,"keyslots":[]}"#] {
         let token = Json::parse(wrong.as_bytes()).unwrap();
-        assert_eq!(volume.add_token(token, None, false).unwrap_err().fault(), Fault::Request, "{wrong}");
+        assert_eq!(volume.add_token(token, None, false).unwrap_err().class(), ErrorClass::Request, "{wrong}");
     }
     drop(volume);
     let dump = bench.cryptsetup("luksDump @image");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use support::malformed::{ARGON2, HEADER, HOSTILE, UNSUPPORTED};
 use support::{description, header_size, image, metadata, sum, with_metadata};
-use udm_luks::{Error, Fault, Limits, Place, UnlockOptions, Volume};
+use udm_luks::{Error, ErrorClass, HeaderPlace, Limits, UnlockOptions, Volume};
 
 /// How long a refusal may take, with room for a machine that does other work.
 const NO_TIME: Duration = Duration::from_secs(2);
@@ -25,7 +25,7 @@ fn good() -> (Vec<u8>, Vec<u8>, String) {
 /// Opens and unlocks, and holds the time.
 fn try_it(image: &[u8], passphrase: &[u8]) -> Result<(), Error> {
     let begin = Instant::now();
-    let result = Volume::open(image.to_vec(), Place::Attached)
+    let result = Volume::open(image.to_vec(), HeaderPlace::Attached)
         .and_then(|volume| volume.unlock(passphrase, &UnlockOptions::default()).map(drop));
     if result.is_err() {
         assert!(begin.elapsed() < NO_TIME, "a refusal took {:?}", begin.elapsed());
@@ -34,10 +34,10 @@ fn try_it(image: &[u8], passphrase: &[u8]) -> Result<(), Error> {
 }
 
 /// The error is about this field, and says what would do.
-fn assert_field(what: &str, result: Result<(), Error>, field: &str, fault: Fault) {
+fn assert_field(what: &str, result: Result<(), Error>, field: &str, fault: ErrorClass) {
     let error = result.expect_err(what);
     let finding = error.finding().unwrap_or_else(|| panic!("{what}: {error}"));
-    assert_eq!((&*finding.field, error.fault()), (field, fault), "{what}: {error}");
+    assert_eq!((&*finding.field, error.class()), (field, fault), "{what}: {error}");
     assert!(!finding.found.is_empty() && !finding.why.is_empty() && !finding.hint.is_empty(), "{what}");
     assert!(error.to_string().len() < 600, "{what}: {error}");
 }
@@ -76,7 +76,7 @@ fn key_slots_that_overlap_are_refused() {
     let other = small.replace(r#""offset":"32768""#, r#""offset":"36864""#);
     let both = json.replacen(slot, &format!(r#"{slot},"1":{other}"#), 1);
     let result = try_it(&with_metadata(&image, both.as_bytes()), &passphrase);
-    assert_field("overlap", result, "keyslots.1.area.offset", Fault::Header);
+    assert_field("overlap", result, "keyslots.1.area.offset", ErrorClass::Header);
     // The twin: where it does not overlap, the first opens.
     let apart = small.replace(r#""offset":"32768""#, r#""offset":"290816""#);
     let both = json.replacen(slot, &format!(r#"{slot},"1":{apart}"#), 1);
@@ -101,7 +101,7 @@ fn a_key_slot_that_costs_too_much_does_not_keep_another_from_opening() {
     let image = with_metadata(&image, both.as_bytes());
     try_it(&image, &passphrase).unwrap();
     // With a wrong passphrase, what was not tried is what is told.
-    assert_field("bomb", try_it(&image, b"wrong"), "keyslots.1.kdf.memory", Fault::Hostile);
+    assert_field("bomb", try_it(&image, b"wrong"), "keyslots.1.kdf.memory", ErrorClass::Hostile);
 }
 
 /// As cryptsetup's own test images have it, whose key slots are of a derivation that there never was a release with.
@@ -125,7 +125,7 @@ fn a_key_slot_that_is_not_supported_does_not_keep_another_from_opening() {
         error.to_string().contains("key slot 1 was not tried: it needs what udm does not have"),
         "{error}"
     );
-    let volume = Volume::open(image, Place::Attached).unwrap();
+    let volume = Volume::open(image, HeaderPlace::Attached).unwrap();
     let named = UnlockOptions { key_slot: Some(1), ..UnlockOptions::default() };
     assert_field("named", volume.unlock(&passphrase, &named).map(drop), "keyslots.1.kdf.type", UNSUPPORTED);
 }
@@ -133,7 +133,7 @@ fn a_key_slot_that_is_not_supported_does_not_keep_another_from_opening() {
 #[test]
 fn what_the_error_says_would_do_does() {
     let (image, passphrase, _) = good();
-    let volume = Volume::open(image, Place::Attached).unwrap();
+    let volume = Volume::open(image, HeaderPlace::Attached).unwrap();
     let tight = Limits { memory_kib: 1024, ..Limits::default() };
     let with = |limits| volume.unlock(&passphrase, &UnlockOptions { key_slot: None, limits });
     let error = with(tight).unwrap_err();
@@ -176,14 +176,14 @@ fn each_malformed_binary_header_is_refused_by_its_field() {
                 sum(&mut image[copy..copy + size]);
             }
         }
-        assert_field(&format!("{bytes:?} at {at}"), try_it(&image, &passphrase), field, Fault::Header);
+        assert_field(&format!("{bytes:?} at {at}"), try_it(&image, &passphrase), field, ErrorClass::Header);
     }
     let mut endless = image.clone();
     for copy in [0, size] {
         endless[copy + 4096..copy + size].fill(b' ');
         sum(&mut endless[copy..copy + size]);
     }
-    assert_field("no zero byte", try_it(&endless, &passphrase), "JSON area", Fault::Header);
+    assert_field("no zero byte", try_it(&endless, &passphrase), "JSON area", ErrorClass::Header);
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn an_image_that_ends_early_is_refused_wherever_it_ends() {
     let (image, passphrase, _) = good();
     for len in [0, 1, 6, 8, 591, 592, 4095, 4096, 8192, 16383, 16384, 32768, 40_000, 32768 + 255_999] {
         let error = try_it(&image[..len], &passphrase).unwrap_err();
-        let header = error.fault() == Fault::Header;
+        let header = error.class() == ErrorClass::Header;
         assert!(header, "{len} bytes: {error}");
     }
 }
@@ -204,7 +204,7 @@ fn each_malformed_luks1_header_is_refused_by_its_field() {
     let good = image(NAME);
     try_it(&good, passphrase).unwrap();
     let number = |number: u32| number.to_be_bytes().to_vec();
-    let rows: &[(usize, Vec<u8>, &str, Fault)] = &[
+    let rows: &[(usize, Vec<u8>, &str, ErrorClass)] = &[
         (8, vec![0], "cipher-name", HEADER),
         (8, vec![0xff], "cipher-name", HEADER),
         (8, b"\x1b[2J".to_vec(), "cipher-name", HEADER),
@@ -212,7 +212,7 @@ fn each_malformed_luks1_header_is_refused_by_its_field() {
         (40, vec![0], "cipher-mode", HEADER),
         (40, b"xts-plain46\0".to_vec(), "key-slot-0.area.encryption", UNSUPPORTED),
         (72, b"sha0\0".to_vec(), "hash-spec", UNSUPPORTED),
-        (104, number(1), "payload-offset", Fault::Request),
+        (104, number(1), "payload-offset", ErrorClass::Request),
         (108, number(0), "key-bytes", HEADER),
         (108, number(u32::MAX), "key-bytes", HEADER),
         (108, number(31), "key-slot-0.area.encryption", HEADER),

@@ -7,7 +7,8 @@ use std::fs;
 use support::bench::Bench;
 use support::{image, metadata, sum, with_metadata};
 use udm_luks::{
-    Error, Fault, Hash, Header, LastKey, Place, SlotOptions, UnlockOptions, Volume, cost::KdfOptions,
+    Error, ErrorClass, Hash, Header, HeaderPlace, LastKey, SlotOptions, UnlockOptions, Volume,
+    cost::KdfOptions,
 };
 
 const FIRST: &[u8] = b"first passphrase\n";
@@ -66,7 +67,7 @@ fn luks1_slots_that_are_not_in_use_are_checked_and_repaired_as_cryptsetup_does()
         let dumped = bench.try_cryptsetup("luksDump @image").status.success();
         assert_eq!(dumped, field.is_empty(), "{what}");
 
-        let mut volume = Volume::open(bytes, Place::Attached).unwrap();
+        let mut volume = Volume::open(bytes, HeaderPlace::Attached).unwrap();
         let Header::Luks1(header) = volume.header() else { panic!("it is LUKS1") };
         assert_eq!(header.faults.first().map_or("", |fault| &fault.field), field, "{what}");
         assert_eq!(volume.notice().is_some(), !field.is_empty(), "{what}");
@@ -81,8 +82,8 @@ fn luks1_slots_that_are_not_in_use_are_checked_and_repaired_as_cryptsetup_does()
                 ] {
                     let error = result.expect_err(what);
                     assert_eq!(
-                        (&*error.finding().unwrap().field, error.fault()),
-                        (field, Fault::Header),
+                        (&*error.finding().unwrap().field, error.class()),
+                        (field, ErrorClass::Header),
                         "{error}"
                     );
                 }
@@ -119,7 +120,7 @@ fn luks1_headers_that_nobody_knows_how_to_repair_are_left() {
         for (at, change) in changes {
             bytes[*at..at + change.len()].copy_from_slice(change);
         }
-        let mut volume = Volume::open(bytes.clone(), Place::Attached).unwrap();
+        let mut volume = Volume::open(bytes.clone(), HeaderPlace::Attached).unwrap();
         let error = volume.repair().unwrap_err();
         assert_eq!(error.finding().unwrap().field, field, "{error}");
         assert!(!error.to_string().contains("luks repair"), "it goes in a circle: {error}");
@@ -131,7 +132,7 @@ fn luks1_headers_that_nobody_knows_how_to_repair_are_left() {
 fn a_slot_that_is_marked_as_neither_is_not_given_away() {
     let (_, mut bytes) = luks1();
     bytes[slot(1)..slot(1) + 4].copy_from_slice(&[1, 2, 3, 4]);
-    let mut volume = Volume::open(bytes, Place::Attached).unwrap();
+    let mut volume = Volume::open(bytes, HeaderPlace::Attached).unwrap();
     assert_eq!(volume.notice(), None);
     let Header::Luks1(header) = volume.header() else { panic!("it is LUKS1") };
     assert_eq!((header.odd_mark(1), header.odd_mark(2)), (Some(0x0102_0304), None));
@@ -160,19 +161,19 @@ fn copies_of_one_sequence_that_differ_are_refused_by_name() {
         support::description("luks2-argon2id-32m")["passphrases"][0].as_str().unwrap().to_owned();
     let unlock =
         |volume: &Volume<Vec<u8>>| volume.unlock(passphrase.as_bytes(), &UnlockOptions::default()).map(drop);
-    let mut volume = Volume::open(torn(), Place::Attached).unwrap();
+    let mut volume = Volume::open(torn(), HeaderPlace::Attached).unwrap();
     let error = unlock(&volume).unwrap_err();
     let told = error.to_string();
     assert!(told.contains("both have sequence") && told.contains("label, config.flags"), "{told}");
-    assert_eq!(error.fault(), Fault::Header);
-    assert_eq!(volume.set_label(Some("x"), None).unwrap_err().fault(), Fault::Header);
+    assert_eq!(error.class(), ErrorClass::Header);
+    assert_eq!(volume.set_label(Some("x"), None).unwrap_err().class(), ErrorClass::Header);
     let mut backup = Vec::new();
     assert!(volume.back_up(&mut backup).is_err() && backup.is_empty());
     let steps = volume.repairs().unwrap();
     assert!(steps[0].contains("label, config.flags") && steps[1].contains("secondary header"), "{steps:?}");
     assert!(volume.repair().unwrap());
     unlock(&volume).unwrap();
-    let volume = Volume::open(volume.into_source(), Place::Attached).unwrap();
+    let volume = Volume::open(volume.into_source(), HeaderPlace::Attached).unwrap();
     unlock(&volume).unwrap();
     let Header::Luks2(header) = volume.header() else { panic!("it is LUKS2") };
     // The primary's, as cryptsetup takes it.
@@ -183,7 +184,7 @@ fn copies_of_one_sequence_that_differ_are_refused_by_name() {
     let mut older = torn();
     older[16384 + 16..16384 + 24].fill(0);
     sum(&mut older[16384..32768]);
-    let volume = Volume::open(older, Place::Attached).unwrap();
+    let volume = Volume::open(older, HeaderPlace::Attached).unwrap();
     unlock(&volume).unwrap();
     assert!(volume.notice().unwrap().contains("differ in age"));
     assert!(matches!(volume.unlock(b"wrong", &UnlockOptions::default()), Err(Error::WrongPassphrase { .. })));
@@ -220,11 +221,11 @@ fn a_header_that_something_else_was_written_over_is_not_used() {
         let told = String::from_utf8_lossy(&theirs.stderr).into_owned();
         assert_eq!(told.contains("ambiguous signatures"), is_foreign, "{what}: {told}");
 
-        let mut volume = Volume::open(image, Place::Attached).unwrap();
+        let mut volume = Volume::open(image, HeaderPlace::Attached).unwrap();
         if is_foreign {
             let error = unlock(&volume).unwrap_err();
             let told = error.to_string();
-            assert_eq!(error.fault(), Fault::Header);
+            assert_eq!(error.class(), ErrorClass::Header);
             assert!(told.contains("an LVM physical volume (LVM2_member at byte 512)"), "{what}: {told}");
             assert_eq!(volume.set_label(Some("x"), None).unwrap_err().to_string(), told, "{what}");
         } else {
@@ -234,7 +235,7 @@ fn a_header_that_something_else_was_written_over_is_not_used() {
         // Who says that it is the volume, gets it back.
         assert!(volume.repairs().unwrap()[0].contains("primary header"), "{what}");
         assert!(volume.repair().unwrap(), "{what}");
-        let volume = Volume::open(volume.into_source(), Place::Attached).unwrap();
+        let volume = Volume::open(volume.into_source(), HeaderPlace::Attached).unwrap();
         assert_eq!(volume.notice(), None, "{what}");
         unlock(&volume).unwrap();
     }

@@ -15,8 +15,8 @@ use udm_luks::Hash;
 use udm_luks::header::keyring_token;
 use udm_luks::kdf::Argon2Kind;
 use udm_luks::{
-    FormatOptions, KdfKind, KdfOptions, LastKey, Locked, Place, SlotOptions, UnlockOptions, Version, Volume,
-    format,
+    FormatOptions, HeaderPlace, KdfKind, KdfOptions, LastKey, Locked, SlotOptions, UnlockOptions, Version,
+    Volume, format,
 };
 
 const PASSPHRASES: usize = 6;
@@ -76,7 +76,7 @@ impl Sequence {
     }
 
     fn open(&self) -> Volume<Locked> {
-        Volume::open(self.locked(), Place::Attached)
+        Volume::open(self.locked(), HeaderPlace::Attached)
             .unwrap_or_else(|error| panic!("{:#?}: {error}", self.told))
     }
 

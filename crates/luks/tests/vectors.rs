@@ -8,7 +8,7 @@ use std::fs;
 
 use serde_json::Value;
 use support::{description, folder, image, unhex, unpacked};
-use udm_luks::{Error, Fault, Header, Place, UnlockOptions, Unlocked, Volume};
+use udm_luks::{Error, ErrorClass, Header, HeaderPlace, UnlockOptions, Unlocked, Volume};
 
 /// What opens an image that is not done here: the field that says why.
 const REFUSED: &[(&str, &str)] = &[
@@ -63,8 +63,8 @@ fn passphrases(told: &Value) -> Vec<(Option<u64>, Vec<u8>)> {
 fn open(name: &str, told: &Value) -> (Result<Volume<Vec<u8>>, Error>, u64) {
     let size = told["image_bytes"].as_u64().unwrap();
     let volume = match told["header_image"].as_str() {
-        Some(header) => Volume::open(unpacked(header), Place::Detached),
-        None => Volume::open(image(name), Place::Attached),
+        Some(header) => Volume::open(unpacked(header), HeaderPlace::Detached),
+        None => Volume::open(image(name), HeaderPlace::Attached),
     };
     (volume, size)
 }
@@ -126,8 +126,8 @@ fn every_image_opens_to_the_table_that_cryptsetup_loaded_or_is_refused_by_name()
             let (_, passphrase) = &passphrases(&told)[0];
             let error = volume.unlock(passphrase, &options).unwrap_err();
             assert_eq!(
-                (error.fault(), &*error.finding().unwrap().field),
-                (Fault::Unsupported, *field),
+                (error.class(), &*error.finding().unwrap().field),
+                (ErrorClass::Unsupported, *field),
                 "{name}"
             );
             assert!(error.to_string().contains("cryptsetup"), "{name}: {error}");
@@ -200,5 +200,8 @@ fn key_slots_are_named_and_tried_by_their_priority() {
     }
     let options = UnlockOptions { key_slot: Some(31), ..UnlockOptions::default() };
     let error = volume.unlock(b"x", &options).unwrap_err();
-    assert!(error.fault() == Fault::Request && error.to_string().contains("--key-slot is 31"), "{error}");
+    assert!(
+        error.class() == ErrorClass::Request && error.to_string().contains("--key-slot is 31"),
+        "{error}"
+    );
 }

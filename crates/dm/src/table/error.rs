@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::place::Place;
+use super::place::TextPlace;
 
 /// A table that udm does not take. Its text is for a person; the accessors are for a program.
 ///
@@ -18,7 +18,7 @@ use super::place::Place;
 pub struct TableError(Box<Inner>);
 
 struct Inner {
-    place: Place,
+    place: TextPlace,
     fault: Fault,
 }
 
@@ -249,7 +249,7 @@ impl std::error::Error for Fault {}
 
 impl TableError {
     /// The error that `fault` is at `place`.
-    pub fn new(place: Place, fault: Fault) -> Self {
+    pub fn new(place: TextPlace, fault: Fault) -> Self {
         Self(Box::new(Inner { place, fault }))
     }
 
@@ -269,7 +269,7 @@ impl TableError {
     }
 
     /// Where it is.
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &TextPlace {
         &self.0.place
     }
 

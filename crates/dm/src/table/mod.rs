@@ -42,7 +42,7 @@ use udm_block::{Sector, Sectors};
 pub use args::{Args, MAX_SECTORS};
 pub use error::{Fault, KernelReason, TableError, TableErrorKind, reason};
 pub use names::counted;
-pub use place::{Place, shown};
+pub use place::{TextPlace, shown};
 pub use row::{Row, RowPlaces};
 pub use word::{Word, number};
 pub use writer::{ArgWriter, ShowKeys};
@@ -79,7 +79,7 @@ impl Table {
     fn read(types: &TargetTypes, text: &str) -> Result<Self, TableError> {
         let rows = word::rows(types, text);
         if rows.is_empty() {
-            return Err(TableError::new(Place::begin_of(text), no_rows()));
+            return Err(TableError::new(TextPlace::begin_of(text), no_rows()));
         }
         let rows = rows.iter().map(|words| Row::parse(types, words)).collect::<Result<_, _>>()?;
         Self::new(rows)
@@ -91,7 +91,7 @@ impl Table {
     /// Where there is none, or one is empty, ends past [`MAX_SECTORS`], or does not begin where the one before it ends.
     pub fn new(rows: Vec<Row>) -> Result<Self, TableError> {
         if rows.is_empty() {
-            return Err(TableError::new(Place::begin_of(""), no_rows()));
+            return Err(TableError::new(TextPlace::begin_of(""), no_rows()));
         }
         let mut end = Sector(0);
         for (index, row) in rows.iter().enumerate() {

@@ -24,7 +24,7 @@ const NUMBER_RUN: usize = 24;
 ///
 /// The text is kept with its keys masked, so a place can be logged.
 #[derive(Clone)]
-pub struct Place {
+pub struct TextPlace {
     line: Arc<Line>,
     chars: Range<usize>,
 }
@@ -81,7 +81,7 @@ impl Line {
     }
 }
 
-impl Place {
+impl TextPlace {
     /// The characters `chars` of `line`.
     pub(super) fn new(line: &Arc<Line>, chars: Range<usize>) -> Self {
         Self { line: Arc::clone(line), chars }
@@ -132,7 +132,7 @@ impl Place {
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for TextPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column {}", self.line(), self.column())
     }

@@ -10,7 +10,7 @@ use udm_crypto::spec::nearest;
 use super::args::{Args, MAX_SECTORS};
 use super::error::{Fault, TableError, TableErrorKind, reason};
 use super::names::TARGETS;
-use super::place::{Place, shown};
+use super::place::{TextPlace, shown};
 use super::word::{HEAD_WORDS, Word, printed};
 use super::writer::{ArgWriter, ShowKeys};
 use crate::targets::{DeviceArg, TargetSpec, TargetType, TargetTypes};
@@ -29,7 +29,7 @@ pub struct Row {
 
 /// Where the words of a row stand, for an error that is found when its devices are opened.
 #[derive(Clone, Debug)]
-pub struct RowPlaces(Box<[Place]>);
+pub struct RowPlaces(Box<[TextPlace]>);
 
 impl Row {
     /// A row that no text was written for. Its places are those of the line that it prints as.
@@ -140,26 +140,26 @@ impl RowPlaces {
     }
 
     /// Of the row's start.
-    pub fn start(&self) -> &Place {
+    pub fn start(&self) -> &TextPlace {
         self.word(0)
     }
 
     /// Of the row's length.
-    pub fn length(&self) -> &Place {
+    pub fn length(&self) -> &TextPlace {
         self.word(1)
     }
 
     /// Of the target's name.
-    pub fn target(&self) -> &Place {
+    pub fn target(&self) -> &TextPlace {
         self.word(2)
     }
 
     /// Of an argument, counted from 0; of the row's last word where there is no such argument.
-    pub fn arg(&self, index: usize) -> &Place {
+    pub fn arg(&self, index: usize) -> &TextPlace {
         self.word(HEAD_WORDS + index)
     }
 
-    fn word(&self, index: usize) -> &Place {
+    fn word(&self, index: usize) -> &TextPlace {
         self.0.get(index).or(self.0.last()).expect("a row has words")
     }
 }

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::error::{Fault, KernelReason, TableError, TableErrorKind};
 use super::names::TARGETS;
-use super::place::{Line, Place, shown};
+use super::place::{Line, TextPlace, shown};
 use crate::targets::{TargetType, TargetTypes};
 
 /// The words of a row that dmsetup reads itself: start, length and target.
@@ -39,12 +39,12 @@ struct Cut {
 
 impl Word<'_> {
     /// The word's place.
-    pub fn place(&self) -> Place {
-        Place::new(&self.line, self.chars.clone())
+    pub fn place(&self) -> TextPlace {
+        TextPlace::new(&self.line, self.chars.clone())
     }
 
     /// The place of `bytes` of the word. Where backslashes were taken out, it is the whole word.
-    fn part(&self, bytes: Range<usize>) -> Place {
+    fn part(&self, bytes: Range<usize>) -> TextPlace {
         let (WordText::AsWritten(text), true) = (&self.text, bytes.start < bytes.end) else {
             return self.place();
         };
@@ -52,7 +52,7 @@ impl Word<'_> {
             return self.place();
         };
         let start = self.chars.start + before.chars().count();
-        Place::new(&self.line, start..start + part.chars().count())
+        TextPlace::new(&self.line, start..start + part.chars().count())
     }
 
     /// The error that `fault` is at this word.

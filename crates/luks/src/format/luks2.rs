@@ -43,7 +43,7 @@ pub fn write(
         uuid: (&*plan.uuid).into(),
     };
     // What cannot be is found out before anything is destroyed.
-    let copies = commit::Copies::encode(binary, &json(plan, &slot, &digest))?;
+    let copies = commit::EncodedHeader::encode(binary, &json(plan, &slot, &digest))?;
     old::wipe(storage, &plan.areas)?;
     slot.store(storage, passphrase, key)?;
     storage.sync().map_err(Error::writing("the key slot"))?;

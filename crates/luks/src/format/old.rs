@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::luks2::binary::{BINARY_SIZE, SECOND_MAGIC, SIZES};
 use crate::luks2::keyslots;
 use crate::source::{ReadAt, Storage};
-use crate::volume::{Header, Place, Volume};
+use crate::volume::{Header, HeaderPlace, Volume};
 use crate::wipe;
 
 /// Wipes the headers that are there, then the material of their key slots, then all up to the end of `areas`, which are
@@ -44,7 +44,7 @@ fn headers(storage: &impl ReadAt, size: u64) -> Result<Vec<u64>, Error> {
 
 /// The areas of the key slots of the volume that was there, as far as its header can be read.
 fn material(storage: &impl ReadAt, size: u64) -> Vec<Range<u64>> {
-    let Ok(volume) = Volume::open(storage, Place::Detached) else { return Vec::new() };
+    let Ok(volume) = Volume::open(storage, HeaderPlace::Detached) else { return Vec::new() };
     let areas = match volume.header() {
         Header::Luks1(header) => {
             header.slots.iter().flatten().map(crate::keyslot::KeySlot::area_range).collect()

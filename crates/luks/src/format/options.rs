@@ -3,7 +3,7 @@
 use crate::cost::KdfOptions;
 use crate::keyslot::SlotOptions;
 use crate::secret::Secret;
-use crate::volume::Place;
+use crate::volume::HeaderPlace;
 use udm_crypto::Hash;
 
 /// The version of the header.
@@ -39,7 +39,7 @@ pub struct FormatOptions {
     /// `--uuid`; without it, a new one.
     pub uuid: Option<String>,
     /// `--header`: whether the header is on the device of the data.
-    pub place: Place,
+    pub place: HeaderPlace,
     /// `--offset`: where the data begin; without it behind the header, or at 0 where that is detached.
     pub data_offset: Option<u64>,
     /// The bytes of the data's device, where the header is detached and they are known.
@@ -65,7 +65,7 @@ impl FormatOptions {
             label: String::new(),
             subsystem: String::new(),
             uuid: None,
-            place: Place::Attached,
+            place: HeaderPlace::Attached,
             data_offset: None,
             data_device_size: None,
             metadata_size: 16 << 10,

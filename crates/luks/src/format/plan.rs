@@ -16,7 +16,7 @@ use crate::luks2::keyslots::{AREA_ALIGNMENT, MAX_SLOTS};
 use crate::luks2::segments::SECTOR_SIZES;
 use crate::random;
 use crate::segment::Segment;
-use crate::volume::Place;
+use crate::volume::HeaderPlace;
 use udm_crypto::Hash;
 
 /// What data lie on multiples of, in bytes.
@@ -55,19 +55,19 @@ impl Plan {
         let end = areas.end;
         let offset = match (options.place, options.data_offset) {
             (_, Some(offset)) => offset,
-            (Place::Attached, None) => end.next_multiple_of(DATA_ALIGNMENT),
-            (Place::Detached, None) => 0,
+            (HeaderPlace::Attached, None) => end.next_multiple_of(DATA_ALIGNMENT),
+            (HeaderPlace::Detached, None) => 0,
         };
         check_offset(options, offset, end)?;
         let data = match options.place {
-            Place::Attached => Some(size.saturating_sub(offset)),
-            Place::Detached => options.data_device_size.map(|size| size.saturating_sub(offset)),
+            HeaderPlace::Attached => Some(size.saturating_sub(offset)),
+            HeaderPlace::Detached => options.data_device_size.map(|size| size.saturating_sub(offset)),
         };
         let sector_size = sector_size(options, offset, data)?;
         if data.is_some_and(|data| data < u64::from(sector_size)) || size < end {
             let (wanted, what) = match options.place {
-                Place::Attached => (offset + u64::from(sector_size), "the header and a sector of data"),
-                Place::Detached => (end, "the header, or the data's device none for a sector"),
+                HeaderPlace::Attached => (offset + u64::from(sector_size), "the header and a sector of data"),
+                HeaderPlace::Detached => (end, "the header, or the data's device none for a sector"),
             };
             let why = format!("it has no room for {what}: {wanted} bytes");
             let hint = "take a larger one; --luks2-keyslots-size and --offset make a LUKS2 header smaller";
@@ -176,7 +176,7 @@ fn check_offset(options: &FormatOptions, offset: u64, end: u64) -> Result<(), Er
         return refused("data begin at a whole sector".into());
     }
     // Only a header whose data begin at 0 may be longer than their place; any other may come to stand before them.
-    if (options.place == Place::Attached || offset != 0) && offset < end {
+    if (options.place == HeaderPlace::Attached || offset != 0) && offset < end {
         return refused(format!("the header with its key slots ends at byte {end}"));
     }
     // Of LUKS1 it is a number of 32 bits, in sectors.

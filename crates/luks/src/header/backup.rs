@@ -6,7 +6,7 @@ use crate::error::{Error, shown};
 use crate::format::wipe_old;
 use crate::luks2::segments::FINISH;
 use crate::source::{ReadAt, Storage};
-use crate::volume::{Header, Place, Volume};
+use crate::volume::{Header, HeaderPlace, Volume};
 use udm_block::SECTOR_SIZE;
 
 /// What is copied at a time, in bytes.
@@ -79,7 +79,7 @@ impl Header {
 /// Where the backup is none or not whole, or of a volume whose data are elsewhere, and nothing has been written; or where
 /// it cannot be written.
 pub fn restore(storage: &mut impl Storage, backup: &[u8]) -> Result<(), Error> {
-    let volume = Volume::open(backup, Place::Detached)?;
+    let volume = Volume::open(backup, HeaderPlace::Detached)?;
     let refused = |field: &str, found: String, why: &str| {
         Err(Error::request(field, found, why, "take the backup that was made of this volume"))
     };
@@ -100,7 +100,7 @@ pub fn restore(storage: &mut impl Storage, backup: &[u8]) -> Result<(), Error> {
     if let Some(name) = header.reencryption() {
         return refused("the backup", shown(name), "it was made while a reencryption was under way");
     }
-    if let Ok(old) = Volume::open(&*storage, Place::Detached) {
+    if let Ok(old) = Volume::open(&*storage, HeaderPlace::Detached) {
         if let Some(name) = old.header().reencryption() {
             let why = "a reencryption is under way, and without its header the data would be lost";
             return Err(Error::request("the device's header", shown(name), why, FINISH));

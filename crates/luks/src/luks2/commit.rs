@@ -14,14 +14,14 @@ use crate::source::Storage;
 
 /// Both copies of a header, ready to be written.
 #[derive(Debug)]
-pub struct Copies {
+pub struct EncodedHeader {
     /// What they say.
     header: Header,
     primary: Vec<u8>,
     secondary: Vec<u8>,
 }
 
-impl Copies {
+impl EncodedHeader {
     /// The copies of the next header, which says `json`.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::binary::Binary;
-use super::commit::Copies;
+use super::commit::EncodedHeader;
 use super::json::Json;
 use super::{Header, digests, keyslots, tokens};
 use crate::digest::Digest;
@@ -61,8 +61,8 @@ impl Draft {
     ///
     /// # Errors
     /// Where it does not fit, or would be one that is not read again.
-    pub fn encode(self) -> Result<Copies, Error> {
-        Copies::encode(self.binary, &self.json)
+    pub fn encode(self) -> Result<EncodedHeader, Error> {
+        EncodedHeader::encode(self.binary, &self.json)
     }
 
     /// An object of the metadata, such as `keyslots`, which was there when they were read.

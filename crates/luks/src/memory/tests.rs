@@ -261,7 +261,7 @@ fn what_there_is_no_room_for_is_named_before_it_is_taken() {
         salt: vec![0; 16],
     };
     let error = kdf(1 << 20).check_room("keyslots.3.kdf", &left).unwrap_err();
-    assert_eq!(error.fault(), crate::Fault::Machine);
+    assert_eq!(error.class(), crate::ErrorClass::Machine);
     let told = error.to_string();
     for part in ["keyslots.3.kdf.memory is 1048576 KiB", "/sys/fs/cgroup/a/memory.max leaves 262144 KiB"] {
         assert!(told.contains(part), "{told}");

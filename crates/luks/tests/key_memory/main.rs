@@ -11,7 +11,7 @@ mod support;
 
 use scan::{Masked, PIECE, find};
 use support::{description, image, unhex};
-use udm_luks::{Place, UnlockOptions, Volume};
+use udm_luks::{HeaderPlace, UnlockOptions, Volume};
 
 /// Images of both versions and of each key derivation, one of them with several lanes' threads.
 const IMAGES: [&str; 4] =
@@ -22,7 +22,7 @@ fn no_byte_of_a_key_outlives_an_unlocked_volume() {
     for name in IMAGES {
         let told = description(name);
         let key = Masked::of(unhex(told["volume_key"].as_str().unwrap()));
-        let volume = Volume::open(image(name), Place::Attached).unwrap();
+        let volume = Volume::open(image(name), HeaderPlace::Attached).unwrap();
         let before = find(&key);
         assert!(before.is_empty(), "{name}: the volume key is there before: {before:?}");
         let passphrase = told["passphrases"][0].as_str().unwrap().as_bytes();

@@ -13,7 +13,7 @@ use scan::{Masked, PIECE, find};
 use udm_luks::Hash;
 use udm_luks::kdf::Argon2Kind;
 use udm_luks::{
-    FormatOptions, KdfKind, KdfOptions, LastKey, Place, SlotOptions, UnlockOptions, Volume, format,
+    FormatOptions, HeaderPlace, KdfKind, KdfOptions, LastKey, SlotOptions, UnlockOptions, Volume, format,
 };
 
 fn slot(kind: KdfKind) -> SlotOptions {
@@ -47,7 +47,7 @@ fn no_byte_of_a_key_outlives_the_making_and_changing_of_a_volume() {
         drop(made);
         assert_eq!(find(&key), Vec::<String>::new(), "{name:?}: the volume key, after it was formatted");
 
-        let mut volume = Volume::open(&mut disk, Place::Attached).unwrap();
+        let mut volume = Volume::open(&mut disk, HeaderPlace::Attached).unwrap();
         let unlock = UnlockOptions::default();
         {
             let known = volume.find_key(&first, &unlock).unwrap();

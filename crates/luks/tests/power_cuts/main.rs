@@ -16,8 +16,8 @@ use udm_luks::Hash;
 use udm_luks::header::{backup, keyring_token};
 use udm_luks::keyslot::Priority;
 use udm_luks::{
-    Error, FormatOptions, Header, KdfKind, KdfOptions, LastKey, Limits, Place, SlotOptions, UnlockOptions,
-    Version, Volume, VolumeKey, format,
+    Error, FormatOptions, Header, HeaderPlace, KdfKind, KdfOptions, LastKey, Limits, SlotOptions,
+    UnlockOptions, Version, Volume, VolumeKey, format,
 };
 
 /// How often the sectors since a sync are taken in another order.
@@ -105,7 +105,7 @@ fn made(version: Version) -> Vec<u8> {
     let mut disk = Disk::new(&vec![0; (1 << 20) + 4096], Fault::None);
     format(&mut disk, &format_options(version), b"a").unwrap();
     let image = disk.image().to_vec();
-    let mut volume = Volume::open(Disk::new(&image, Fault::None), Place::Attached).unwrap();
+    let mut volume = Volume::open(Disk::new(&image, Fault::None), HeaderPlace::Attached).unwrap();
     let first = key(&volume, b"a").unwrap();
     volume.add_key(&first, b"b", &slot()).unwrap();
     image_of(volume)
@@ -118,7 +118,7 @@ fn image_of(volume: Volume<Disk>) -> Vec<u8> {
 
 /// The passphrases that open, and how many key slots the header knows: `ab2`; or why there is no header.
 fn opening(image: &[u8]) -> Result<String, Error> {
-    let volume = Volume::open(image, Place::Attached)?;
+    let volume = Volume::open(image, HeaderPlace::Attached)?;
     let slots = match volume.header() {
         Header::Luks1(header) => header.slots.iter().flatten().count(),
         Header::Luks2(header) => header.metadata.slots.len(),
@@ -147,7 +147,7 @@ fn seed() -> u64 {
 fn cuts_of(image: &[u8], row: &Row, fault: Fault, seed: &mut u64) -> (Vec<String>, usize) {
     let tries = if fault == Fault::None { TRIES } else { TWIN_TRIES };
     let (name, operation, allowed) = row;
-    let mut volume = Volume::open(Disk::new(image, fault), Place::Attached).unwrap();
+    let mut volume = Volume::open(Disk::new(image, fault), HeaderPlace::Attached).unwrap();
     operation(&mut volume).unwrap_or_else(|error| panic!("{name}: {error}"));
     let disk = volume.into_source();
     let mut wrong = Vec::new();
@@ -204,7 +204,7 @@ fn full(version: Version) -> Vec<u8> {
     let mut disk = Disk::new(&vec![0; (1 << 20) + 4096], Fault::None);
     format(&mut disk, &options, b"a").unwrap();
     let image = disk.image().to_vec();
-    let mut volume = Volume::open(Disk::new(&image, Fault::None), Place::Attached).unwrap();
+    let mut volume = Volume::open(Disk::new(&image, Fault::None), HeaderPlace::Attached).unwrap();
     let first = key(&volume, b"a").unwrap();
     volume.add_key(&first, b"b", &slot()).unwrap();
     while volume.add_key(&first, b"x", &slot()).is_ok() {}
@@ -221,8 +221,8 @@ fn a_key_slot_that_is_changed_in_place_is_never_lost_with_its_backup() {
     for version in [Version::Luks1, Version::Luks2] {
         let image = full(version);
         let mut kept = Vec::new();
-        Volume::open(&image[..], Place::Attached).unwrap().back_up(&mut kept).unwrap();
-        let mut volume = Volume::open(Disk::new(&image, Fault::None), Place::Attached).unwrap();
+        Volume::open(&image[..], HeaderPlace::Attached).unwrap().back_up(&mut kept).unwrap();
+        let mut volume = Volume::open(Disk::new(&image, Fault::None), HeaderPlace::Attached).unwrap();
         let first = key(&volume, b"a").unwrap();
         volume.change_key_in_place(&first, b"c", &slot()).unwrap();
         let disk = volume.into_source();
@@ -257,11 +257,11 @@ fn material_is_gone_before_the_header_forgets_it() {
         let areas = areas(&image);
         for row in BOTH.iter().filter(|row| ["kill-slot", "erase", "change-key"].contains(&row.0)) {
             for fault in [Fault::None, Fault::NoSync] {
-                let mut volume = Volume::open(Disk::new(&image, fault), Place::Attached).unwrap();
+                let mut volume = Volume::open(Disk::new(&image, fault), HeaderPlace::Attached).unwrap();
                 row.1(&mut volume).unwrap();
                 let mut wrong = Vec::new();
                 volume.into_source().at_every_cut(&mut seed, TWIN_TRIES, |cut, what| {
-                    if Volume::open(cut, Place::Attached).is_err() {
+                    if Volume::open(cut, HeaderPlace::Attached).is_err() {
                         return;
                     }
                     let known = self::areas(cut);
@@ -284,7 +284,7 @@ fn material_is_gone_before_the_header_forgets_it() {
 
 /// The stripes of the key slots that the header knows.
 fn areas(image: &[u8]) -> Vec<std::ops::Range<usize>> {
-    let slots: Vec<_> = match Volume::open(image, Place::Attached).unwrap().header() {
+    let slots: Vec<_> = match Volume::open(image, HeaderPlace::Attached).unwrap().header() {
         Header::Luks1(header) => header.slots.iter().flatten().cloned().collect(),
         Header::Luks2(header) => {
             header.metadata.slots.iter().filter_map(|(_, slot)| slot.key().cloned()).collect()
@@ -305,8 +305,8 @@ fn half_a_volume_never_opens() {
     for version in [Version::Luks1, Version::Luks2] {
         let old = made(version);
         let mut kept = Vec::new();
-        Volume::open(&old[..], Place::Attached).unwrap().back_up(&mut kept).unwrap();
-        let mut changed = Volume::open(Disk::new(&old, Fault::None), Place::Attached).unwrap();
+        Volume::open(&old[..], HeaderPlace::Attached).unwrap().back_up(&mut kept).unwrap();
+        let mut changed = Volume::open(Disk::new(&old, Fault::None), HeaderPlace::Attached).unwrap();
         changed.change_key(&key(&changed, b"a").unwrap(), b"c", &slot()).unwrap();
         let changed = image_of(changed);
         let other = if version == Version::Luks1 { Version::Luks2 } else { Version::Luks1 };
@@ -340,16 +340,16 @@ fn half_a_volume_never_opens() {
 fn what_a_cut_leaves_can_be_repaired() {
     let mut seed = seed();
     let image = made(Version::Luks2);
-    let mut volume = Volume::open(Disk::new(&image, Fault::None), Place::Attached).unwrap();
+    let mut volume = Volume::open(Disk::new(&image, Fault::None), HeaderPlace::Attached).unwrap();
     volume.set_label(Some("new"), None).unwrap();
     let (mut repaired, mut torn) = (0, None);
     volume.into_source().at_every_cut(&mut seed, TRIES, |image, cut| {
-        let mut volume = Volume::open(Disk::new(image, Fault::None), Place::Attached).unwrap();
+        let mut volume = Volume::open(Disk::new(image, Fault::None), HeaderPlace::Attached).unwrap();
         let label = label(&volume);
         repaired += usize::from(volume.repair().unwrap());
         assert_eq!(self::label(&volume), label, "{cut}: it is another header");
         let image = image_of(volume);
-        let again = Volume::open(&image[..], Place::Attached).unwrap();
+        let again = Volume::open(&image[..], HeaderPlace::Attached).unwrap();
         assert_eq!((again.notice(), self::label(&again)), (None, label), "{cut}");
         assert_eq!(opening(&image).unwrap(), "ab2", "{cut}");
         torn = Some(image);

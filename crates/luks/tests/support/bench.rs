@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use udm_luks::{Error, Place, UnlockOptions, Volume};
+use udm_luks::{Error, HeaderPlace, UnlockOptions, Volume};
 
 use super::unhex;
 
@@ -56,7 +56,7 @@ impl Bench {
 
     /// What we make of the image with this key file: the key slot, and the volume key.
     pub fn unlock(&self, key: &str) -> Result<(u32, Vec<u8>), Error> {
-        let volume = Volume::open(File::open(self.path("image")).unwrap(), Place::Attached)?;
+        let volume = Volume::open(File::open(self.path("image")).unwrap(), HeaderPlace::Attached)?;
         let passphrase = std::fs::read(self.path(key)).unwrap();
         let unlocked = volume.unlock(&passphrase, &UnlockOptions::default())?;
         Ok((unlocked.key_slot, unlocked.key.to_vec()))

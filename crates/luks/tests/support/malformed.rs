@@ -1,14 +1,14 @@
 //! LUKS2 metadata that are wrong on purpose, each by one change to those of luks2-argon2id-32m.
 
-use udm_luks::Fault;
+use udm_luks::ErrorClass;
 
 /// A text of the metadata, what it is replaced by, the field that is then wrong, and whose fault that is. In the
 /// texts, a quotation mark is written `'`.
-pub type Row = (&'static str, &'static str, &'static str, Fault);
+pub type Row = (&'static str, &'static str, &'static str, ErrorClass);
 
-pub const HEADER: Fault = Fault::Header;
-pub const HOSTILE: Fault = Fault::Hostile;
-pub const UNSUPPORTED: Fault = Fault::Unsupported;
+pub const HEADER: ErrorClass = ErrorClass::Header;
+pub const HOSTILE: ErrorClass = ErrorClass::Hostile;
+pub const UNSUPPORTED: ErrorClass = ErrorClass::Unsupported;
 
 /// Changes to luks2-argon2id-32m: one key slot of Argon2id at 32768, and data at 1 MiB.
 #[rustfmt::skip]
@@ -66,7 +66,7 @@ pub const ARGON2: &[Row] = &[
     ("'type':'crypt'", "'type':'linear'", "segments.0.type", UNSUPPORTED),
     ("'type':'crypt'", "'flags':['in-reencryption'],'type':'crypt'", "segments.0.flags", UNSUPPORTED),
     ("'type':'crypt'", "'integrity':{'type':'aead'},'type':'crypt'", "segments.0.integrity.type", UNSUPPORTED),
-    ("'offset':'524288'", "'offset':'0'", "segments.0.offset", Fault::Request),
+    ("'offset':'524288'", "'offset':'0'", "segments.0.offset", ErrorClass::Request),
     ("'offset':'524288'", "'offset':'290816'", "segments.0.offset", HEADER),
     ("'offset':'524288'", "'offset':'524289'", "segments.0.offset", HEADER),
     ("'offset':'524288'", "'offset':'9223372036854775296'", "segments.0.offset", HEADER),

@@ -92,7 +92,7 @@ struct Slot {
 }
 
 /// A copy from one device to another.
-pub(super) struct Copy {
+pub(super) struct CopyRun {
     queue: Queue,
     source: ChannelId,
     destination: ChannelId,
@@ -114,7 +114,7 @@ pub(super) struct Copy {
     failed_at: u64,
 }
 
-impl Copy {
+impl CopyRun {
     /// A copy, on a queue of its own.
     ///
     /// # Errors

@@ -37,14 +37,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use copy::Copy;
+use copy::CopyRun;
 use destination::{Destination, Opening};
 pub use error::{ConvertError, Doing};
 pub use job::{Existing, INTERVAL, Interrupted, Job, SPARSE};
 use journal::{Journal, Record, Stage};
 pub use name::Name;
 pub use observer::{Observer, Pass, Unwatched};
-use place::Place;
+use place::DestinationKind;
 use plan::Plan;
 use progress::Progress;
 use source::Source;
@@ -103,7 +103,7 @@ impl Job {
         &self,
         left: Option<Journal>,
         path: Option<&Path>,
-        place: &Place,
+        place: &DestinationKind,
         source: &Source,
         observer: &dyn Observer,
     ) -> Result<(Destination, Option<Journal>), ConvertError> {
@@ -115,7 +115,7 @@ impl Job {
         // Asked for before anything is made: a person may think better of it.
         let passphrase = new.map(|path| opening.new_passphrase(path, size)).transpose()?;
         observer.begins()?;
-        if let Place::Made(made) = place {
+        if let DestinationKind::Made(made) = place {
             made.clear(left.as_ref().map(|left| &left.record))?;
         }
         left.map_or(Ok(()), Journal::remove)?;
@@ -136,7 +136,7 @@ impl Job {
             (Err(error), None) => Err(error),
             // Nothing is in it that would be missed.
             (Err(error), Some(journal)) => {
-                if let Place::Made(made) = place {
+                if let DestinationKind::Made(made) = place {
                     let _ = journal.record.forget(&made.part);
                 }
                 let _ = journal.remove();
@@ -146,13 +146,13 @@ impl Job {
     }
 
     /// What is remembered before anything is made.
-    fn record(&self, place: &Place, source: &Source, is_new_volume: bool) -> Record {
+    fn record(&self, place: &DestinationKind, source: &Source, is_new_volume: bool) -> Record {
         Record {
             names: self.names(),
             sides: [source.identity.value.clone(), Value::Null],
             options: if is_new_volume { json!(self.key_slot) } else { Value::Null },
-            replaces: if let Place::Made(made) = place { made.replaces() } else { Value::Null },
-            is_made: matches!(place, Place::Made(_)),
+            replaces: if let DestinationKind::Made(made) = place { made.replaces() } else { Value::Null },
+            is_made: matches!(place, DestinationKind::Made(_)),
             stage: Stage::Making,
             position: 0,
         }
@@ -161,14 +161,14 @@ impl Job {
     /// Makes or opens the destination.
     fn make(
         &self,
-        place: &Place,
+        place: &DestinationKind,
         source: &Source,
         journal: Option<&mut Journal>,
         passphrase: Option<&udm_luks::Secret>,
     ) -> Result<Destination, ConvertError> {
         let (opening, name, size) = (self.opening(), &self.destination, source.size());
         match (place, passphrase, name.path()) {
-            (Place::Made(made), passphrase, _) => {
+            (DestinationKind::Made(made), passphrase, _) => {
                 let is_secret = passphrase.is_some() || source.is_secret;
                 let file = made.create(if is_secret { 0o600 } else { 0o666 })?;
                 if let Some(journal) = journal {
@@ -180,10 +180,10 @@ impl Job {
                 }
                 Destination::fill(made, file, name, size, &opening, passphrase)
             }
-            (Place::Existing, Some(passphrase), Some(path)) => {
+            (DestinationKind::Existing, Some(passphrase), Some(path)) => {
                 Destination::formatted(name, path, size, &opening, passphrase)
             }
-            (Place::Existing, ..) => Destination::existing(name, &opening),
+            (DestinationKind::Existing, ..) => Destination::existing(name, &opening),
         }
     }
 
@@ -201,7 +201,7 @@ impl Job {
     /// Copies from byte `begin` on, and ends the conversion.
     fn run(
         &self,
-        place: &Place,
+        place: &DestinationKind,
         source: &Source,
         destination: Destination,
         mut journal: Option<Journal>,
@@ -216,7 +216,7 @@ impl Job {
         if let Some(journal) = &mut journal {
             resume::remember_whole(journal, place, self.destination.path(), source.size())?;
         }
-        if let (Place::Made(made), Some(journal)) = (place, &journal) {
+        if let (DestinationKind::Made(made), Some(journal)) = (place, &journal) {
             made.finish(&journal.record.replaces)?;
         }
         journal.map_or(Ok(()), Journal::remove)?;
@@ -238,7 +238,7 @@ impl Job {
         let clock = Instant::now();
         let mut progress = Progress::new(observer, journal.as_deref_mut(), self.interval, begin);
         let plan = Plan::new(source.holes.as_ref(), begin, whole.max(begin));
-        let copy = Copy::new(&source.device, &destination.device, destination.zeros)?;
+        let copy = CopyRun::new(&source.device, &destination.device, destination.zeros)?;
         let mut amounts = copy.run(plan, &mut progress)?;
         if begin < size && whole < size {
             tail::copy(&source.device, &destination.device, whole, size)?;

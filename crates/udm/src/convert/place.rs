@@ -16,7 +16,7 @@ use crate::device::DeviceName;
 const JOURNAL: &str = ".udm-convert";
 
 /// Whether the destination is made.
-pub(super) enum Place {
+pub(super) enum DestinationKind {
     Made(Made),
     Existing,
 }
@@ -77,7 +77,7 @@ impl Job {
     }
 
     /// Whether the destination is to be made.
-    pub(super) fn place(&self, found: Option<&Journal>) -> Result<Place, ConvertError> {
+    pub(super) fn place(&self, found: Option<&Journal>) -> Result<DestinationKind, ConvertError> {
         let refuse = |why: &str, hint: &str| {
             let name = self.destination.describe();
             Err(ConvertError::Request(format!("{name} {why}; {hint}")))
@@ -86,13 +86,17 @@ impl Job {
         let Some(path) = self.destination.path() else {
             return match self.existing {
                 Existing::Refuse => refuse("is there already", into),
-                _ => Ok(Place::Existing),
+                _ => Ok(DestinationKind::Existing),
             };
         };
         if let Some(found) = found {
-            return Ok(if found.record.is_made { Place::Made(Made::at(path)) } else { Place::Existing });
+            return Ok(if found.record.is_made {
+                DestinationKind::Made(Made::at(path))
+            } else {
+                DestinationKind::Existing
+            });
         }
-        let made = || Ok(Place::Made(Made::at(path)));
+        let made = || Ok(DestinationKind::Made(Made::at(path)));
         let there = match (fs::metadata(path), self.existing) {
             (Ok(there), _) => there,
             (Err(_), Existing::Keep) => return refuse("is not there", "it is made without --no-create"),
@@ -116,7 +120,7 @@ impl Job {
             }
             Existing::Refuse => refuse("is a block device, whose bytes would be lost", into),
             _ if is_source => refuse("is the source itself", "name another destination"),
-            _ => Ok(Place::Existing),
+            _ => Ok(DestinationKind::Existing),
         }
     }
 
@@ -126,8 +130,8 @@ impl Job {
     }
 
     /// Where a volume is made, if one is.
-    pub(super) fn new_volume(&self, place: &Place) -> Option<&Path> {
-        let is_made = matches!(place, Place::Made(_)) || self.existing == Existing::Replace;
+    pub(super) fn new_volume(&self, place: &DestinationKind) -> Option<&Path> {
+        let is_made = matches!(place, DestinationKind::Made(_)) || self.existing == Existing::Replace;
         self.destination.path().filter(|_| self.destination_is_luks() && is_made)
     }
 }

@@ -13,7 +13,7 @@ use super::journal::{Journal, Stage};
 use super::made::Made;
 use super::name::Name;
 use super::observer::Observer;
-use super::place::Place;
+use super::place::DestinationKind;
 use super::source::Source;
 use super::{Job, Outcome, check_fits, compare};
 use crate::device::DeviceName;
@@ -26,14 +26,14 @@ use crate::human;
 pub(super) fn resume(
     job: &Job,
     journal: Journal,
-    place: &Place,
+    place: &DestinationKind,
     source: &Source,
     observer: &dyn Observer,
 ) -> Result<Outcome, ConvertError> {
     let opening = job.opening();
     let destination = match place {
-        Place::Existing => Destination::existing(&job.destination, &opening)?,
-        Place::Made(made) => match fs::symlink_metadata(&made.part) {
+        DestinationKind::Existing => Destination::existing(&job.destination, &opening)?,
+        DestinationKind::Made(made) => match fs::symlink_metadata(&made.part) {
             Ok(there) if journal.record.has_made(&there) => {
                 Destination::unfinished(made, &job.destination, &opening)?
             }
@@ -65,11 +65,11 @@ pub(super) fn resume(
 /// Remembers that all is copied, and what the destination is then: nobody writes it any more.
 pub(super) fn remember_whole(
     journal: &mut Journal,
-    place: &Place,
+    place: &DestinationKind,
     path: Option<&Path>,
     size: u64,
 ) -> Result<(), ConvertError> {
-    let path = if let Place::Made(made) = place { Some(made.part.as_path()) } else { path };
+    let path = if let DestinationKind::Made(made) = place { Some(made.part.as_path()) } else { path };
     if let Some(there) = path.and_then(|path| fs::metadata(path).ok()).filter(fs::Metadata::is_file) {
         journal.record.sides[1]["length"] = json!(there.len());
         journal.record.sides[1]["modified"] = json!(modified(&there));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use udm_block::{Sector, Sectors, stack};
 use udm_dm::table::{Fault, Row, Table};
 use udm_dm::targets::crypt::params::{CryptOptions, CryptSpec, KeyBytes};
-use udm_luks::{Place, ReadAt, UnlockOptions, Unlocked, Volume};
+use udm_luks::{HeaderPlace, ReadAt, UnlockOptions, Unlocked, Volume};
 use zeroize::Zeroizing;
 
 use crate::device::name;
@@ -88,7 +88,7 @@ impl LuksError {
     /// Whether the request was wrong, as opposed to the work having failed.
     pub fn is_request(&self) -> bool {
         match self {
-            Self::Luks { error, .. } => error.fault() != udm_luks::Fault::Machine,
+            Self::Luks { error, .. } => error.class() != udm_luks::ErrorClass::Machine,
             _ => true,
         }
     }
@@ -123,8 +123,8 @@ impl Unlocking {
     /// When there is none, or it cannot be read or understood.
     pub fn volume(&self, image: &Path) -> Result<Volume<File>, LuksError> {
         let (path, place) = match &self.header {
-            Some(header) => (detached(header, image)?, Place::Detached),
-            None => (image, Place::Attached),
+            Some(header) => (detached(header, image)?, HeaderPlace::Detached),
+            None => (image, HeaderPlace::Attached),
         };
         let file = open(path)?;
         let volume =
@@ -146,7 +146,7 @@ impl Unlocking {
         let failed = |error| LuksError::Luks { path: path.clone(), error };
         let unlocked = match &self.header {
             Some(_) => self.unlock(&self.volume(&name)?, &name, &path),
-            None => self.unlock(&Volume::open(data, Place::Attached).map_err(failed)?, &name, &path),
+            None => self.unlock(&Volume::open(data, HeaderPlace::Attached).map_err(failed)?, &name, &path),
         }?;
         // Too short is the image, wherever the header is.
         let size = unlocked.size(size).map_err(|error| LuksError::Luks { path: name.clone(), error })?;

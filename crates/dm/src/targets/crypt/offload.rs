@@ -34,7 +34,7 @@ pub(super) struct Offload {
 /// What one channel has for it.
 pub(super) struct OffloadChannel {
     pub(super) optional: Buffers,
-    pub(super) backlog: Backlog,
+    pub(super) backlog: HeldClones,
 }
 
 static ASKED: AtomicU64 = AtomicU64::new(0);
@@ -91,7 +91,7 @@ impl Offload {
 impl OffloadChannel {
     // not on the I/O path: once a channel
     pub(super) fn of(offload: &Offload) -> Self {
-        Self { optional: offload.optional.buffers(), backlog: Backlog::default() }
+        Self { optional: offload.optional.buffers(), backlog: HeldClones::default() }
     }
 
     /// Memory of `len` bytes, if there is some.
@@ -113,12 +113,12 @@ impl OffloadChannel {
 /// Clones that wait because the driver has asked for no more. It asks so once, since nothing is sent to it from then on, and
 /// notifies the channel when it has room; the channel hears of that when it has seen the answer.
 #[derive(Default)]
-pub(super) struct Backlog {
+pub(super) struct HeldClones {
     pub(super) is_full: bool,
     held: BioList,
 }
 
-impl Backlog {
+impl HeldClones {
     /// Keeps `clone` while the driver has no room, else hands it back.
     pub(super) fn hold(&mut self, clone: PadBio<CryptIo>) -> Option<PadBio<CryptIo>> {
         if !self.is_full {

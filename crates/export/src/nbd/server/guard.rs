@@ -52,7 +52,7 @@ struct Listed {
 }
 
 /// A write's place among the others, which it gives back by [`Guard::leave`].
-pub(super) enum Place {
+pub(super) enum Turn {
     /// It needs none.
     None,
     /// It is counted.
@@ -78,9 +78,9 @@ impl Guard {
 
     /// A place for a write to `blocks`, which are bytes from one block border to another. It may begin when
     /// [`Guard::may_begin`] says so; until then `home` is woken when that may have changed.
-    pub(super) fn enter(&self, blocks: &Range<u64>, is_partial: bool, home: &Home) -> Place {
+    pub(super) fn enter(&self, blocks: &Range<u64>, is_partial: bool, home: &Home) -> Turn {
         if !is_partial && self.count(blocks, home) {
-            return Place::Counted(blocks.clone());
+            return Turn::Counted(blocks.clone());
         }
         let mut list = self.lock();
         let ticket = list.next;
@@ -93,12 +93,12 @@ impl Guard {
                 word.fetch_add(PARTIAL, Ordering::SeqCst);
             }
         }
-        Place::Listed(ticket)
+        Turn::Listed(ticket)
     }
 
     /// Whether the write may begin. Once it may, it always may.
-    pub(super) fn may_begin(&self, place: &Place) -> bool {
-        let Place::Listed(ticket) = place else { return true };
+    pub(super) fn may_begin(&self, place: &Turn) -> bool {
+        let Turn::Listed(ticket) = place else { return true };
         let mut list = self.lock();
         let Some(at) = list.position(*ticket) else { return true };
         let may = self.is_clear(&list, at);
@@ -107,11 +107,11 @@ impl Guard {
     }
 
     /// The write has ended, or will not happen. The connection of `home` asks by itself for its own that wait.
-    pub(super) fn leave(&self, place: Place, home: &Home) {
+    pub(super) fn leave(&self, place: Turn, home: &Home) {
         match place {
-            Place::None => {}
-            Place::Counted(blocks) => self.uncount(self.words(&blocks), home),
-            Place::Listed(ticket) => {
+            Turn::None => {}
+            Turn::Counted(blocks) => self.uncount(self.words(&blocks), home),
+            Turn::Listed(ticket) => {
                 let mut list = self.lock();
                 let Some(at) = list.position(ticket) else { return };
                 let left = list.writes.remove(at);

@@ -3,7 +3,7 @@
 use udm_block::{Flags, Op, PadBio};
 
 use super::connection::{Connection, Next, Step};
-use super::guard::Place;
+use super::guard::Turn;
 use super::ranges::{Ended, Range};
 use super::request::Work;
 use super::steps::{self, Pending};
@@ -90,7 +90,7 @@ impl Connection<'_> {
     /// A request is on its way no more.
     fn leave(&mut self, bio: &mut PadBio<Pending>) {
         self.under_way -= 1;
-        let place = std::mem::replace(&mut bio.pad_mut().place, Place::None);
+        let place = std::mem::replace(&mut bio.pad_mut().place, Turn::None);
         self.export.guard.leave(place, self.queue.home());
     }
 

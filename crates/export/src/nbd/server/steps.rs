@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use udm_block::{Bytes, Flags, Op, Pad, PadBio, SECTOR_SIZE, Sector};
 
-use super::guard::Place;
+use super::guard::Turn;
 use super::request::Work;
 
 /// The pad of a client's bio: whose it is, and how far.
@@ -24,7 +24,7 @@ pub(super) struct Pending {
     piece: Range<u64>,
     step: Step,
     /// Where its piece stands among other writes.
-    pub(super) place: Place,
+    pub(super) place: Turn,
     /// What is left to do of a long range, while it is on its way piece by piece.
     pub(super) range: Option<super::ranges::Range>,
 }
@@ -56,7 +56,7 @@ impl Pending {
         let longest = if work.op.has_data() { most.min(buffer - scratch) / block * block } else { u64::MAX };
         let piece = work.bytes.start..work.bytes.end.min(all.start.saturating_add(longest));
         let mut new =
-            Self { cookie, work, block, longest, piece, step: Step::Body, place: Place::None, range: None };
+            Self { cookie, work, block, longest, piece, step: Step::Body, place: Turn::None, range: None };
         new.step = new.first_step();
         new
     }

@@ -5,7 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde_json::json;
-use udm_luks::{FormatOptions, Place, ReadAt, SlotOptions, Version, format as format_volume};
+use udm_luks::{FormatOptions, HeaderPlace, ReadAt, SlotOptions, Version, format as format_volume};
 
 use super::{Manner, ask, failed, lock_unused, read_key};
 use crate::cli::{Failure, LuksFormatArgs, default_key_size};
@@ -93,7 +93,7 @@ fn options(args: &LuksFormatArgs) -> Result<FormatOptions, Failure> {
         label: args.volume.label.clone(),
         subsystem: args.subsystem.clone(),
         uuid: args.volume.uuid.clone(),
-        place: if args.header.is_some() { Place::Detached } else { Place::Attached },
+        place: if args.header.is_some() { HeaderPlace::Detached } else { HeaderPlace::Attached },
         data_offset: data_offset.flatten(),
         data_device_size: None,
         metadata_size: args.luks2_metadata_size,

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use serde_json::json;
 use udm_luks::header::backup;
 use udm_luks::locked::open_shared;
-use udm_luks::{Header, Patience, Place, ReadAt, Volume};
+use udm_luks::{Header, HeaderPlace, Patience, ReadAt, Volume};
 
 use super::{Manner, ask, failed, lock, no_file, open, open_locked, waiting};
 use crate::cli::{
@@ -53,7 +53,7 @@ pub(super) fn back_up(args: &LuksBackupArgs, manner: Manner) -> Result<(), Failu
     let (from, path) = (args.image.path(), args.header_backup_file.path());
     // A key that is being changed would be neither in it.
     let source = open_shared(from, &mut Patience::usual(&mut waiting(from))).map_err(no_file(from))?;
-    let volume = Volume::open(source, Place::Detached).map_err(failed(from))?;
+    let volume = Volume::open(source, HeaderPlace::Detached).map_err(failed(from))?;
     // Who may read it can try old passphrases on it: nobody but its owner, who may not overwrite it by mistake.
     let mut file = Output::create(path, 0o400, Existing::Refuse(None), &[])?;
     volume.back_up(&mut file).map_err(failed(from))?;
@@ -74,7 +74,8 @@ pub(super) fn restore(args: &LuksRestoreArgs, manner: Manner) -> Result<(), Fail
     let read = from.open().and_then(|mut reader| reader.read_to_end(&mut bytes));
     read.map_err(|error| Failure::request(format!("{from}: {error}")))?;
     // What is wrong with the backup is the backup's.
-    Volume::open(&*bytes, Place::Detached).map_err(|error| Failure::request(format!("{from}: {error}")))?;
+    Volume::open(&*bytes, HeaderPlace::Detached)
+        .map_err(|error| Failure::request(format!("{from}: {error}")))?;
     if !args.batch_mode && !manner.quiet {
         let what = "is going to be replaced: keys that were added since the backup are lost";
         ask::confirm(&format!("The header of {} {what}", path.display()))?;

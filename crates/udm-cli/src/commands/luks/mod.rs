@@ -18,7 +18,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use udm_backend::file::keep_qemu_out;
-use udm_luks::{Locked, Patience, Place, Secret, Volume};
+use udm_luks::{HeaderPlace, Locked, Patience, Secret, Volume};
 
 use crate::cli::{Failure, LuksArgs, LuksCommand, LuksImageArgs, LuksTestArgs, print};
 use crate::input::Input;
@@ -102,7 +102,7 @@ fn open_to_change(image: &LuksImageArgs) -> Result<Volume<std::fs::File>, Failur
 /// The volume, to be changed: nobody else changes it meanwhile.
 fn open_locked(image: &LuksImageArgs) -> Result<Volume<Locked>, Failure> {
     let path = image.path();
-    let place = if image.header.is_some() { Place::Detached } else { Place::Attached };
+    let place = if image.header.is_some() { HeaderPlace::Detached } else { HeaderPlace::Attached };
     Volume::open(lock(path)?, place).map_err(failed(path))
 }
 
