@@ -26,7 +26,8 @@ pub trait Lookup {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LookupError {
-    /// Nothing has this name.
+    /// Nothing has this name. The error names what `udm` itself opens (files, `ram:` and `null:`) as what would do. A lookup of
+    /// other names says [`Unusable`](Self::Unusable), with a hint of its own.
     #[error("there is no such device")]
     NotFound,
     /// It is there, or may be, and cannot be used.

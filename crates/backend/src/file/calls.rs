@@ -1,4 +1,5 @@
-//! The engine of queues that may sleep: each call is a system call of the thread that drives the queue.
+//! All calls of a bio to the system, made by the thread that is here: one of the pool of `threads`, or, on a queue that may
+//! sleep, the one that drives the queue.
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;

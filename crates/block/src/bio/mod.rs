@@ -352,7 +352,8 @@ impl<P: Pad> PadBio<P> {
         self.bio_mut().own_mut().memory = Memory::Parent(parent);
     }
 
-    /// Keeps `parent` inside without borrowing its memory. It has no data then.
+    /// Keeps `parent` inside without borrowing its memory. It has no data then, and pages of its own go back to their pool.
+    /// [`PadBio::set_pages`] would drop the parent: a bio that has both keeps the other bio in its pad.
     pub fn set_parent(&mut self, parent: Bio) {
         let own = self.bio_mut().own_mut();
         (own.spans, own.skip, own.len) = (NO_SPANS, 0, 0);
@@ -384,8 +385,8 @@ impl<P: Pad> PadBio<P> {
     }
 
     /// Leaves it to `buffers`, where its channel found none for it: it ends, on its queue and with the status that it has,
-    /// when the reserve has a buffer for it, and its channel's `end_io` finds that buffer there. Not for a bio of a queue's
-    /// user.
+    /// when the reserve has a buffer for it. Its channel's `end_io` claims it, finds that buffer by the same
+    /// [`Buffers::alloc`] and goes on: so the pad says for what the bio was under way. Not for a bio of a queue's user.
     pub fn wait(mut self, buffers: &Buffers) {
         debug_assert_ne!(self.owner(), ChannelId::USER, "a bio of a queue's user cannot wait for a buffer");
         self.bio_mut().own_mut().marks |= MARK_ENDS;

@@ -48,7 +48,7 @@ impl<'a> Args<'a> {
     }
 
     /// The device whose name is argument `index`, counted from 0; the next argument is its start. The row, or each part
-    /// of it that goes to one device, has `length` sectors.
+    /// of it that goes to one device, has `length` sectors. The kernel says `not_a_number` to a start that is none.
     ///
     /// # Errors
     /// Where the start is not a number, or is past what a device can have, or the name has a zero byte.
@@ -79,8 +79,9 @@ impl<'a> Args<'a> {
         Err(word.fault(kernel.into_iter().fold(fault, Fault::with_kernel)))
     }
 
-    /// The error of a row that has another number of arguments than its target takes, which `needs` says. It points at
-    /// argument `at`, or at the last word where there is no such argument.
+    /// The error of a row that has another number of arguments than its target takes. `needs` says that: it is the beginning of
+    /// the message, "a linear row needs 2 words", and behind it comes " after its target, and has 3 words". The error points
+    /// at argument `at`, or at the last word where there is no such argument. The kernel says `kernel`.
     pub fn wrong_count(&self, needs: &str, at: usize, hint: &str, kernel: KernelReason) -> TableError {
         let words = self.words();
         let found = counted(words.len() as u64, "word");

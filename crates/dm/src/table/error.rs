@@ -76,7 +76,7 @@ pub mod reason {
         NOT_ENOUGH_ARGUMENTS = EINVAL "Not enough arguments";
         /// Words after a target that takes none.
         NO_ARGUMENTS = EINVAL "No arguments required";
-        /// A linear target without its two words.
+        /// A wrong number of words after a target, such as a linear one without its two.
         ARGUMENT_COUNT = EINVAL "Invalid argument count";
         /// A row that does not begin where the one before it ends.
         GAP = EINVAL "Gap in table";

@@ -25,7 +25,8 @@ use udm_block::{Bytes, Channel, Geometry, Op, OpenError, Opening};
 pub struct Reserves {
     /// Bios, in each set of them.
     pub bios: usize,
-    /// Buffers for what is written, of [`crypt::LONGEST`] bytes, in each crypt target.
+    /// Buffers for what is written, of the longest size that the target takes at once, in each target that has such
+    /// buffers. Those of a crypt target have [`crypt::LONGEST`] bytes.
     pub buffers: usize,
 }
 
@@ -39,11 +40,14 @@ impl Default for Reserves {
 /// One row of a mapped device at work (the kernel's `struct dm_target`). It is shared by all queues that have the device
 /// open, and nothing of the I/O path is here.
 pub trait Target: Send + Sync {
-    /// Limits and abilities; the size does not count, the row has one.
+    /// Limits and abilities; the size does not count, the row has one. A target that changes the bytes takes `write_zeroes`
+    /// off what it says of the device below: zeros are to be changed, too, so callers write them as data.
     fn geometry(&self) -> Geometry;
 
     /// Opens one queue's way into the target. Its channel takes bios that lie within the row, and flushes; sectors are
     /// counted from the row's start. It submits a bio below, completes it, or parks it, and hears of the ends of its own.
+    /// What [`geometry`](Self::geometry) does not offer (writes, discards, zeros) does not come. A write may have the flags
+    /// `PREFLUSH` and `FUA`, which the bio that goes below must have too.
     ///
     /// # Errors
     /// When something that the I/O needs is not there.
@@ -55,7 +59,8 @@ pub trait Target: Send + Sync {
         Bytes(u64::MAX)
     }
 
-    /// Whether a flush has something to do below it.
+    /// Whether a flush has something to do below it. Where it has not, flushes end without coming to the channel: a target
+    /// over other devices says `true`, or what was flushed may be lost with the power.
     fn has_cache(&self) -> bool {
         false
     }

@@ -9,7 +9,8 @@ use crate::span::Span;
 use crate::units::Bytes;
 
 impl<P: Pad> PadBio<P> {
-    /// Gives it the first `len` bytes of `pages` for its data.
+    /// Gives it the first `len` bytes of `pages` for its data. It has pages or a parent inside, not both: a parent that waits
+    /// inside is dropped, and so lost. A driver that writes from pages of its own keeps the bio that it serves in its pad.
     ///
     /// # Panics
     /// Where `pages` are shorter.
