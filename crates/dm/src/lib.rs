@@ -115,11 +115,6 @@
 //!         Bytes(if op == Op::Write { LONGEST as u64 } else { u64::MAX })
 //!     }
 //!
-//!     // Flushes go below.
-//!     fn has_cache(&self) -> bool {
-//!         true
-//!     }
-//!
 //!     fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
 //!         let lower = opening.open(&self.lower)?;
 //!         let (clones, pages) = (opening.bios(&self.clones), self.pages.buffers());

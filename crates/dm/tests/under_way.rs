@@ -46,10 +46,6 @@ impl Target for Parks {
     fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
         Ok(Box::new(ParksChannel { lower: opening.open(&self.lower)?, bios: opening.bios(&self.set) }))
     }
-
-    fn has_cache(&self) -> bool {
-        true
-    }
 }
 
 impl Channel for ParksChannel {

@@ -420,9 +420,13 @@ impl<P: Pad> PadBio<P> {
 #[cold]
 fn lost(bio: Bio) {
     let loud = cfg!(debug_assertions) && !std::thread::panicking();
-    tracing::error!(op = ?bio.op(), sector = %bio.sector(), "a driver lost a bio");
+    let (op, sector) = (bio.op(), bio.sector());
+    tracing::error!(?op, %sector, "a driver lost a bio");
     bio.complete_elsewhere(Status::IoErr);
-    assert!(!loud, "a driver lost a bio");
+    assert!(
+        !loud,
+        "a driver lost a bio: {op:?} at sector {sector} was dropped, and neither submitted nor completed"
+    );
 }
 
 /// A bio that had ended was dropped and not claimed: its owner has a bug.

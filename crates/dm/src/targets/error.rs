@@ -57,6 +57,10 @@ impl Target for Error {
     fn open(&self, _: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
         Ok(Box::new(ErrorChannel))
     }
+
+    fn has_cache(&self) -> bool {
+        false
+    }
 }
 
 impl Channel for ErrorChannel {

@@ -82,10 +82,6 @@ impl Target for Linear {
     fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
         Ok(Box::new(LinearChannel { lower: opening.open(&self.lower)?, start: self.start }))
     }
-
-    fn has_cache(&self) -> bool {
-        true
-    }
 }
 
 impl Channel for LinearChannel {

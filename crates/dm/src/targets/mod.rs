@@ -59,10 +59,10 @@ pub trait Target: Send + Sync {
         Bytes(u64::MAX)
     }
 
-    /// Whether a flush has something to do below it. Where it has not, flushes end without coming to the channel: a target
-    /// over other devices says `true`, or what was flushed may be lost with the power.
+    /// Whether a flush has something to do below it. A target over no device says `false`: flushes then end without coming
+    /// to its channel.
     fn has_cache(&self) -> bool {
-        false
+        true
     }
 
     /// What `dmsetup status` prints behind the target's name. It says so at once, and calls nobody.

@@ -100,10 +100,6 @@ impl Target for Delay {
         Ok(Box::new(DelayChannel::open(&self.0, opening)?))
     }
 
-    fn has_cache(&self) -> bool {
-        true
-    }
-
     /// How many reads, writes and flushes are being delayed.
     fn status(&self) -> String {
         let [reads, writes, flushes] = self.0.timer.held();

@@ -92,10 +92,6 @@
 //!         Ok(Box::new(CountedChannel { lower, start: self.start, count: Arc::clone(&self.count) }))
 //!     }
 //!
-//!     fn has_cache(&self) -> bool {
-//!         true
-//!     }
-//!
 //!     fn status(&self) -> String {
 //!         self.count.load(Ordering::Relaxed).to_string()
 //!     }
@@ -185,10 +181,6 @@ impl Target for Striped {
 
     fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
         Ok(Box::new(StripedChannel::open(&self.0, opening)?))
-    }
-
-    fn has_cache(&self) -> bool {
-        true
     }
 
     /// The number of stripes, their devices, and of each whether it is alive or had an error: `2 a b 1 AD`.

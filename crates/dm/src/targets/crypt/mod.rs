@@ -127,8 +127,4 @@ impl Target for Crypt {
     fn longest(&self, op: Op) -> Bytes {
         Bytes(if op.has_data() { LONGEST as u64 } else { u64::MAX })
     }
-
-    fn has_cache(&self) -> bool {
-        true
-    }
 }
