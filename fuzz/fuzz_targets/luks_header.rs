@@ -7,7 +7,7 @@ mod checksum;
 
 use checksum::set_checksum;
 use libfuzzer_sys::fuzz_target;
-use udm_luks::{Limits, HeaderPlace, UnlockOptions, Volume};
+use udm_luks::{HeaderPlace, Limits, UnlockOptions, Volume};
 
 /// How much an input is filled up to, so that areas are there to be read.
 const SIZE: usize = 256 << 10;

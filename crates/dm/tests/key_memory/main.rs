@@ -9,8 +9,10 @@ mod support;
 
 use std::any::Any;
 use std::hint::black_box;
+use std::sync::mpsc::TryRecvError;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, Scope};
+use std::time::Duration;
 
 use scan::{Masked, find};
 use support::client::Client;
@@ -18,7 +20,10 @@ use support::cut::WHOLE;
 use support::disk::Ram;
 use support::{Shelf, heap, stream};
 use udm_block::blocking::Blocking;
-use udm_block::{Bio, Channel, ChannelId, Device, DeviceRef, Dispatch, Geometry, OpenError, Opening, Sector};
+use udm_block::{
+    Alloc, Bio, BioSet, BioSetOptions, Bytes, Channel, ChannelId, Device, DeviceRef, Dispatch, Flags,
+    Geometry, Op, OpenError, Opening, Pad, PagePool, PagePoolOptions, Queue, Sector, Status,
+};
 use udm_crypto::{Algorithm, Hash, Listing, Mode, Registry, Standing};
 use udm_dm::managed::{ManagedDevice, ManagedOptions, Suspend, TableSlot};
 use udm_dm::table::{ShowKeys, Table};
@@ -122,9 +127,44 @@ fn idle<'scope>(
     end
 }
 
+/// The pad of a bio that tells nothing but its end.
+struct Bare;
+
+impl Pad for Bare {}
+
+/// A thread that has worked with the key, and drives its queue until what is returned goes.
+fn driving<'scope>(scope: &'scope Scope<'scope, '_>, device: &DeviceRef) -> mpsc::Sender<()> {
+    let (end, ends) = mpsc::channel::<()>();
+    let (say, hear) = mpsc::channel();
+    let device = DeviceRef::clone(device);
+    scope.spawn(move || {
+        let mut queue = Queue::new().unwrap();
+        let channel = queue.open(&device).unwrap();
+        let mut bios = queue.bios(&BioSet::new(&BioSetOptions::named("driving"), &heap()).unwrap());
+        let pages = PagePoolOptions { name: "driving", largest: 4096, reserve: 1, limit: 0, stock: 0 };
+        let mut buffers = PagePool::new(pages, &heap()).unwrap().buffers();
+        let mut bio = bios.alloc(queue.cx(), Bare, Alloc::NoWait).ok().unwrap();
+        bio.prepare(Op::Read, Flags::NONE, Sector(0));
+        bio.set_pages(buffers.alloc(queue.cx(), Bytes(4096), Alloc::NoWait).unwrap(), Bytes(4096));
+        queue.submit(channel, bio);
+        while ends.try_recv() == Err(TryRecvError::Empty) {
+            queue.wait(&mut [], Some(Duration::from_millis(1))).unwrap();
+            if let Some(bio) = queue.take_ended() {
+                let mut bio = bios.claim(bio).ok().unwrap();
+                assert_eq!(bio.status(), Status::Ok);
+                buffers.free(bio.take_pages().unwrap());
+                bios.free(bio);
+                say.send(()).unwrap();
+            }
+        }
+    });
+    hear.recv().unwrap();
+    end
+}
+
 /// Threads that have worked with the key and do nothing now: one has the front door, one a queue that has the device open,
-/// one a queue that has closed it.
-fn idle_threads<'scope>(scope: &'scope Scope<'scope, '_>, device: &DeviceRef) -> [mpsc::Sender<()>; 3] {
+/// one a queue that has closed it. And one that drives its queue.
+fn idle_threads<'scope>(scope: &'scope Scope<'scope, '_>, device: &DeviceRef) -> [mpsc::Sender<()>; 4] {
     let reads = |client: &mut Client| assert_eq!(client.read(0, 4096, WHOLE, 512), stream(99, 4096));
     let front_door = idle(scope, device, |device| {
         let door = Blocking::new(DeviceRef::clone(device)).unwrap();
@@ -144,7 +184,7 @@ fn idle_threads<'scope>(scope: &'scope Scope<'scope, '_>, device: &DeviceRef) ->
         client.close();
         Box::new(client)
     });
-    [front_door, open, closed]
+    [front_door, open, closed, driving(scope, device)]
 }
 
 /// Whether the device has become shorter: the sign for a client to end.
