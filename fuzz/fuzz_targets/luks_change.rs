@@ -15,8 +15,8 @@ use udm_luks::Hash;
 use udm_luks::header::{backup, keyring_token};
 use udm_luks::keyslot::Priority;
 use udm_luks::{
-    ActivationFlags, Error, Header, KdfKind, KdfOptions, LastKey, Limits, Place, SlotOptions, UnlockOptions,
-    Volume,
+    ActivationFlags, Error, Header, HeaderPlace, KdfKind, KdfOptions, LastKey, Limits, SlotOptions,
+    UnlockOptions, Volume,
 };
 
 /// How much an input is filled up to, so that areas are there to be written.
