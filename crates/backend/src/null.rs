@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use udm_block::{Bio, Channel, Device, Dispatch, Geometry, Op, Opening, Sectors, Status};
 
-use crate::scratch::Scratch;
-use crate::{BackendType, Location, OpenError};
+use crate::scratch::ScratchType;
 
 /// Reads as zeros, and forgets what is written. It ends each bio at once.
 ///
@@ -39,6 +38,7 @@ impl Device for Null {
         self.geometry
     }
 
+    // not on the I/O path: once a channel
     fn open(&self, _: &mut Opening<'_>) -> Result<Box<dyn Channel>, udm_block::OpenError> {
         Ok(Box::new(NullChannel))
     }
@@ -56,24 +56,12 @@ impl Channel for NullChannel {
 }
 
 /// `null:SIZE`.
-pub(crate) struct NullType;
-
-impl BackendType for NullType {
-    fn prefixes(&self) -> &'static [&'static str] {
-        &["null:"]
-    }
-
-    fn example(&self) -> &'static str {
-        "null:SIZE"
-    }
-
+pub(crate) const TYPE: ScratchType = ScratchType {
+    prefixes: &["null:"],
+    example: "null:SIZE",
     // not on the I/O path: once a device
-    fn parse(&self, name: &str) -> Result<Arc<dyn Location>, OpenError> {
-        Ok(Arc::new(Scratch::new(name, "null:", |size, block, read_only| {
-            Ok(Arc::new(Null::new(size).offering(block, read_only)))
-        })))
-    }
-}
+    make: |size, block, read_only| Ok(Arc::new(Null::new(size).offering(block, read_only))),
+};
 
 #[cfg(test)]
 mod tests {

@@ -10,9 +10,7 @@ use udm_block::DeviceRef;
 
 use crate::file::{self, FileDevice, FileOptions};
 use crate::nbd::device::NbdType;
-use crate::null::NullType;
-use crate::ram::RamType;
-use crate::{OpenError, path_of};
+use crate::{OpenError, null, path_of, ram};
 
 /// A kind of back end.
 pub trait BackendType: Send + Sync {
@@ -108,8 +106,8 @@ pub enum Opened {
 
 static BUILTIN: LazyLock<BackendTypes> = LazyLock::new(|| {
     let mut types = BackendTypes::default();
-    types.register(Arc::new(RamType));
-    types.register(Arc::new(NullType));
+    types.register(Arc::new(ram::TYPE));
+    types.register(Arc::new(null::TYPE));
     types.register(Arc::new(NbdType));
     types
 });
@@ -139,16 +137,8 @@ impl BackendTypes {
     /// Where `name` leads to, read by its back end; nothing, where it is a path.
     ///
     /// # Errors
-    /// When its back end does not understand it.
+    /// When it is empty, or its back end does not understand it.
     pub fn parse(&self, name: &str) -> Result<Option<Arc<dyn Location>>, OpenError> {
-        self.find(name).map(|found| found.parse(name)).transpose()
-    }
-
-    /// Opens the device that `name` means. What is no file takes of `options` what has a meaning for it.
-    ///
-    /// # Errors
-    /// When the name cannot be understood, or the device cannot be opened.
-    pub fn open(&self, name: &str, options: &FileOptions) -> Result<Opened, OpenError> {
         if name.is_empty() {
             let examples: Vec<_> = self.iter().map(BackendType::example).collect();
             return Err(OpenError::Name {
@@ -157,9 +147,27 @@ impl BackendTypes {
                 hint: Some(format!("a path would do, or {}", examples.join(", ")).into()),
             });
         }
-        match self.parse(name)? {
-            None => file::open(path_of(name), options).map(Opened::File),
-            Some(location) => location.open(options).map(Opened::Other),
+        self.find(name).map(|found| found.parse(name)).transpose()
+    }
+
+    /// Opens the device that `name` means. What is no file takes of `options` what has a meaning for it.
+    ///
+    /// # Errors
+    /// When the name cannot be understood, or the device cannot be opened.
+    pub fn open(&self, name: &str, options: &FileOptions) -> Result<Opened, OpenError> {
+        Opened::at(self.parse(name)?.as_deref(), name, options)
+    }
+}
+
+impl Opened {
+    /// Opens what [`BackendTypes::parse`] has read of `name`. (A file may come to be at that name meanwhile.)
+    ///
+    /// # Errors
+    /// When the device cannot be opened.
+    pub fn at(location: Option<&dyn Location>, name: &str, options: &FileOptions) -> Result<Self, OpenError> {
+        match location {
+            None => file::open(path_of(name), options).map(Self::File),
+            Some(location) => location.open(options).map(Self::Other),
         }
     }
 }

@@ -2,28 +2,44 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use udm_block::{DeviceRef, Sectors};
 
 use crate::size::{SizeError, device_size};
-use crate::{FileOptions, Location, OpenError};
+use crate::{BackendType, FileOptions, Location, OpenError};
 
 /// Makes a device of so many sectors, with blocks of so many bytes, read-only or not.
 type Make = fn(Sectors, u32, bool) -> Result<DeviceRef, OpenError>;
 
+/// A kind of device that begins with nothing in it.
+pub(crate) struct ScratchType {
+    /// What its names begin with.
+    pub(crate) prefixes: &'static [&'static str; 1],
+    pub(crate) example: &'static str,
+    pub(crate) make: Make,
+}
+
+impl BackendType for ScratchType {
+    fn prefixes(&self) -> &'static [&'static str] {
+        self.prefixes
+    }
+
+    fn example(&self) -> &'static str {
+        self.example
+    }
+
+    fn parse(&self, name: &str) -> Result<Arc<dyn Location>, OpenError> {
+        Ok(Arc::new(Scratch { name: name.into(), at: self.prefixes[0].len(), make: self.make }))
+    }
+}
+
 /// A device of a size that is in its name.
-pub(crate) struct Scratch {
+struct Scratch {
     name: String,
     /// Where in the name the size begins.
     at: usize,
     make: Make,
-}
-
-impl Scratch {
-    /// The device of this `name`, in which the size follows `prefix`.
-    pub(crate) fn new(name: &str, prefix: &str, make: Make) -> Self {
-        Self { name: name.into(), at: prefix.len(), make }
-    }
 }
 
 impl Location for Scratch {

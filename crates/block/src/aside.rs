@@ -30,6 +30,7 @@ pub struct InHand<'a, T: HasQueue> {
 
 impl<T: HasQueue> Aside<T> {
     /// Puts it aside.
+    // not on the I/O path: once, when it is made
     pub fn new(mut thing: T) -> Self {
         let home = thing.queue().home().clone();
         let aside = Arc::new(Mutex::new(thing));

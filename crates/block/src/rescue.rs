@@ -33,6 +33,7 @@ struct Shared {
 
 impl Rescuer {
     /// Starts the thread.
+    // not on the I/O path: once, when its thread begins
     pub(crate) fn start(name: &str, lower: &[DeviceRef]) -> io::Result<Self> {
         let mut queue = Queue::sleeping()?;
         let open = |device: &DeviceRef| Ok((key_of(device), queue.open(device).map_err(io::Error::other)?));

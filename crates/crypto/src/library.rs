@@ -74,6 +74,7 @@ unsafe impl Send for Context {}
 unsafe impl Sync for Context {}
 
 /// Takes a key, which must have one of the algorithm's sizes, or says what is in the way.
+// not on the I/O path: once a key
 fn key(algorithm: Algorithm, key: &[u8]) -> Result<Box<dyn KeyedCipher>, &'static str> {
     let (left, right) = key.split_at(key.len() / 2);
     if algorithm.mode == Mode::Xts && bool::from(left.ct_eq(right)) {

@@ -35,6 +35,7 @@ struct Entry {
 pub(super) struct Ticket(usize);
 
 impl Backlog {
+    // not on the I/O path: once, when it is made
     pub(super) const fn new() -> Self {
         Self { entries: Vec::new(), turn: 0, waiting: 0 }
     }

@@ -118,6 +118,7 @@ pub struct FileDevice {
 
 impl FileDevice {
     /// What was chosen and why, for people: `/path: io_uring, O_DIRECT (512-byte alignment)`.
+    // not on the I/O path: for a person
     pub fn describe(&self) -> String {
         format!("{}: {}", self.image.path.display(), self.words.join(", "))
     }
@@ -133,6 +134,7 @@ impl Device for FileDevice {
         self.geometry
     }
 
+    // not on the I/O path: once a channel
     fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, udm_block::OpenError> {
         Ok(Box::new(FileChannel::open(&self.image, self.uring, opening)))
     }

@@ -35,6 +35,7 @@ struct State {
 pub(super) struct OpenSync(u64);
 
 impl Default for Syncs {
+    // not on the I/O path: once, when it is made
     fn default() -> Self {
         let (open, held) = (Vec::with_capacity(ROOM), VecDeque::with_capacity(ROOM));
         let state = Mutex::new(State { next: 0, open, held });

@@ -67,10 +67,10 @@ impl Pool {
     }
 
     /// Begins a thread, if the system gives one.
+    // not on the I/O path: a thread is begun a few times in the life of the process
     fn start(&'static self, mut state: MutexGuard<'static, State>) -> MutexGuard<'static, State> {
         state.threads += 1;
         drop(state);
-        // not on the I/O path: a thread is begun a few times in the life of the process.
         let begun =
             thread::Builder::new().name(THREAD_NAME.to_owned()).stack_size(STACK).spawn(|| POOL.serve());
         let mut state = self.lock();

@@ -9,8 +9,8 @@ use udm_block::{
     Bio, Channel, Device, Dispatch, Geometry, LONGEST_DEVICE, Op, Opening, SECTOR_SIZE, Sectors, Status,
 };
 
-use crate::scratch::Scratch;
-use crate::{BackendType, Location, OpenError};
+use crate::OpenError;
+use crate::scratch::ScratchType;
 
 /// A device in memory: it reads as zeros at first, and takes memory for the pages that are written alone. What is
 /// discarded or zeroed goes back to the system. It ends each bio at once.
@@ -27,6 +27,7 @@ impl Ram {
     ///
     /// # Errors
     /// When the system refuses so many addresses; for a size of zero too.
+    // not on the I/O path: once, when it is made
     pub fn new(size: Sectors) -> Result<Self, OpenError> {
         let no_memory = |source| OpenError::NoMemory { size, source };
         let bytes = size
@@ -54,6 +55,7 @@ impl Device for Ram {
         self.geometry
     }
 
+    // not on the I/O path: once a channel
     fn open(&self, _: &mut Opening<'_>) -> Result<Box<dyn Channel>, udm_block::OpenError> {
         Ok(Box::new(RamChannel { mapping: Arc::clone(&self.mapping) }))
     }
@@ -87,24 +89,12 @@ impl Channel for RamChannel {
 }
 
 /// `ram:SIZE`.
-pub(crate) struct RamType;
-
-impl BackendType for RamType {
-    fn prefixes(&self) -> &'static [&'static str] {
-        &["ram:"]
-    }
-
-    fn example(&self) -> &'static str {
-        "ram:SIZE"
-    }
-
+pub(crate) const TYPE: ScratchType = ScratchType {
+    prefixes: &["ram:"],
+    example: "ram:SIZE",
     // not on the I/O path: once a device
-    fn parse(&self, name: &str) -> Result<Arc<dyn Location>, OpenError> {
-        Ok(Arc::new(Scratch::new(name, "ram:", |size, block, read_only| {
-            Ok(Arc::new(Ram::new(size)?.offering(block, read_only)))
-        })))
-    }
-}
+    make: |size, block, read_only| Ok(Arc::new(Ram::new(size)?.offering(block, read_only))),
+};
 
 #[cfg(test)]
 mod tests {

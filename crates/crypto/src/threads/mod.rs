@@ -86,6 +86,7 @@ struct Threads {
     pool: &'static Pool,
 }
 
+// not on the I/O path: once a key
 fn key(algorithm: Algorithm, key: &[u8]) -> Result<Box<dyn KeyedCipher>, &'static str> {
     let pool = Pool::global()?;
     let cipher = Skcipher::new(Registry::global(), Choice::Best, algorithm, key)

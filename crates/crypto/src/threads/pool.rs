@@ -61,6 +61,7 @@ impl Pool {
     }
 
     /// A pool of so many threads, or of as many as the system gives. They never end.
+    // not on the I/O path: once, when its thread begins
     pub(super) fn start(threads: usize) -> Option<&'static Self> {
         let pool: &'static Self =
             Box::leak(Box::new(Self { work: Mutex::new(Work::new()), news: Condvar::new() }));
@@ -144,6 +145,7 @@ impl Pool {
 }
 
 impl Work {
+    // not on the I/O path: once, when it is made
     fn new() -> Self {
         Self {
             slots: (0..SLOTS).map(|_| None).collect(),

@@ -63,6 +63,7 @@ impl Device for MappedDevice {
         self.geometry
     }
 
+    // not on the I/O path: once a channel
     fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
         let block = u64::from(self.geometry.logical_block);
         Ok(Box::new(MappedChannel::open(&self.rows, block, &self.pieces, &self.flushes, opening)?))
@@ -70,6 +71,7 @@ impl Device for MappedDevice {
 }
 
 impl std::fmt::Debug for MappedDevice {
+    // not on the I/O path: for a person
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let rows: Vec<_> = self.rows.iter().map(|row| row.start..row.end).collect();
         f.debug_struct("MappedDevice")

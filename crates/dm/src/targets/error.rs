@@ -54,6 +54,7 @@ impl Target for Error {
         Geometry::stacked(LONGEST_DEVICE, [])
     }
 
+    // not on the I/O path: once a channel
     fn open(&self, _: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
         Ok(Box::new(ErrorChannel))
     }

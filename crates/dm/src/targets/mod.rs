@@ -66,6 +66,7 @@ pub trait Target: Send + Sync {
     }
 
     /// What `dmsetup status` prints behind the target's name. It says so at once, and calls nobody.
+    // not on the I/O path: for a person
     fn status(&self) -> String {
         String::new()
     }

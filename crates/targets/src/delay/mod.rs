@@ -76,6 +76,7 @@ use timer::Timer;
 pub struct Delay(Arc<Shared>);
 
 impl Delay {
+    // not on the I/O path: once, when it is made
     fn new(
         spec: DelaySpec,
         devices: Vec<DeviceRef>,
@@ -96,11 +97,13 @@ impl Target for Delay {
         Geometry::stacked(LONGEST_DEVICE, self.0.devices.iter().map(|device| device.geometry()))
     }
 
+    // not on the I/O path: once a channel
     fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
         Ok(Box::new(DelayChannel::open(&self.0, opening)?))
     }
 
     /// How many reads, writes and flushes are being delayed.
+    // not on the I/O path: for a person
     fn status(&self) -> String {
         let [reads, writes, flushes] = self.0.timer.held();
         format!("{reads} {writes} {flushes}")

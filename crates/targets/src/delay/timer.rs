@@ -48,6 +48,7 @@ impl Timer {
     ///
     /// # Errors
     /// When the system gives no thread.
+    // not on the I/O path: once, when its thread begins
     pub(super) fn start() -> io::Result<Self> {
         let shared = Arc::new(Shared {
             began: Instant::now(),

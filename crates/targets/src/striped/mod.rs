@@ -152,6 +152,7 @@ impl Striped {
     ///
     /// # Errors
     /// When there is no memory for the reserves.
+    // not on the I/O path: once, when it is made
     fn new(
         spec: StripedSpec,
         devices: Vec<DeviceRef>,
@@ -179,11 +180,13 @@ impl Target for Striped {
         Geometry::stacked(LONGEST_DEVICE, self.0.devices.iter().map(|device| device.geometry()))
     }
 
+    // not on the I/O path: once a channel
     fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
         Ok(Box::new(StripedChannel::open(&self.0, opening)?))
     }
 
     /// The number of stripes, their devices, and of each whether it is alive or had an error: `2 a b 1 AD`.
+    // not on the I/O path: for a person
     fn status(&self) -> String {
         let names = self.0.spec.devices.iter().map(|device| device.name.as_str());
         let letter = |errors: &AtomicU64| if errors.load(Ordering::Relaxed) > 0 { 'D' } else { 'A' };

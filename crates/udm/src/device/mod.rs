@@ -286,7 +286,7 @@ impl Files {
         if let Some(device) = known {
             return Ok(device);
         }
-        let opened = self.options.backends.open(name, &self.options.file_options(block_size))?;
+        let opened = Opened::at(location.as_deref(), name, &self.options.file_options(block_size))?;
         if let Opened::File(file) = &opened
             && !file.is_direct()
         {

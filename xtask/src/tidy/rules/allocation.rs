@@ -5,7 +5,7 @@
 //!
 //! What such a file does at other times (when a device is made, when an error is told) carries the comment
 //! `// not on the I/O path: REASON`, at the end of the line or directly before it; before a `fn` it is for the whole
-//! function. A function that is called `new`, `open` or the like needs none.
+//! function.
 
 use std::ops::Range;
 
@@ -33,9 +33,6 @@ const WORDS: &[&str] = &[
     "HashMap",
     "BTreeMap",
 ];
-
-/// Functions that make, open or describe something, whatever it is.
-const NAMES: &[&str] = &["new", "default", "open", "start", "key", "fmt", "status", "describe"];
 
 /// What excuses a line, before its reason.
 const EXCUSE: &str = "// not on the I/O path: ";
@@ -86,10 +83,7 @@ fn allocations(source: &Source) -> Vec<Finding> {
 fn contains_word(code: &str, word: &str) -> bool {
     code.match_indices(word).any(|(at, _)| {
         let before = code[..at].chars().next_back();
-        // A method of ours may have the name of an iterator's.
-        !code[..at].ends_with("self") && !word.starts_with(char::is_alphabetic)
-            || word.starts_with(char::is_alphabetic)
-                && !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
+        !word.starts_with(char::is_alphabetic) || !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
     })
 }
 
@@ -100,20 +94,17 @@ fn has_excuse(source: &Source, line: usize) -> bool {
     excuses(line) || (line > 0 && source.is_comment(line - 1) && excuses(line - 1))
 }
 
-/// The lines of functions with such a name, and of those with the excuse before them, among their documentation and
-/// attributes.
+/// The lines of functions with the excuse before them, among their documentation and attributes.
 fn excused_functions(source: &Source) -> Vec<Range<usize>> {
     let is_head = |line: usize| source.is_comment(line) || source.code[line].trim().starts_with("#[");
-    let functions = source.functions().into_iter();
+    let functions = source.functions().into_iter().map(|function| function.lines);
     functions
-        .filter(|function| {
-            let lines = &function.lines;
+        .filter(|lines| {
             let head = (0..lines.start).rev().take_while(|&line| is_head(line));
             head.chain([lines.start]).any(|line| {
                 source.lines[line].split_once(EXCUSE).is_some_and(|(_, reason)| !reason.trim().is_empty())
-            }) || NAMES.contains(&function.name.as_str())
+            })
         })
-        .map(|function| function.lines)
         .collect()
 }
 

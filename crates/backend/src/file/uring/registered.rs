@@ -40,6 +40,7 @@ pub(super) struct Table {
 
 impl Table {
     /// An empty table for `ring`, if the kernel gives one.
+    // not on the I/O path: once, when it is made
     pub(super) fn new(ring: &IoUring) -> Option<Arc<Self>> {
         if !release::is_prompt() {
             return None;

@@ -18,6 +18,7 @@ pub(super) struct Cbc<L, const ROUNDS: usize> {
 }
 
 impl<L: Lanes, const ROUNDS: usize> Cbc<L, ROUNDS> {
+    // not on the I/O path: once, when it is made
     pub fn new(lanes: L, key: &[u8]) -> Box<Self> {
         let mut cbc = Box::new(Self { lanes, schedule: Schedule::default() });
         cbc.schedule.expand(lanes.single(), key);

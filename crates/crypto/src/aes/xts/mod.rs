@@ -26,6 +26,7 @@ pub(super) struct Xts<L, const ROUNDS: usize> {
 
 impl<L: Lanes, const ROUNDS: usize> Xts<L, ROUNDS> {
     /// Takes the data's key and the tweaks' behind it. They may be equal, as in dm-crypt.
+    // not on the I/O path: once, when it is made
     pub fn new(lanes: L, key: &[u8]) -> Box<Self> {
         let (data, tweaks) = key.split_at(key.len() / 2);
         let mut xts = Box::new(Self { lanes, data: Schedule::default(), tweaks: Schedule::default() });

@@ -60,6 +60,7 @@ impl Converter {
     ///
     /// # Errors
     /// When no driver takes a key.
+    // not on the I/O path: once, when it is made
     pub fn new(spec: &CryptSpec, key: &[u8], choice: &CipherChoice) -> Result<Self, KeyError> {
         let cipher = &spec.cipher;
         let wrong_size = |_| KeyError::Size { algorithm: cipher.algorithm, found: key.len() };

@@ -79,6 +79,7 @@ impl Crypt {
     ///
     /// # Errors
     /// When there is no memory for its reserves.
+    // not on the I/O path: once, when it is made
     pub fn new(
         spec: &CryptSpec,
         converter: Converter,
@@ -118,6 +119,7 @@ impl Target for Crypt {
         }
     }
 
+    // not on the I/O path: once a channel
     fn open(&self, opening: &mut Opening<'_>) -> Result<Box<dyn Channel>, OpenError> {
         // Round keys are spilt there by a cipher at work.
         opening.leaves_secrets();

@@ -219,7 +219,7 @@ impl<'a> Connection<'a> {
                 // The time that the device takes is not the client's.
                 *deadline = Some(Instant::now() + patience);
             }
-            self.collect();
+            self.take_ended();
             if self.ending.is_asked() {
                 self.forget_ranges();
             }
@@ -242,7 +242,7 @@ impl<'a> Connection<'a> {
 
     fn serve(&mut self) -> Hangup {
         loop {
-            self.collect();
+            self.take_ended();
             if let Some(status) = self.torn {
                 return Hangup::Torn(status);
             }

@@ -62,6 +62,7 @@ pub(super) enum Turn {
 }
 
 impl Guard {
+    // not on the I/O path: once, when it is made
     pub(super) fn new() -> Self {
         Self { words: (0..WORDS).map(|_| AtomicU64::new(0)).collect(), list: Mutex::default() }
     }

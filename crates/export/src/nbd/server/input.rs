@@ -32,6 +32,7 @@ pub(super) struct Input {
 
 impl Input {
     /// A buffer that begins with `received`, which is shorter than it.
+    // not on the I/O path: once, when it is made
     pub(super) fn new(received: &[u8]) -> Self {
         let mut bytes = vec![0; BUFFER].into_boxed_slice();
         bytes[..received.len()].copy_from_slice(received);

@@ -101,7 +101,7 @@ impl Connection<'_> {
     }
 
     /// Takes what has ended: to its next step, or to its reply. Then begins the writes that need not wait any more.
-    pub(super) fn collect(&mut self) {
+    pub(super) fn take_ended(&mut self) {
         while let Some(bio) = self.queue.take_ended() {
             let mut bio = match self.ranges.ended(self.memory.claim(bio)) {
                 Ended::GoesOn => continue,
