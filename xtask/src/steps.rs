@@ -15,6 +15,9 @@ use crate::{clients, cpus, fuzz, judges, miri, model, mutants, package, program,
 /// How long the quickstart may take: a newcomer waits for it.
 const QUICKSTART_LIMIT: Duration = Duration::from_mins(1);
 
+/// Linux tells the time that processes took in hundredths of a second, whatever its own clock.
+const MILLISECONDS_A_TICK: u64 = 10;
+
 /// How long the steps look that could look for ever.
 pub struct Effort {
     /// For how long each fuzz target runs.
@@ -104,6 +107,21 @@ struct Outcome {
     /// The tests that said that they cannot run here, and why.
     left_out: Vec<String>,
     took: Duration,
+    /// What all processors did for it.
+    worked: Duration,
+}
+
+/// What the programs that this one has started, and that have ended, took of all processors.
+fn processor_time() -> Duration {
+    let told = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    Duration::from_millis(children_ticks(&told) * MILLISECONDS_A_TICK)
+}
+
+/// The ticks of children in user and in kernel mode, of a line of `proc_pid_stat(5)`: fields 16 and 17. The name before them
+/// may hold anything, and ends with the last parenthesis.
+fn children_ticks(stat: &str) -> u64 {
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    after_name.split_whitespace().skip(13).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
 }
 
 /// Runs the steps named in `only` (all of them, when it is empty), or lists them. True if none failed.
@@ -142,9 +160,9 @@ fn choose(only: &[String]) -> Result<Vec<&'static Step>> {
 /// Carries out a step. Its tests append what they skip to the file `report`.
 fn check(step: &Step, effort: &Effort, must_run: bool, report: &Path) -> Outcome {
     println!("\n== {}: {}", step.name, step.what);
-    let start = Instant::now();
+    let (start, before) = (Instant::now(), processor_time());
     let result = begin_report(report).and_then(|()| (step.check)(effort, report));
-    let took = start.elapsed();
+    let (took, worked) = (start.elapsed(), processor_time().saturating_sub(before));
     let left_out = read_report(report);
     let verdict = match result {
         Ok(Done::Checked) => {
@@ -165,7 +183,7 @@ fn check(step: &Step, effort: &Effort, must_run: bool, report: &Path) -> Outcome
             Verdict::Failed
         }
     };
-    Outcome { name: step.name, verdict, left_out, took }
+    Outcome { name: step.name, verdict, left_out, took, worked }
 }
 
 fn begin_report(report: &Path) -> Result<()> {
@@ -180,17 +198,18 @@ fn read_report(report: &Path) -> Vec<String> {
     lines
 }
 
-/// A line a step, the reasons of those that were skipped, and the tests that the others left out.
+/// A line a step with its time and that of all processors, the reasons of those that were skipped, and the tests that the others left out.
 fn summary(outcomes: &[Outcome]) -> String {
     use std::fmt::Write as _;
-    let mut table = format!("{:<11} {:<7} {:>8}\n", "step", "result", "seconds");
+    let mut table = format!("{:<11} {:<7} {:>8} {:>9}\n", "step", "result", "seconds", "processor");
     for outcome in outcomes {
         let result = match outcome.verdict {
             Verdict::Passed => "passed",
             Verdict::Failed => "FAILED",
             Verdict::Skipped(_) => "SKIPPED",
         };
-        let _ = writeln!(table, "{:<11} {result:<7} {:>8.1}", outcome.name, outcome.took.as_secs_f64());
+        let (took, worked) = (outcome.took.as_secs_f64(), outcome.worked.as_secs_f64());
+        let _ = writeln!(table, "{:<11} {result:<7} {took:>8.1} {worked:>9.1}", outcome.name);
         if let Verdict::Skipped(why) = &outcome.verdict {
             let _ = writeln!(table, "            {why}");
         }
@@ -271,7 +290,20 @@ mod tests {
     }
 
     fn outcome(name: &'static str, verdict: Verdict) -> Outcome {
-        Outcome { name, verdict, left_out: Vec::new(), took: Duration::from_millis(1250) }
+        Outcome {
+            name,
+            verdict,
+            left_out: Vec::new(),
+            took: Duration::from_millis(1250),
+            worked: Duration::from_secs(2),
+        }
+    }
+
+    #[test]
+    fn the_time_of_children_is_read_behind_any_name() {
+        let line = "7 (a ) b 9 9) S 1 7 7 0 -1 0 1 2 3 4 5 6 70 80 20 0 1";
+        assert_eq!(children_ticks(line), 150);
+        assert_eq!(children_ticks(""), 0);
     }
 
     #[test]
@@ -279,7 +311,8 @@ mod tests {
         let table = summary(&[outcome("fmt", Verdict::Passed), outcome("tidy", Verdict::Failed)]);
         assert_eq!(
             table,
-            "step        result   seconds\nfmt         passed       1.2\ntidy        FAILED       1.2\n\n\
+            "step        result   seconds processor\nfmt         passed       1.2       2.0\n\
+             tidy        FAILED       1.2       2.0\n\n\
              steps: 1 passed, 1 failed"
         );
     }
@@ -291,9 +324,9 @@ mod tests {
         let table = summary(&[unit, outcome("miri", Verdict::Skipped("no Miri".to_owned()))]);
         assert_eq!(
             table,
-            "step        result   seconds\nunit        passed       1.2\n            \
+            "step        result   seconds processor\nunit        passed       1.2       2.0\n            \
              not tested: driver vaes512: this processor lacks VAES\n\
-             miri        SKIPPED      1.2\n            no Miri\n\n\
+             miri        SKIPPED      1.2       2.0\n            no Miri\n\n\
              steps: 1 passed, 0 failed, 1 skipped: miri"
         );
     }
