@@ -56,7 +56,7 @@ pub fn run(vectors: bool) -> Result<Done> {
     if !vectors {
         return Ok(Done::Checked);
     }
-    let mut cargo = run::cargo(&["test", "--quiet", "-p", "udm-dm", "--test=vectors"]);
+    let mut cargo = run::cargo(&["test", "--quiet", "-p", "udm-dm", "--test=all", "--", "vectors::"]);
     for cpu in CPUS {
         let runner = format!("{EMULATOR} -cpu {}", cpu.name);
         run::run(cargo.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", runner))?;

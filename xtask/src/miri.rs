@@ -46,11 +46,11 @@ struct Model {
 /// What is run, and with which further flags, the longest first. Tests with real ciphers take Miri minutes, so most are left
 /// out.
 const RUNS: [(&[&str], &str); 4] = [
-    (&["-p", "udm-dm", "--test", "small"], ""),
+    (&["-p", "udm-dm", "--test", "all", "--", "small::"], ""),
     (&["-p", "udm-block", "--lib"], ""),
-    (&["-p", "udm-block", "--test", "queue_end"], ""),
+    (&["-p", "udm-block", "--test", "all", "--", "queue_end::"], ""),
     // The threads of the pool stay until the program's end, with what they hold.
-    (&["-p", "udm-crypto", "--lib", "--test", "cuts", "--", "threads::", "cuts_"], " -Zmiri-ignore-leaks"),
+    (&["-p", "udm-crypto", "--lib", "--test", "all", "--", "threads::", "cuts::"], " -Zmiri-ignore-leaks"),
 ];
 
 /// A test that races with this variable set, and what Miri must say of it then. Without it, it is one of the others.

@@ -25,7 +25,7 @@ const PLANTED_FAULT: &str = "heap-use-after-free";
 pub fn run() -> Result<()> {
     try_sanitizer()?;
     // With an explicit target triple, cargo keeps the flags away from build scripts and procedural macros.
-    let mut test = run::cargo(&["test", "--quiet", "-p", "udm-block", "--lib", "--test=rescue"]);
+    let mut test = run::cargo(&["test", "--quiet", "-p", "udm-block", "--lib", "--test=all"]);
     test.args(["--target", &run::host()?, "--target-dir", "target/sanitize"]);
     test.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", FLAGS).env_remove("CARGO_ENCODED_RUSTFLAGS");
     run::run(&mut test)

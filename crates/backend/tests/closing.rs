@@ -1,13 +1,12 @@
 //! Closing a device: nobody has its file any longer, and no ring takes another's for it. The oracle is the kernel, which
 //! gives no lease on a file that somebody writes, and the files as `std::fs` reads them.
 
-mod support;
-
 use std::fs::{self, File};
 use std::sync::Arc;
 
-use support::engines::{SIZE, engines, folder, image, open};
-use support::{Client, Dice};
+use crate::support;
+use crate::support::engines::{SIZE, engines, folder, image, open};
+use crate::support::{Client, Dice};
 use udm_backend::file::{Cache, FileDevice};
 use udm_block::{DeviceRef, Flags, Status};
 

@@ -1,14 +1,13 @@
 //! A file as a device, with each engine and cache mode. The oracle is a vector of bytes, and the file as `std::fs`
 //! reads it.
 
-mod support;
-
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;
 use std::sync::Arc;
 
-use support::engines::{Engine, INLINE, SIZE, URING, engines, folder, image, open};
-use support::{Buffer, Client, Dice};
+use crate::support;
+use crate::support::engines::{Engine, INLINE, SIZE, URING, engines, folder, image, open};
+use crate::support::{Buffer, Client, Dice};
 use tempfile::TempDir;
 use udm_backend::file::{self, Cache, FileDevice, FileOptions};
 use udm_block::{Device, Flags, Op, Status};

@@ -1,12 +1,10 @@
 //! An image that udm has, and QEMU wants, and the other way round. The oracles are qemu-io, qemu-img and qemu-nbd.
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::engines::{SIZE, folder, image};
+use crate::support::engines::{SIZE, folder, image};
 use tempfile::TempDir;
 use udm_backend::file::{self, FileOptions};
 

@@ -4,15 +4,13 @@
 //! The image is a loop device whose file is on a file system that is full: its page cache takes writes that cannot be
 //! written back.
 
-mod support;
-
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use support::Client;
-use support::engines::{Engine, engines, folder};
+use crate::support::Client;
+use crate::support::engines::{Engine, engines, folder};
 use udm_backend::file::{self, Cache, FileDevice, FileOptions};
 use udm_block::{Flags, Op, Status};
 use udm_testkit::loops::{self, Loop, Tmpfs};

@@ -1,8 +1,6 @@
 //! What is dropped when a channel is closed, in which order, and what becomes of messages to it. Who waits for a drop knows
 //! then what is gone.
 
-mod support;
-
 use std::any::Any;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,14 +1,12 @@
 //! Engines: what a queue drives beside its channels. Nothing that an engine holds is left unsent while the queue sleeps.
 
-mod support;
-
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::support::{Client, heap, reserve_alone};
 use rustix::event::{EventfdFlags, eventfd};
-use support::{Client, heap, reserve_alone};
 use udm_block::{
     Alloc, Bio, BioList, BioSet, Bios, Bytes, Channel, Device, DeviceRef, Dispatch, Engine, EngineId,
     Geometry, Op, OpenError, Opening, OwnBio, Pad, Sectors, Status,

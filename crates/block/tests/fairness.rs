@@ -1,13 +1,11 @@
 //! Who waits for the reserve is served in order: threads that sleep and bios that are parked, in one queue.
 
-mod support;
-
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use support::{Bare, Client, heap, reserve_alone};
+use crate::support::{Bare, Client, heap, reserve_alone};
 use udm_block::{
     Alloc, Bio, BioSet, Bios, Bytes, Channel, Device, DeviceRef, Dispatch, Geometry, Op, OpenError, Opening,
     PadBio, Queue, Sectors, Status,

@@ -1,12 +1,10 @@
 //! Places near the end of all numbers: nothing wraps, in a debug build or in a release build. Oracle: what each sector of the
 //! longest device holds, and that nothing else reaches a driver.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use support::serves;
+use crate::support::serves;
 use udm_block::blocking::Blocking;
 use udm_block::{Bio, Bytes, Dispatch, Geometry, LONGEST_DEVICE, Op, Sectors, Status};
 

@@ -1,7 +1,5 @@
 //! Notices: a thread that has a bio tells the channel that allocated it that something has changed.
 
-mod support;
-
 use std::any::Any;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -9,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use support::{Bare, Client, heap};
+use crate::support::{Bare, Client, heap};
 use udm_block::{
     Alloc, Bio, BioSet, BioSetOptions, Bios, Bytes, Channel, Device, DeviceRef, Dispatch, Geometry, Notice,
     Op, OpenError, Opening, OwnBio, Pad, PadBio, Sectors, Status,

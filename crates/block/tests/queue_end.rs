@@ -1,8 +1,6 @@
 //! What becomes of bios and messages that are under way when their queue ends: nothing of one user reaches another, and a
 //! process may exit at any time.
 
-mod support;
-
 use std::any::Any;
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -12,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use support::{Bare, Client, heap, reserve_alone, serves};
+use crate::support::{Bare, Client, heap, reserve_alone, serves};
 use udm_block::bio::Piece;
 use udm_block::{
     Address, Alloc, Bio, BioList, BioSet, Bios, Bytes, Channel, ChannelId, Device, DeviceRef, Dispatch,

@@ -5,15 +5,13 @@
 #[path = "../examples/splitter.rs"]
 mod splitter;
 
-mod support;
-
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use crate::support::{heap, reserve_alone, serves};
 use splitter::{Bottom, Client, Splitter};
-use support::{heap, reserve_alone, serves};
 use udm_block::bio::Ending;
 use udm_block::{
     Alloc, Bio, BioSet, BioSetOptions, Bios, Channel, ChannelId, Device, DeviceRef, Dispatch, Flags,

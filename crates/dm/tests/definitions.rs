@@ -3,12 +3,10 @@
 //!
 //! With `UDM_GRID=all` each combination of the grid is tried at every border, and not at one or two that move on.
 
-mod support;
-
-use support::client::Client;
-use support::cut::{CUTS, WHOLE};
-use support::disk::Ram;
-use support::{BOTH, Dice, assert_same, drivers, drivers_at_once, stream, try_map};
+use crate::support::client::Client;
+use crate::support::cut::{CUTS, WHOLE};
+use crate::support::disk::Ram;
+use crate::support::{BOTH, Dice, assert_same, drivers, drivers_at_once, stream, try_map};
 use udm_block::{DeviceRef, Span, SpanIter, SpanIterMut, SpanMut};
 use udm_crypto::Direction;
 use udm_dm::table::Table;

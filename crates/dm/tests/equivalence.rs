@@ -5,9 +5,7 @@
 //! each volume at every border and over more sectors than have IVs made at once; `UDM_MIB=16` tries each volume of one
 //! key over so many MiB at a random place; `UDM_SEED` cuts otherwise.
 
-mod support;
-
-use support::{BOTH, Dice, assert_same, drivers_at_once, hex, stream};
+use crate::support::{BOTH, Dice, assert_same, drivers_at_once, hex, stream};
 use udm_block::{SpanIterMut, SpanMut};
 use udm_crypto::spec::IvMode;
 use udm_crypto::{Algorithm, CipherSpec, Direction, Mode};

@@ -1,8 +1,6 @@
 //! What is said of a volume's way through its cipher is what was decided for it.
 
-mod support;
-
-use support::{drivers, hex, stream};
+use crate::support::{drivers, hex, stream};
 use udm_crypto::{Algorithm, Mode};
 use udm_dm::load::explain;
 use udm_dm::table::Table;

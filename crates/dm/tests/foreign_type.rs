@@ -1,12 +1,11 @@
 //! A target type that this crate does not know: its rows are read, printed and built like all others, and its secrets are
 //! hidden wherever those of crypt are.
 
-mod support;
-
 use std::fmt;
 use std::sync::Arc;
 
-use support::{Shelf, heap};
+use crate::support;
+use crate::support::{Shelf, heap};
 use udm_block::blocking::Blocking;
 use udm_block::{DeviceRef, Sector, Sectors};
 use udm_dm::load::{LoadError, load};

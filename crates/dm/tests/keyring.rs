@@ -1,15 +1,13 @@
 //! Keys of the kernel's keyring, with a real one. Where the machine has none (a container may forbid it), the test says
 //! that it did nothing, loudly.
 
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::client::Client;
+use crate::support::cut::WHOLE;
+use crate::support::disk::Ram;
+use crate::support::{Shelf, assert_same, heap, hex, map, stream};
 use linux_keyutils::{KeyError, KeyRing, KeyRingIdentifier};
-use support::client::Client;
-use support::cut::WHOLE;
-use support::disk::Ram;
-use support::{Shelf, assert_same, heap, hex, map, stream};
 use udm_block::{DeviceRef, Sector};
 use udm_dm::load::LoadError;
 use udm_dm::managed::{ManagedDevice, ManagedOptions, Suspend, TableSlot};

@@ -1,12 +1,10 @@
 //! What only the opened devices can tell: each mistake is an error that points at the right word of the table. And no
 //! key shows in what is printed of a device.
 
-mod support;
-
 use std::sync::Arc;
 
-use support::disk::Ram;
-use support::{BOTH, Shelf, heap, hex, stream};
+use crate::support::disk::Ram;
+use crate::support::{BOTH, Shelf, heap, hex, stream};
 use udm_block::memory::{Heap, Refuse, Source, Starving};
 use udm_block::{Device, DeviceRef, Geometry, Sectors};
 use udm_dm::load::{LoadError, load};

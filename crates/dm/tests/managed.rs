@@ -1,17 +1,16 @@
 //! A managed device under I/O: what is suspended holds, drains and goes on in order; tables are replaced, and grow;
 //! what goes wrong leaves the device as it was.
 
-mod support;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use support::client::Client;
-use support::cut::WHOLE;
-use support::disk::{Late, Ram, Seen, does};
-use support::{Dice, Shelf, assert_same, heap, hex, stream};
+use crate::support;
+use crate::support::client::Client;
+use crate::support::cut::WHOLE;
+use crate::support::disk::{Late, Ram, Seen, does};
+use crate::support::{Dice, Shelf, assert_same, heap, hex, stream};
 use udm_block::{Bio, Device, DeviceRef, Dispatch, Flags, Op, Sector, Sectors, Status};
 use udm_dm::managed::{ManagedDevice, ManagedOptions, Suspend, TableSlot};
 use udm_dm::table::{ShowKeys, Table};

@@ -1,14 +1,13 @@
 //! The mapped device at work: borders, errors, flushes, what is refused. The oracles are the kernel's answers in
 //! `vectors/behaviour.txt` and the rules of `submit`.
 
-mod support;
-
 use std::sync::Arc;
 
-use support::client::Client;
-use support::cut::{CUTS, WHOLE};
-use support::disk::{Late, Ram, Seen, does};
-use support::{assert_same, map, stream, try_map};
+use crate::support;
+use crate::support::client::Client;
+use crate::support::cut::{CUTS, WHOLE};
+use crate::support::disk::{Late, Ram, Seen, does};
+use crate::support::{assert_same, map, stream, try_map};
 use udm_block::blocking::Blocking;
 use udm_block::{Device, DeviceRef, Flags, Geometry, Op, Sectors, Status};
 use udm_dm::targets::crypt::{CipherChoice, LONGEST};

@@ -1,17 +1,16 @@
 //! Queues that have a managed device open while it changes: they open it and go while it is suspended or about to be, and
 //! none is waited for when it is gone.
 
-mod support;
-
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use support::client::Client;
-use support::cut::{CUTS, WHOLE};
-use support::disk::{Late, Ram, does};
-use support::{Dice, Shelf, assert_same, heap, hex, stream};
+use crate::support;
+use crate::support::client::Client;
+use crate::support::cut::{CUTS, WHOLE};
+use crate::support::disk::{Late, Ram, does};
+use crate::support::{Dice, Shelf, assert_same, heap, hex, stream};
 use udm_block::blocking::Blocking;
 use udm_block::{Bio, Channel, Device, DeviceRef, Flags, Geometry, Op, OpenError, Opening, Queue, Status};
 use udm_dm::managed::{ManagedDevice, ManagedOptions, Suspend};

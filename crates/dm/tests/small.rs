@@ -1,13 +1,12 @@
 //! Small bios through mapped devices, few, so that Miri can follow every address on the way down and up: clones over the
 //! client's memory, pages with what is written, and data that is decrypted where it was read.
 
-mod support;
-
 use std::sync::Arc;
 
-use support::client::Client;
-use support::disk::{Late, Ram};
-use support::{assert_same, map, stream, try_map};
+use crate::support;
+use crate::support::client::Client;
+use crate::support::disk::{Late, Ram};
+use crate::support::{assert_same, map, stream, try_map};
 use udm_block::{Device, DeviceRef, Flags, Op, Status};
 use udm_crypto::offload;
 use udm_dm::targets::crypt::{CipherChoice, Requests};

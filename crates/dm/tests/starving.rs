@@ -1,16 +1,15 @@
 //! Memory totally exhausted: once a device is set up, its source refuses everything, and every I/O finishes with the
 //! right bytes. The client is a queue thread with 32 bios under way; the disks answer on threads of their own.
 
-mod support;
-
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use support::client::Client;
-use support::cut::{CUTS, Cut};
-use support::disk::{Late, Ram, does};
-use support::{Dice, Shelf, assert_same, stream};
+use crate::support;
+use crate::support::client::Client;
+use crate::support::cut::{CUTS, Cut};
+use crate::support::disk::{Late, Ram, does};
+use crate::support::{Dice, Shelf, assert_same, stream};
 use udm_block::memory::{Heap, Refuse, Source, Starving};
 use udm_block::{Bio, Device, DeviceRef, Flags, Op, Status};
 use udm_dm::load::load_with;

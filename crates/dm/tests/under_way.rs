@@ -1,17 +1,15 @@
 //! I/O that is under way when something unusual happens: a target parks a flush; a suspend ends in a way that nobody planned.
 //! Oracle: which disks were flushed, how often, and before which answer.
 
-mod support;
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use support::client::Client;
-use support::disk::{Late, Ram, Seen, does};
-use support::{Shelf, heap, stream};
+use crate::support::client::Client;
+use crate::support::disk::{Late, Ram, Seen, does};
+use crate::support::{Shelf, heap, stream};
 use udm_block::{
     Alloc, Bio, BioSet, BioSetOptions, Bios, Channel, ChannelId, Device, DeviceRef, Dispatch, Flags,
     Geometry, Op, OpenError, Opening, Pad, Queue, Sector, Status,

@@ -1,8 +1,6 @@
 //! The whole data path held against what a real kernel's dm-crypt wrote: every vector of the kind `crypt` in
 //! `vectors/`, of which `vectors/README.md` is the description.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
@@ -10,12 +8,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::support::client::Client;
+use crate::support::cut::{CUTS, WHOLE};
+use crate::support::disk::Ram;
+use crate::support::{BOTH, Shelf, assert_same, drivers, heap, hex, stream, try_map};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use support::client::Client;
-use support::cut::{CUTS, WHOLE};
-use support::disk::Ram;
-use support::{BOTH, Shelf, assert_same, drivers, heap, hex, stream, try_map};
 use udm_block::DeviceRef;
 use udm_block::memory::{Heap, Refuse, Source, Starving};
 use udm_crypto::threads::with_parts_of;
@@ -244,7 +242,7 @@ fn every_vector_is_taken_and_is_in_the_documentation() {
     if std::env::var_os("UDM_WRITE_DOCS").is_some() {
         fs::write(&path, &page).unwrap();
     }
-    let remake = "UDM_WRITE_DOCS=1 cargo test -p udm-dm --test vectors documentation";
+    let remake = "UDM_WRITE_DOCS=1 cargo test -p udm-dm --test all vectors::documentation";
     assert!(
         fs::read_to_string(&path).is_ok_and(|found| found == page),
         "docs/vectors.md is old; remake it: {remake}"

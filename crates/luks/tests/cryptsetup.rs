@@ -2,11 +2,9 @@
 //! tells their volume keys; we open each to the same key. Where the kernel does the ciphering for cryptsetup, it needs
 //! rights that these tests do not have, so ciphers are AES here; the others are in `vectors.rs`.
 
-mod support;
-
 use std::fs::File;
 
-use support::bench::Bench;
+use crate::support::bench::Bench;
 use udm_luks::{Error, Header, HeaderPlace, Volume};
 
 const CHEAP2: &str = "--pbkdf pbkdf2 --pbkdf-force-iterations 1000";

@@ -1,15 +1,14 @@
 //! docs/differences.md names every header that cryptsetup and we judge differently, and nothing else: each of its entries on
 //! LUKS has a row here, and each row an entry. Oracle: cryptsetup's luksDump.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use support::bench::Bench;
-use support::malformed::ARGON2;
-use support::{image, metadata, with_metadata};
+use crate::support;
+use crate::support::bench::Bench;
+use crate::support::malformed::ARGON2;
+use crate::support::{image, metadata, with_metadata};
 use udm_luks::{HeaderPlace, Volume};
 
 /// An entry of the page, a text of luks2-argon2id-32m's metadata, and by what it is replaced; `'` is a quotation mark.

@@ -1,12 +1,11 @@
 //! Headers of others in forms that cryptsetup takes and does not make. Oracles: cryptsetup itself, and qemu-img.
 
-mod support;
-
 use std::fs::{self, File};
 use std::process::Command;
 
-use support::bench::Bench;
-use support::{description, image, metadata, unhex, with_metadata};
+use crate::support;
+use crate::support::bench::Bench;
+use crate::support::{description, image, metadata, unhex, with_metadata};
 use udm_luks::keyslot::Priority;
 use udm_luks::luks2::json::Json;
 use udm_luks::{Error, ErrorClass, Header, HeaderPlace, LastKey, UnlockOptions, Volume};

@@ -1,11 +1,9 @@
 //! What we format, cryptsetup judges: it dumps the header, opens it with the passphrase, tells the same volume key, adds a
 //! key slot of its own, and finds nothing to repair.
 
-mod support;
-
 use std::fs::{self, File};
 
-use support::bench::Bench;
+use crate::support::bench::Bench;
 use udm_luks::Hash;
 use udm_luks::format::header_size;
 use udm_luks::kdf::Argon2Kind;

@@ -1,10 +1,8 @@
 //! Key slots, tokens and headers that we change, judged by cryptsetup: each passphrase opens, or does not, for both of us.
 
-mod support;
-
 use std::fs;
 
-use support::bench::Bench;
+use crate::support::bench::Bench;
 use udm_luks::Hash;
 use udm_luks::header::{backup, keyring_token};
 use udm_luks::kdf::Argon2Kind;

@@ -2,12 +2,10 @@
 //! that was changed, in no time and with no memory. The bad twin of each is the image itself, which the same way opens:
 //! that a header is refused is because of the change alone.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
-use support::malformed::{ARGON2, HEADER, HOSTILE, UNSUPPORTED};
-use support::{description, header_size, image, metadata, sum, with_metadata};
+use crate::support::malformed::{ARGON2, HEADER, HOSTILE, UNSUPPORTED};
+use crate::support::{description, header_size, image, metadata, sum, with_metadata};
 use udm_luks::{Error, ErrorClass, HeaderPlace, Limits, UnlockOptions, Volume};
 
 /// How long a refusal may take, with room for a machine that does other work.

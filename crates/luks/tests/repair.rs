@@ -1,11 +1,10 @@
 //! What is noticed of a header that is half wrong, and what a repair makes of it. Oracle: cryptsetup's repair.
 
-mod support;
-
 use std::fs;
 
-use support::bench::Bench;
-use support::{image, metadata, sum, with_metadata};
+use crate::support;
+use crate::support::bench::Bench;
+use crate::support::{image, metadata, sum, with_metadata};
 use udm_luks::{
     Error, ErrorClass, Hash, Header, HeaderPlace, LastKey, SlotOptions, UnlockOptions, Volume,
     cost::KdfOptions,

@@ -3,13 +3,11 @@
 //!
 //! `UDM_LUKS_SEQUENCES` says how many sequences there are, `UDM_SEED` takes the seed of a failure again.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use support::bench::Bench;
+use crate::support::bench::Bench;
 use udm_block::memory::splitmix64;
 use udm_luks::Hash;
 use udm_luks::header::keyring_token;

@@ -1,8 +1,6 @@
 //! What a device holds besides LUKS: `blkid` is the oracle wherever it knows the format, on images that others' programs
 //! make here and now, and on those of `tests/signatures`.
 
-mod support;
-
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;

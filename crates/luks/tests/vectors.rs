@@ -2,12 +2,10 @@
 //! dm-crypt table that cryptsetup loaded; or it is refused by the name of what is not done here. What is inside is looked
 //! at by `tests/tests/luks.rs`, through the whole program.
 
-mod support;
-
 use std::fs;
 
+use crate::support::{description, folder, image, unhex, unpacked};
 use serde_json::Value;
-use support::{description, folder, image, unhex, unpacked};
 use udm_luks::{Error, ErrorClass, Header, HeaderPlace, UnlockOptions, Unlocked, Volume};
 
 /// What opens an image that is not done here: the field that says why.

@@ -1,11 +1,9 @@
 //! The crypt target on simulated disks: late, out of order, with errors, without memory, and with power cuts. Every bio
 //! ends, a read finds what was written or says that it failed, and what was flushed is there after a cut.
 
-mod support;
-
 use std::fmt::Write;
 
-use support::{Bottom, ONE, SIZE, cut};
+use crate::support::{Bottom, ONE, SIZE, cut};
 use udm_block::memory::{Refuse, splitmix64};
 use udm_block::{DeviceRef, Sectors};
 use udm_dm::targets::Reserves;

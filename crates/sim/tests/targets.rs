@@ -3,10 +3,7 @@
 //!
 //! A delay that takes time is not here: its clock is not the world's. `crates/targets/tests` has it.
 
-#[allow(dead_code, reason = "other tests use the rest")]
-mod support;
-
-use support::{Bottom, ONE, cut};
+use crate::support::{Bottom, ONE, cut};
 use udm_block::Sectors;
 use udm_block::memory::Refuse;
 use udm_dm::targets::Reserves;

@@ -1,8 +1,5 @@
 //! The delay against the clock, its devices by class, and the words of a row against the kernel's reasons.
 
-#[allow(dead_code, reason = "other tests use the rest")]
-mod support;
-
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,7 +12,7 @@ use udm_dm::table::Table;
 use udm_dm::targets::Reserves;
 use udm_dm::targets::crypt::CipherChoice;
 
-use support::{Disk, Shelf, open, parse, refs, stream};
+use crate::support::{Disk, Shelf, open, parse, refs, stream};
 
 fn took(work: impl FnOnce()) -> Duration {
     let began = Instant::now();

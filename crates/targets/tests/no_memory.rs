@@ -18,9 +18,11 @@ use std::thread;
 use udm_block::blocking::Blocking;
 use udm_block::memory::{Heap, Refuse, Source, Starving, splitmix64};
 use udm_block::{Bytes, DeviceRef, Op, Status};
+use udm_dm::load::load_with;
 use udm_dm::targets::Reserves;
+use udm_dm::targets::crypt::CipherChoice;
 
-use support::{Disk, open_with};
+use support::{Disk, Shelf, parse};
 
 /// Counts what the heap is asked for, when told.
 struct Counting;
@@ -56,7 +58,10 @@ const ONE: Reserves = Reserves { bios: 1, buffers: 1 };
 /// A delay over stripes over two delays. A chunk is 4 KiB, so that most I/O is split.
 fn stack(source: &Source) -> DeviceRef {
     let half = CLIENTS * PART / 2;
-    let open = |table: String, lower: &[DeviceRef]| open_with(&table, lower, source, ONE);
+    let open = |table: String, lower: &[DeviceRef]| -> DeviceRef {
+        let loaded = load_with(&parse(&table), &Shelf(lower), &CipherChoice::default(), source, ONE);
+        loaded.unwrap().into()
+    };
     let slow = || open(format!("0 {half} delay a 0 0 a 0 1"), &[Arc::new(Disk::new(half))]);
     let stripes = open(format!("0 {} striped 2 8 a 0 b 0", 2 * half), &[slow(), slow()]);
     open(format!("0 {} delay a 0 1 a 0 0 a 0 1", 2 * half), &[stripes])

@@ -1,8 +1,5 @@
 //! Stripes against their definition: chunks dealt out in turn; and the words of a row against the kernel's reasons.
 
-#[allow(dead_code, reason = "other tests use the rest")]
-mod support;
-
 use std::sync::Arc;
 
 use udm_block::blocking::Blocking;
@@ -13,7 +10,7 @@ use udm_dm::table::Table;
 use udm_dm::targets::Reserves;
 use udm_dm::targets::crypt::CipherChoice;
 
-use support::{Disk, Shelf, open, parse, refs, stream};
+use crate::support::{Disk, Shelf, open, parse, refs, stream};
 
 const STRIPED: &str = "0 48 striped 3 4 a 1 b 0 c 5";
 const STARTS: [usize; 3] = [1, 0, 5];

@@ -2,7 +2,7 @@
 //! touched. The oracle is the processor, and the portable driver for the bytes.
 #![allow(unsafe_code)]
 
-use crate::bytes::Random;
+use crate::contract::bytes::Random;
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 use std::ffi::c_void;
 use std::os::unix::process::ExitStatusExt;

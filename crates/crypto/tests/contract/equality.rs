@@ -1,7 +1,7 @@
 //! All drivers, native and split, make the bytes of the textbook, however units, IVs and spans are cut.
 
-use crate::bytes::{Cut, Random};
-use crate::oracle;
+use crate::contract::bytes::{Cut, Random};
+use crate::contract::oracle;
 use std::sync::OnceLock;
 use udm_block::{SpanIterMut, SpanMut};
 use udm_crypto::threads::with_parts_of;

@@ -1,7 +1,7 @@
 //! An asynchronous driver: from another thread, out of order, and with a backlog.
 #![allow(unsafe_code)]
 
-use crate::registry::{driver, good};
+use crate::contract::registry::{driver, good};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;

@@ -1,7 +1,7 @@
 //! The ciphertext that a real kernel's dm-crypt wrote (`vectors/`), for each IV mode that is simple to compute: the IVs
 //! are worked out here, one by one, from the definitions, and not by the crypt target.
 
-use crate::bytes::{Cut, Random, hex};
+use crate::contract::bytes::{Cut, Random, hex};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use udm_block::SpanIterMut;

@@ -1,7 +1,7 @@
 //! What a request may say, and what its IV rule gives.
 
-use crate::bytes::Random;
-use crate::oracle;
+use crate::contract::bytes::Random;
+use crate::contract::oracle;
 use udm_block::{Span, SpanIter, SpanIterMut, SpanMut};
 use udm_crypto::{
     Algorithm, Choice, CryptError, Direction, Iv, IvRule, MAX_UNIT_SIZE, Mode, Registry, Request, Skcipher,

@@ -1,6 +1,6 @@
 //! Published vectors, by every driver that takes their keys.
 
-use crate::bytes::hex;
+use crate::contract::bytes::hex;
 use udm_block::{SpanIterMut, SpanMut};
 use udm_crypto::{Algorithm, Choice, Direction, Iv, IvRule, Registry, Request, Skcipher};
 

@@ -6,7 +6,7 @@ use md5::Digest;
 use udm_block::blocking::Blocking;
 use udm_block::{Bytes, DeviceRef, Flags, Op, Status};
 
-use crate::machine::{Answer, Machine, queue_limit, strerror};
+use crate::behaviour::machine::{Answer, Machine, queue_limit, strerror};
 use crate::support::client::Client;
 use crate::support::hex;
 

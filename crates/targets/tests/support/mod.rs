@@ -7,9 +7,8 @@ use udm_block::memory::{Heap, Source};
 use udm_block::{
     Bio, Channel, Device, DeviceRef, Dispatch, Geometry, Op, OpenError, Opening, Sectors, Status,
 };
-use udm_dm::load::{LoadError, Lookup, LookupError, load, load_with};
+use udm_dm::load::{LoadError, Lookup, LookupError, load};
 use udm_dm::table::Table;
-use udm_dm::targets::Reserves;
 use udm_dm::targets::crypt::CipherChoice;
 
 /// How many operations there are.
@@ -108,11 +107,6 @@ pub fn refs(disks: &[Disk]) -> Vec<DeviceRef> {
 pub fn open(text: &str, disks: &[Disk]) -> Result<DeviceRef, LoadError> {
     let source: Source = Arc::new(Heap);
     Ok(load(&parse(text), &Shelf(&refs(disks)), &CipherChoice::default(), &source)?.into())
-}
-
-/// The device of a table that is right, over any devices.
-pub fn open_with(text: &str, lower: &[DeviceRef], source: &Source, reserves: Reserves) -> DeviceRef {
-    load_with(&parse(text), &Shelf(lower), &CipherChoice::default(), source, reserves).unwrap().into()
 }
 
 /// Bytes that differ from sector to sector.

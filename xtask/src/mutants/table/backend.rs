@@ -2,8 +2,8 @@
 
 use crate::mutants::{Build, Mutant};
 
+const TESTS: Build = Build::Tests { package: "udm-backend", target: "--test=all" };
 const REGISTERED: &str = "crates/backend/src/file/uring/registered.rs";
-const CLOSING: Build = Build::Tests { package: "udm-backend", target: "--test=closing" };
 
 const LIB: Build = Build::Tests { package: "udm-backend", target: "--lib" };
 const TRANSFER: &str = "crates/backend/src/file/transfer/mod.rs";
@@ -15,8 +15,8 @@ pub const ALL: &[Mutant] = &[
         file: REGISTERED,
         find: "table.take_back(index);",
         replace: "let _ = (&table, index);",
-        build: CLOSING,
-        test: "a_dropped_device_is_closed_at_once_while_the_queues_that_served_it_go_on",
+        build: TESTS,
+        test: "closing::a_dropped_device_is_closed_at_once_while_the_queues_that_served_it_go_on",
         says: "the dropped device is still open",
     },
     Mutant {
@@ -24,8 +24,8 @@ pub const ALL: &[Mutant] = &[
         file: REGISTERED,
         find: "IoringRegisterOp::UnregisterFiles, ptr::null(), 0",
         replace: "IoringRegisterOp::UnregisterFiles, ptr::null(), 1",
-        build: CLOSING,
-        test: "a_dropped_device_is_closed_at_once_after_the_queues_that_served_it",
+        build: TESTS,
+        test: "closing::a_dropped_device_is_closed_at_once_after_the_queues_that_served_it",
         says: "the dropped device is still open",
     },
     Mutant {
@@ -33,8 +33,8 @@ pub const ALL: &[Mutant] = &[
         file: REGISTERED,
         find: "holder if holder == address(image) =>",
         replace: "holder if holder != FREE =>",
-        build: CLOSING,
-        test: "one_ring_never_mistakes_one_of_many_files_for_another",
+        build: TESTS,
+        test: "closing::one_ring_never_mistakes_one_of_many_files_for_another",
         says: "round 40 file",
     },
     Mutant {
@@ -78,8 +78,8 @@ pub const ALL: &[Mutant] = &[
         file: "crates/backend/src/file/image.rs",
         find: "bio.data_mut().after(stored as usize).fill(0);",
         replace: "let _ = (&*bio, stored);",
-        build: Build::Tests { package: "udm-backend", target: "--test=file" },
-        test: "a_block_that_is_stored_in_part_keeps_its_bytes",
+        build: TESTS,
+        test: "file::a_block_that_is_stored_in_part_keeps_its_bytes",
         says: "it reads as something else",
     },
     Mutant {

@@ -2,6 +2,7 @@
 
 use crate::mutants::{Build, Mutant};
 
+const TESTS: Build = Build::Tests { package: "udm-block", target: "--test=all" };
 const BIO: &str = "crates/block/src/bio/mod.rs";
 const BIOS: &str = "crates/block/src/bio/bios.rs";
 const DISPATCH: &str = "crates/block/src/dispatch.rs";
@@ -10,7 +11,6 @@ const PENDING: &str = "crates/block/src/bio/pending.rs";
 const QUEUE: &str = "crates/block/src/queue.rs";
 const RAW: &str = "crates/block/src/bio/raw/mod.rs";
 const RESCUE: &str = "crates/block/src/rescue.rs";
-const FAIRNESS: Build = Build::Tests { package: "udm-block", target: "--test=fairness" };
 const FRONT_DOOR: Build = Build::Tests { package: "udm-block", target: "--test=front_door" };
 const IDLE_MEMORY: Build = Build::Tests { package: "udm-block", target: "--test=idle_memory" };
 const LIB: Build = Build::Tests { package: "udm-block", target: "--lib" };
@@ -184,8 +184,8 @@ pub const ALL: &[Mutant] = &[
         file: "crates/block/src/reserve.rs",
         find: "self.has() && self.serving == self.next_ticket",
         replace: "!self.elements.is_empty()",
-        build: FAIRNESS,
-        test: "sleepers_and_parked_bios_are_served_in_the_order_in_which_they_came",
+        build: TESTS,
+        test: "fairness::sleepers_and_parked_bios_are_served_in_the_order_in_which_they_came",
         says: "somebody overtook",
     },
     Mutant {
@@ -193,8 +193,8 @@ pub const ALL: &[Mutant] = &[
         file: QUEUE,
         find: "drop(bio.take_promise());\n            return self.cx.for_user.push(bio);",
         replace: "return self.cx.for_user.push(bio);",
-        build: FAIRNESS,
-        test: "what_was_promised_to_a_bio_whose_channel_is_closed_goes_to_the_next_though_nobody_takes_the_bio",
+        build: TESTS,
+        test: "fairness::what_was_promised_to_a_bio_whose_channel_is_closed_goes_to_the_next_though_nobody_takes_the_bio",
         says: "the promise is kept from it",
     },
     Mutant {

@@ -8,8 +8,8 @@ pub const ALL: &[Mutant] = &[
         file: "crates/crypto/src/request.rs",
         find: "Self::CounterLe64 { first: self.iv(first), stride }",
         replace: "*self",
-        build: Build::Tests { package: "udm-dm", target: "--test=vectors" },
-        test: "what_the_kernel_wrote_is_read_back",
+        build: Build::Tests { package: "udm-dm", target: "--test=all" },
+        test: "vectors::what_the_kernel_wrote_is_read_back",
         says: "by threads",
     },
     Mutant {
@@ -35,8 +35,8 @@ pub const ALL: &[Mutant] = &[
         file: "crates/crypto/src/waiting.rs",
         find: "let finished = Finished(&waiting);",
         replace: "let finished = Some(std::mem::ManuallyDrop::new(Finished(&waiting)));",
-        build: Build::Tests { package: "udm-crypto", target: "--test=contract" },
-        test: "jobs::a_job_that_was_handed_on_before_a_panic_is_waited_for",
+        build: Build::Tests { package: "udm-crypto", target: "--test=all" },
+        test: "contract::jobs::a_job_that_was_handed_on_before_a_panic_is_waited_for",
         says: "the memory went while a thread had it",
     },
     // Cipher strings.
@@ -54,8 +54,8 @@ pub const ALL: &[Mutant] = &[
         file: "crates/crypto/src/spec/names.rs",
         find: "name.text == RANDOM",
         replace: "IvMode::from_name(name.text).is_none()",
-        build: Build::Tests { package: "udm-crypto", target: "--test=contract" },
-        test: "spec::the_strings_that_the_kernel_refuses_are_refused_for_the_same_reason",
+        build: Build::Tests { package: "udm-crypto", target: "--test=all" },
+        test: "contract::spec::the_strings_that_the_kernel_refuses_are_refused_for_the_same_reason",
         says: "Invalid IV mode, and here",
     },
 ];

@@ -2,18 +2,15 @@
 
 use crate::mutants::{Build, Mutant};
 
+const TESTS: Build = Build::Tests { package: "udm-dm", target: "--test=all" };
 const IV: &str = "crates/dm/src/targets/crypt/iv/mod.rs";
 const BY_KEY: &str = "crates/dm/src/targets/crypt/by_key.rs";
 /// The crypt target's own tests, and those against the definitions.
 const DM: Build = Build::Tests { package: "udm-dm", target: "--lib" };
-const DEFINITIONS: Build = Build::Tests { package: "udm-dm", target: "--test=definitions" };
 
 const CHANNEL: &str = "crates/dm/src/managed/channel.rs";
 const CHANGE: &str = "crates/dm/src/managed/change.rs";
-const MANAGED: Build = Build::Tests { package: "udm-dm", target: "--test=managed" };
-const BEHAVIOUR: Build = Build::Tests { package: "udm-dm", target: "--test=behaviour" };
 const KEY_MEMORY: Build = Build::Tests { package: "udm-dm", target: "--test=key_memory" };
-const UNDER_WAY: Build = Build::Tests { package: "udm-dm", target: "--test=under_way" };
 
 pub const ALL: &[Mutant] = &[
     // Initialization vectors: where runs are cut, how numbers are written, what is done to the data besides.
@@ -40,8 +37,8 @@ pub const ALL: &[Mutant] = &[
         file: IV,
         find: "essiv[key].fill(",
         replace: "essiv[key * 0].fill(",
-        build: DEFINITIONS,
-        test: "long_runs_agree_with_the_definitions",
+        build: TESTS,
+        test: "definitions::long_runs_agree_with_the_definitions",
         says: ": byte ",
     },
     Mutant {
@@ -49,8 +46,8 @@ pub const ALL: &[Mutant] = &[
         file: IV,
         find: "Self::Lmk(lmk) if run.direction == Direction::Decrypt => lmk.unmask(&mut run),",
         replace: "Self::Lmk(lmk) if run.units() == 0 => lmk.unmask(&mut run),",
-        build: DEFINITIONS,
-        test: "long_runs_agree_with_the_definitions",
+        build: TESTS,
+        test: "definitions::long_runs_agree_with_the_definitions",
         says: ": byte ",
     },
     Mutant {
@@ -58,8 +55,8 @@ pub const ALL: &[Mutant] = &[
         file: IV,
         find: "elephant.encrypt(run)?,",
         replace: "{\n                elephant.encrypt(run)?;\n                return Ok(false);\n            }",
-        build: DEFINITIONS,
-        test: "long_runs_agree_with_the_definitions",
+        build: TESTS,
+        test: "definitions::long_runs_agree_with_the_definitions",
         says: ": byte ",
     },
     Mutant {
@@ -103,8 +100,8 @@ pub const ALL: &[Mutant] = &[
         file: "crates/dm/src/targets/crypt/iv/tcw.rs",
         find: "let (seed, whitening) = key.split_at(key.len() - 16);",
         replace: "let (whitening, seed) = key.split_at(16);",
-        build: DEFINITIONS,
-        test: "long_runs_agree_with_the_definitions",
+        build: TESTS,
+        test: "definitions::long_runs_agree_with_the_definitions",
         says: ": byte ",
     },
     Mutant {
@@ -112,8 +109,8 @@ pub const ALL: &[Mutant] = &[
         file: "crates/dm/src/targets/crypt/iv/lmk.rs",
         find: "(s >> 32) as u32 & 0x00ff_ffff",
         replace: "(s >> 32) as u32",
-        build: DEFINITIONS,
-        test: "long_runs_agree_with_the_definitions",
+        build: TESTS,
+        test: "definitions::long_runs_agree_with_the_definitions",
         says: ": byte ",
     },
     Mutant {
@@ -121,8 +118,8 @@ pub const ALL: &[Mutant] = &[
         file: "crates/dm/src/targets/crypt/iv/elephant.rs",
         find: "undo_a(words);\n            undo_b(words);",
         replace: "undo_b(words);\n            undo_a(words);",
-        build: DEFINITIONS,
-        test: "long_runs_agree_with_the_definitions",
+        build: TESTS,
+        test: "definitions::long_runs_agree_with_the_definitions",
         says: ": byte ",
     },
     Mutant {
@@ -130,8 +127,8 @@ pub const ALL: &[Mutant] = &[
         file: "crates/dm/src/targets/crypt/offload_stages.rs",
         find: "&& conversion.len > 0\n",
         replace: "&& conversion.len > usize::MAX - 1\n",
-        build: Build::Tests { package: "udm-dm", target: "--test=vectors" },
-        test: "what_the_kernel_wrote_is_read_back",
+        build: TESTS,
+        test: "vectors::what_the_kernel_wrote_is_read_back",
         says: "by threads",
     },
     Mutant {
@@ -139,8 +136,8 @@ pub const ALL: &[Mutant] = &[
         file: "crates/dm/src/targets/crypt/conversion.rs",
         find: "self.0.notify_owner();",
         replace: "let _ = &self.0;",
-        build: Build::Tests { package: "udm-dm", target: "--test=busy" },
-        test: "queues_that_a_busy_driver_told_to_wait_go_on",
+        build: Build::Tests { package: "udm-dm", target: "--test=engines" },
+        test: "busy::queues_that_a_busy_driver_told_to_wait_go_on",
         says: "never ended",
     },
     Mutant {
@@ -148,8 +145,8 @@ pub const ALL: &[Mutant] = &[
         file: "crates/dm/src/targets/crypt/params/options.rs",
         find: "Direction::Encrypt => !self.no_write_workqueue,",
         replace: "Direction::Encrypt => true,",
-        build: Build::Tests { package: "udm-dm", target: "--test=workqueues" },
-        test: "options_say_which_sectors_are_given_to_other_threads",
+        build: Build::Tests { package: "udm-dm", target: "--test=engines" },
+        test: "workqueues::options_say_which_sectors_are_given_to_other_threads",
         says: "writes and reads on the pool's threads",
     },
     Mutant {
@@ -157,8 +154,8 @@ pub const ALL: &[Mutant] = &[
         file: BY_KEY,
         find: "self.rule_of_every(begin, apart)",
         replace: "self.rule_of_every(begin, 1)",
-        build: DEFINITIONS,
-        test: "long_runs_agree_with_the_definitions",
+        build: TESTS,
+        test: "definitions::long_runs_agree_with_the_definitions",
         says: ": byte ",
     },
     Mutant {
@@ -166,8 +163,8 @@ pub const ALL: &[Mutant] = &[
         file: BY_KEY,
         find: "after(sector, total - src.len())",
         replace: "after(sector, first * size)",
-        build: DEFINITIONS,
-        test: "long_runs_agree_with_the_definitions",
+        build: TESTS,
+        test: "definitions::long_runs_agree_with_the_definitions",
         says: ": byte ",
     },
     // A managed device's life.
@@ -176,8 +173,8 @@ pub const ALL: &[Mutant] = &[
         file: CHANNEL,
         find: "if self.counts.under_way.load(Ordering::Relaxed) > 0 {",
         replace: "if false {",
-        build: MANAGED,
-        test: "a_suspend_waits_for_what_is_under_way_and_then_flushes",
+        build: TESTS,
+        test: "managed::a_suspend_waits_for_what_is_under_way_and_then_flushes",
         says: "flushed with I/O under way",
     },
     Mutant {
@@ -185,8 +182,8 @@ pub const ALL: &[Mutant] = &[
         file: CHANNEL,
         find: "self.way = if self.holds { None } else { self.below };",
         replace: "self.way = self.below;",
-        build: MANAGED,
-        test: "close_and_remove_let_nobody_wait",
+        build: TESTS,
+        test: "managed::close_and_remove_let_nobody_wait",
         says: "left == right",
     },
     Mutant {
@@ -194,8 +191,8 @@ pub const ALL: &[Mutant] = &[
         file: "crates/dm/src/managed/message.rs",
         find: "let wiped = spec.with_key(KeySpec::Wiped { size: spec.key.size() });",
         replace: "let wiped = spec.clone();",
-        build: BEHAVIOUR,
-        test: "every_command_does_what_the_kernel_did",
+        build: TESTS,
+        test: "behaviour::every_command_does_what_the_kernel_did",
         says: "the kernel:",
     },
     Mutant {
@@ -221,8 +218,8 @@ pub const ALL: &[Mutant] = &[
         file: CHANGE,
         find: "            channels.release();",
         replace: "            let _ = channels;",
-        build: UNDER_WAY,
-        test: "a_suspend_that_panics_opens_the_gate_again",
+        build: TESTS,
+        test: "under_way::a_suspend_that_panics_opens_the_gate_again",
         says: "bios never ended",
     },
     Mutant {
@@ -230,8 +227,8 @@ pub const ALL: &[Mutant] = &[
         file: "crates/dm/src/mapped/channel.rs",
         find: "cx.submit(self.rows[next + step].target, walk.into_bio());",
         replace: "cx.submit(self.rows[0].target, walk.into_bio());",
-        build: UNDER_WAY,
-        test: "a_flush_that_a_target_parks_goes_on_to_its_own_disk",
+        build: TESTS,
+        test: "under_way::a_flush_that_a_target_parks_goes_on_to_its_own_disk",
         says: "flushed, and parked",
     },
 ];

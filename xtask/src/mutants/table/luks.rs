@@ -2,8 +2,8 @@
 
 use crate::mutants::{Build, Mutant};
 
+const TESTS: Build = Build::Tests { package: "udm-luks", target: "--test=all" };
 const LUKS_COMMIT: &str = "crates/luks/src/luks2/commit.rs";
-const LUKS_POWER: Build = Build::Tests { package: "udm-luks", target: "--test=power_cuts" };
 
 pub const ALL: &[Mutant] = &[
     Mutant {
@@ -11,8 +11,8 @@ pub const ALL: &[Mutant] = &[
         file: LUKS_COMMIT,
         find: "storage.sync().map_err(Error::writing(&what))?;",
         replace: "",
-        build: LUKS_POWER,
-        test: "the_old_or_the_new_volume_opens_at_every_power_cut",
+        build: TESTS,
+        test: "power_cuts::the_old_or_the_new_volume_opens_at_every_power_cut",
         says: "the LUKS header is damaged",
     },
     Mutant {
@@ -20,8 +20,8 @@ pub const ALL: &[Mutant] = &[
         file: LUKS_COMMIT,
         find: "order.reverse();",
         replace: "",
-        build: LUKS_POWER,
-        test: "what_a_cut_leaves_can_be_repaired",
+        build: TESTS,
+        test: "power_cuts::what_a_cut_leaves_can_be_repaired",
         says: "the LUKS header is damaged",
     },
     Mutant {
@@ -29,9 +29,9 @@ pub const ALL: &[Mutant] = &[
         file: "crates/luks/src/keys/add.rs",
         find: "storage.sync().map_err(Error::writing(\"the key slot\"))",
         replace: "Ok(())",
-        build: LUKS_POWER,
+        build: TESTS,
         // Nothing is lost by it, but the new header would know a key slot that nothing opens.
-        test: "the_old_or_the_new_volume_opens_at_every_power_cut",
+        test: "power_cuts::the_old_or_the_new_volume_opens_at_every_power_cut",
         says: "ab3",
     },
     Mutant {
@@ -39,8 +39,8 @@ pub const ALL: &[Mutant] = &[
         file: "crates/luks/src/keys/remove.rs",
         find: "storage.sync().map_err(Error::writing(\"over key material\"))",
         replace: "Ok(())",
-        build: LUKS_POWER,
-        test: "material_is_gone_before_the_header_forgets_it",
+        build: TESTS,
+        test: "power_cuts::material_is_gone_before_the_header_forgets_it",
         says: "sectors of the material are left",
     },
     Mutant {

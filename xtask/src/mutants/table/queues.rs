@@ -3,12 +3,12 @@
 
 use crate::mutants::{Build, Mutant};
 
+const TESTS: Build = Build::Tests { package: "udm-block", target: "--test=all" };
 const ASIDE: &str = "crates/block/src/aside.rs";
 const BIO: &str = "crates/block/src/bio/mod.rs";
 const HANDSHAKE: &str = "crates/block/src/handshake.rs";
 const MEMPOOL: &str = "crates/block/src/mempool.rs";
 const QUEUE: &str = "crates/block/src/queue.rs";
-const QUEUE_END: Build = Build::Tests { package: "udm-block", target: "--test=queue_end" };
 
 pub const ALL: &[Mutant] = &[
     // Mailboxes.
@@ -90,8 +90,8 @@ pub const ALL: &[Mutant] = &[
         file: "crates/block/src/channels.rs",
         find: "if slot.generation == id.generation && slot.users > 0 { Some(slot) } else { None }",
         replace: "if slot.users > 0 { Some(slot) } else { None }",
-        build: QUEUE_END,
-        test: "a_message_to_a_channel_that_was_closed_does_not_reach_the_next_one_in_its_place",
+        build: TESTS,
+        test: "queue_end::a_message_to_a_channel_that_was_closed_does_not_reach_the_next_one_in_its_place",
         says: "left == right",
     },
     Mutant {
@@ -117,8 +117,8 @@ pub const ALL: &[Mutant] = &[
         file: QUEUE,
         find: "if self.under_way == 0 {",
         replace: "if true {",
-        build: QUEUE_END,
-        test: "a_queue_that_is_dropped_waits_for_its_bios",
+        build: TESTS,
+        test: "queue_end::a_queue_that_is_dropped_waits_for_its_bios",
         says: "it did not wait",
     },
     Mutant {
@@ -127,8 +127,8 @@ pub const ALL: &[Mutant] = &[
         find: "if let Some(next) = bio.abandon() {\n                    self.cx.end(next);",
         replace: "bio.free();\n                if let Some(next) = None {\n                    \
                   self.cx.end(next);",
-        build: QUEUE_END,
-        test: "a_queue_that_is_dropped_ends_the_pieces_of_its_users_bios",
+        build: TESTS,
+        test: "queue_end::a_queue_that_is_dropped_ends_the_pieces_of_its_users_bios",
         says: "it waits for a bio whose pieces have ended",
     },
     Mutant {
@@ -137,8 +137,8 @@ pub const ALL: &[Mutant] = &[
         find: "parent.complete_elsewhere(Status::Offline);\n        }\n        self.end_anywhere()",
         replace: "parent.complete_elsewhere(Status::Offline);\n        }\n        self.free();\n        \
                   None",
-        build: QUEUE_END,
-        test: "what_a_bio_that_ends_after_its_queue_is_a_piece_of_is_free_then",
+        build: TESTS,
+        test: "queue_end::what_a_bio_that_ends_after_its_queue_is_a_piece_of_is_free_then",
         says: "a bio is missing",
     },
     Mutant {
@@ -148,8 +148,8 @@ pub const ALL: &[Mutant] = &[
                   parent.complete_elsewhere(Status::Offline);",
         replace: "if let Some(parent) = None::<Self> {\n            \
                   parent.complete_elsewhere(Status::Offline);",
-        build: QUEUE_END,
-        test: "what_a_bio_that_ends_after_its_queue_is_a_clone_of_is_free_then",
+        build: TESTS,
+        test: "queue_end::what_a_bio_that_ends_after_its_queue_is_a_clone_of_is_free_then",
         says: "a driver lost a bio",
     },
     Mutant {
@@ -166,8 +166,8 @@ pub const ALL: &[Mutant] = &[
         file: MEMPOOL,
         find: "promise.redeem();\n                    unused += 1;",
         replace: "drop(promise);\n                    unused += 0;",
-        build: QUEUE_END,
-        test: "bios_that_are_parked_when_their_queue_ends_leave_the_reserve_to_the_next_on_a_bounded_stack",
+        build: TESTS,
+        test: "queue_end::bios_that_are_parked_when_their_queue_ends_leave_the_reserve_to_the_next_on_a_bounded_stack",
         says: "overflowed its stack",
     },
     // Engines.
@@ -176,8 +176,8 @@ pub const ALL: &[Mutant] = &[
         file: QUEUE,
         find: "            self.run();\n        }\n    }\n\n    /// Has each engine complete",
         replace: "            return self.run();\n        }\n    }\n\n    /// Has each engine complete",
-        build: Build::Tests { package: "udm-block", target: "--test=engines" },
-        test: "what_a_refused_bio_is_tried_again_with_is_sent_before_the_queue_sleeps",
+        build: TESTS,
+        test: "engines::what_a_refused_bio_is_tried_again_with_is_sent_before_the_queue_sleeps",
         says: "it waits unsent",
     },
 ];

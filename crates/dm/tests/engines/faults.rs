@@ -8,18 +8,17 @@
 //!
 //! `UDM_IOS` says how many I/Os each run has (10,000 is the long form), `UDM_SEED` from which seed.
 
-mod support;
-
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::client::{Client, Ended};
-use support::disk::{Late, Ram};
-use support::{Dice, drivers, hex, stream, try_map};
+use crate::alone;
+use crate::support::client::{Client, Ended};
+use crate::support::disk::{Late, Ram};
+use crate::support::{Dice, hex, stream, try_map};
 use udm_block::{DeviceRef, Flags, Op, SpanIterMut, SpanMut, Status};
 use udm_crypto::offload::{self, Faults};
 use udm_crypto::{CipherSpec, Direction};
@@ -33,9 +32,6 @@ const SIZE: usize = 4 << 20;
 const DEPTH: usize = 8;
 /// How long nothing may end.
 const PATIENCE: Duration = Duration::from_mins(1);
-
-/// The counts of the engines are of the process.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A cipher word, its encryption sectors, the longest I/O in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -268,13 +264,6 @@ fn run(volume: Volume, name: &str, faults: Faults) -> Seen {
     let ended = seen.well + seen.reads_failed + seen.writes_failed;
     assert_eq!(ended, ios as u64, "{what}: a bio did not come home");
     seen
-}
-
-/// Alone, with all drivers tested: that counts too, and must not meet the faults.
-fn alone() -> MutexGuard<'static, ()> {
-    let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    assert!(drivers(XTS.spec().cipher.algorithm).contains(&"offload-sim"));
-    guard
 }
 
 /// Every fault alone, and all together.

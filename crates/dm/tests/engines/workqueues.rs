@@ -1,29 +1,16 @@
 //! What the options about work queues and processors do: on which threads sectors are encrypted and decrypted by a driver
 //! that has some. Oracle: the pool's own count of the requests that its threads carried out.
 
-mod support;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use support::client::Client;
-use support::cut::WHOLE;
-use support::disk::Ram;
-use support::{assert_same, drivers, hex, stream, try_map};
+use crate::alone;
+use crate::support::client::Client;
+use crate::support::cut::WHOLE;
+use crate::support::disk::Ram;
+use crate::support::{assert_same, hex, stream, try_map};
 use udm_block::DeviceRef;
-use udm_crypto::{Algorithm, Mode, offload, threads};
+use udm_crypto::{offload, threads};
 use udm_dm::targets::crypt::CipherChoice;
 
 const SECTORS: u64 = 512;
-
-/// The counts are of the process.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-/// Alone, and with all drivers tested, which counts too.
-fn alone() -> MutexGuard<'static, ()> {
-    let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    assert!(drivers(Algorithm::aes(Mode::Xts)).contains(&"threads"));
-    guard
-}
 
 /// How many requests the pool's threads carried out of a write and a read of `len` bytes with these options; and the disk.
 fn spread(driver: &str, options: &str, len: usize) -> ([u64; 2], Vec<u8>) {

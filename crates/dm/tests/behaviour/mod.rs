@@ -4,16 +4,14 @@
 mod files;
 mod machine;
 mod shell;
-#[path = "../support/mod.rs"]
-mod support;
 mod transcript;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
+use crate::support::hex;
 use machine::{Answer, Machine};
 use shell::After;
-use support::hex;
 use transcript::Entry;
 
 /// Commands that have no meaning here, and why.

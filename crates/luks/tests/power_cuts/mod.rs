@@ -5,13 +5,10 @@
 //! `UDM_SEED` takes the seed of a failure again.
 
 mod disk;
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::support::{metadata, with_metadata};
 use disk::{Disk, Fault};
-use support::{metadata, with_metadata};
 use udm_luks::Hash;
 use udm_luks::header::{backup, keyring_token};
 use udm_luks::keyslot::Priority;

@@ -1,0 +1,7 @@
+//! The tests of this crate from outside, in one program. Those that need a process of their own are programs beside it.
+
+mod closing;
+mod file;
+mod locking;
+mod support;
+mod syncs;

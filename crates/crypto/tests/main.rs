@@ -1,0 +1,4 @@
+//! The tests of this crate from outside, in one program. Those that need a process of their own are programs beside it.
+
+mod contract;
+mod cuts;

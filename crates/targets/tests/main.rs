@@ -1,0 +1,5 @@
+//! The tests of this crate from outside, in one program. Those that need a process of their own are programs beside it.
+
+mod delay;
+mod striped;
+mod support;
