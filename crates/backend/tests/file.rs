@@ -422,12 +422,9 @@ const LIMITED: &str = "UDM_TEST_IN_LIMITED_CHILD";
 /// A limit on the length of files stands for a full disk: the system has no other that needs no rights.
 #[test]
 fn a_full_disk_is_no_space() {
-    let test = "a_full_disk_is_no_space";
     if std::env::var_os(LIMITED).is_none() {
-        let exe = std::env::current_exe().unwrap();
-        let status =
-            std::process::Command::new(exe).args(["--exact", test]).env(LIMITED, "1").status().unwrap();
-        return assert!(status.success());
+        let mut child = udm_testkit::again(module_path!(), "a_full_disk_is_no_space");
+        return assert!(child.env(LIMITED, "1").status().unwrap().success());
     }
     support::limit_file_size(SIZE as u64 / 2);
     for engine in engines() {

@@ -4,7 +4,7 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -31,9 +31,7 @@ fn refuse(call: i64, errno: i32) {
 
 /// Runs the test `name` again, as the case `case`: what it said on stderr.
 fn in_a_child(name: &str, case: &str) -> String {
-    let exe = std::env::current_exe().unwrap();
-    let child = Command::new(exe)
-        .args(["--exact", name, "--nocapture"])
+    let child = udm_testkit::again(module_path!(), name)
         .env(CASE, case)
         .env_remove("UDM_IO_URING")
         .stdout(Stdio::piped())

@@ -3,7 +3,7 @@
 
 use std::any::Any;
 use std::io::Read;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -182,8 +182,7 @@ fn exits(test: &str, how: &str) {
     if let Ok(how) = std::env::var(CHILD) {
         child(&how);
     }
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
+    let mut child = udm_testkit::again(module_path!(), test)
         .env(CHILD, how)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -47,7 +47,7 @@ fn tell(what: &str, why: &dyn Display) {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Command, Output};
+    use std::process::Output;
     use std::{env, fs};
 
     use super::*;
@@ -65,8 +65,8 @@ mod tests {
     }
 
     fn run(role: &str, ci: bool, required: Option<&str>, report: &std::path::Path) -> Output {
-        let mut child = Command::new(env::current_exe().unwrap());
-        child.args(["--exact", "skip::tests::child", "--nocapture"]).env(ROLE, role);
+        let mut child = crate::again(module_path!(), "child");
+        child.env(ROLE, role);
         child.env("UDM_SKIPPED", report).env_remove("CI").env_remove("UDM_REQUIRE");
         if ci {
             child.env("CI", "true");

@@ -3,15 +3,11 @@
 //!
 //! One test alone: another one's memory would be searched with it.
 
-#[allow(dead_code, reason = "the other test of it uses the rest")]
-#[path = "../../../dm/tests/key_memory/scan.rs"]
-mod scan;
-#[path = "../support/mod.rs"]
 mod support;
 
-use scan::{Masked, PIECE, find};
 use support::{description, image, unhex};
 use udm_luks::{HeaderPlace, UnlockOptions, Volume};
+use udm_testkit::secrets::{Masked, PIECE, find};
 
 /// Images of both versions and of each key derivation, one of them with several lanes' threads.
 const IMAGES: [&str; 4] =

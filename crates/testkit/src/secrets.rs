@@ -36,7 +36,7 @@ impl Masked {
     /// The pieces that `at` has copies of.
     fn found_at(&self, memory: &[u8], at: usize) -> bool {
         let Some(window) = memory.get(at..at + PIECE) else { return false };
-        self.0.chunks_exact(PIECE).any(|piece| piece.iter().zip(window).all(|(a, b)| a ^ MASK == *b))
+        self.0.chunks_exact(PIECE).any(|piece| piece.iter().zip(window).all(|(a, b)| *a == *b ^ MASK))
     }
 
     /// Whether some piece begins with this byte.
@@ -48,6 +48,9 @@ impl Masked {
 }
 
 /// The places of copies of any piece of `secret`: the mapping's name and the address.
+///
+/// # Panics
+/// When the kernel does not show this process its own memory.
 pub fn find(secret: &Masked) -> Vec<String> {
     let memory = File::open("/proc/self/mem").expect("our own memory");
     let maps = std::fs::read_to_string("/proc/self/maps").expect("our mappings");

@@ -3,18 +3,14 @@
 //!
 //! One test alone: another one's memory would be searched with it.
 
-#[allow(dead_code, reason = "the other test of it uses the rest")]
-#[path = "../../../dm/tests/key_memory/scan.rs"]
-mod scan;
-
 use std::time::Duration;
 
-use scan::{Masked, PIECE, find};
 use udm_luks::Hash;
 use udm_luks::kdf::Argon2Kind;
 use udm_luks::{
     FormatOptions, HeaderPlace, KdfKind, KdfOptions, LastKey, SlotOptions, UnlockOptions, Volume, format,
 };
+use udm_testkit::secrets::{Masked, PIECE, find};
 
 fn slot(kind: KdfKind) -> SlotOptions {
     let iterations = Some(if matches!(kind, KdfKind::Pbkdf2(_)) { 1000 } else { 4 });
