@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::run;
 use crate::scratch::Scratch;
+use crate::{run, workers};
 
 /// What makes LLVM count branches and report comparisons to libFuzzer.
 const RUSTFLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -38,10 +38,12 @@ pub fn run(seconds: u32, seed: Option<u32>, target: Option<&str>) -> Result<()> 
     let executables = build()?;
     try_instrumentation(&executables)?;
     let seed = seed.unwrap_or_else(seed_from_clock);
-    for target in &targets {
+    // Each fuzzes on one processor.
+    workers::each(&targets, |target| {
         let result = Session { name: target, seconds, seed }.run(&root.join("fuzz"), &executables)?;
         println!("{target}: no fault in {seconds} s with seed {seed}; {result}");
-    }
+        Ok(())
+    })?;
     Ok(())
 }
 

@@ -43,7 +43,7 @@ pub fn run(schedules: u64, seed: Option<u64>, only: Option<&str>, replay: Option
 }
 
 /// Its own, since the flags of the checker are those of every crate.
-fn target_dir() -> PathBuf {
+pub fn target_dir() -> PathBuf {
     run::root().join("target/model")
 }
 

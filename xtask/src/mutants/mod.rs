@@ -4,6 +4,7 @@
 //! exactly once is an error, so that a mutant cannot outlive the code that it was made for. All mutants are in one build of
 //! the copy, and an environment variable says which one is on (`plant`).
 
+mod borrow;
 mod copy;
 mod plant;
 mod table;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{model, run, workers};
+use crate::{model, program, run, workers};
 
 /// How long one test may take; with the fault it may also hang, which is a way to fail that is not ours.
 const LIMIT: Duration = Duration::from_mins(2);
@@ -109,6 +110,8 @@ fn planted(all: &[(u32, &'static Mutant)]) -> Result<HashMap<&'static str, Strin
 /// the place within a workspace, and would take the copy's crates for the sound ones.
 fn build(copy: &Path, builds: &HashSet<Build>) -> Result<HashMap<Build, Executable>> {
     let target_dir = folder().join("build");
+    borrow::borrow(&program::target_folder()?.join("debug"), &target_dir.join("debug"))?;
+    borrow::borrow(&model::target_dir().join("checked"), &target_dir.join("checked"))?;
     let mut executables = HashMap::new();
     let packages: BTreeSet<_> = builds.iter().filter_map(Build::package).collect();
     if !packages.is_empty() {
