@@ -81,7 +81,7 @@ fn build_tests() -> Result<Vec<PathBuf>> {
 }
 
 /// The executables that cargo's JSON messages speak of.
-fn cargo_executables(messages: &[u8]) -> Result<Vec<PathBuf>> {
+pub fn cargo_executables(messages: &[u8]) -> Result<Vec<PathBuf>> {
     let mut executables = Vec::new();
     for message in messages.lines() {
         let message: serde_json::Value =
