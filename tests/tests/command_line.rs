@@ -318,6 +318,8 @@ fn a_number_of_clients_that_no_server_has_is_refused_by_name() {
         assert_eq!(output.status.code(), Some(2));
         assert_refused(&output, &format!("--max-connections {most}: a server takes from 1 to 4096 clients"));
     }
+    let help = text(&run(["serve", "--help"]).stdout);
+    assert!(help.contains("from 1 to 4096"), "--help says another number: {help}");
     // The twin: both borders serve.
     for most in ["1", "4096"] {
         Served::start(&words(most)[1..], 1).stop();

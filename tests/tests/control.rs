@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use udm::backend::nbd::client::Client;
 use udm::nbd::address::NbdUri;
+use udm_tests::process_memory::pieces_of_key;
 use udm_tests::program::{self, SOON, Served, run};
 use udm_tests::volume::{Volume, noise};
 
@@ -62,23 +63,7 @@ impl Site {
 
     /// Where the server's memory has a piece of the key, as bytes or as digits.
     fn copies(&self) -> usize {
-        let bytes = base16ct::lower::decode_vec(&self.volume.key).unwrap();
-        let digits = self.volume.key.as_bytes();
-        let memory = fs::File::open(format!("/proc/{}/mem", self.served.pid())).unwrap();
-        let maps = fs::read_to_string(format!("/proc/{}/maps", self.served.pid())).unwrap();
-        let mut count = 0;
-        for line in maps.lines().filter(|line| line.split(' ').nth(1).unwrap().starts_with("rw")) {
-            let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
-            let address = |text| u64::from_str_radix(text, 16).unwrap();
-            let mut mapping = vec![0; (address(end) - address(start)) as usize];
-            if memory.read_exact_at(&mut mapping, address(start)).is_ok() {
-                let is_piece = |window: &&[u8]| {
-                    [&bytes[..], digits].iter().any(|key| key.chunks(16).any(|piece| piece == *window))
-                };
-                count += mapping.windows(16).filter(|window| window[0] != 0).filter(is_piece).count();
-            }
-        }
-        count
+        pieces_of_key(self.served.pid(), &self.volume.key)
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+use udm_tests::fio::NO_STATE_FILE;
 use udm_tests::judge::{judge, try_judge};
 use udm_tests::mutate::SplitMix64;
 use udm_tests::program::Served;
@@ -86,6 +87,7 @@ fn fio_verifies_two_gibibytes_of_random_reads_and_writes() {
             "--verify=crc32c".into(),
             "--verify_fatal=1".into(),
             "--randseed=7".into(),
+            NO_STATE_FILE.into(),
             "--output-format=json".into(),
         ];
         let told = judge("fio", job);

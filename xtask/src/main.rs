@@ -6,11 +6,13 @@ mod cpus;
 mod done;
 mod fuzz;
 mod judges;
+mod load;
 mod miri;
 mod model;
 mod mutants;
 mod package;
 mod program;
+mod queues;
 mod run;
 mod sanitize;
 mod scratch;
@@ -93,6 +95,10 @@ enum Chore {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Run servers under many clients: how fair they are, and cycles of suspend, reload and key wipe while fio verifies
+    Load(load::Length),
+    /// Compare what a bio costs on each of 1 to 16 queues of one device: time, instructions, cache misses
+    Queues,
     /// Plant faults in a copy of the source, and check that the tests find them
     Mutants {
         /// Only mutants whose names hold this
@@ -157,6 +163,8 @@ fn main() -> ExitCode {
         }
         Chore::Cpus { vectors } => cpus::run(vectors).map(|_| true),
         Chore::Soak { minutes, seed } => soak::run(minutes, seed.unwrap_or_else(soak::clock)).map(|()| true),
+        Chore::Load(length) => load::run(&length).map(|()| true),
+        Chore::Queues => queues::run().map(|()| true),
         Chore::Mutants { only } => mutants::run(only.as_deref()).map(|()| true),
         Chore::Package => package::run().map(|()| true),
         Chore::Semver { against } => semver::run(against.as_deref()).map(|()| true),

@@ -82,7 +82,7 @@ fn build_tests() -> Result<Vec<PathBuf>> {
 }
 
 /// The executables that cargo's JSON messages speak of.
-fn cargo_executables(messages: &[u8]) -> Result<Vec<PathBuf>> {
+pub fn cargo_executables(messages: &[u8]) -> Result<Vec<PathBuf>> {
     let mut executables = Vec::new();
     for message in messages.lines() {
         let message: serde_json::Value =
@@ -184,7 +184,7 @@ fn run_and_count(test: &mut Command) -> Result<u64> {
 }
 
 /// How many tests passed, by the harness's closing line; 0 for any other line.
-fn passed_in(line: &str) -> Result<u64> {
+pub fn passed_in(line: &str) -> Result<u64> {
     let Some(counts) = line.strip_prefix("test result: ") else { return Ok(0) };
     if !counts.contains(" 0 ignored;") {
         bail!("tests were left out: {line}");

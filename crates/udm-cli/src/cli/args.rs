@@ -102,7 +102,7 @@ pub struct ServeArgs {
     /// Refuse writes
     #[arg(short, long)]
     pub read_only: bool,
-    /// How many clients there may be at once, from 1 to 120 [default: 16; with --locked 4]
+    /// How many clients there may be at once, from 1 to 4096 [default: 16; with --locked 4]
     #[arg(long, value_name = "N")]
     pub max_connections: Option<usize>,
     /// For devices that are swapped to: take all memory at the start and lock it. Does not serve where that is not
