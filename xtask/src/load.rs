@@ -44,7 +44,7 @@ pub struct Length {
 pub fn run(length: &Length) -> Result<()> {
     let seed = length.seed.unwrap_or_else(soak::clock);
     run::run(&mut run::cargo(&["build", "--quiet", "--release", "-p", "udm-cli"]))?;
-    let mut test = run::cargo(&["test", "--quiet", "-p", program::PACKAGE, "--tests", "--"]);
+    let mut test = run::cargo(&["test", "--quiet", "-p", program::PACKAGE, "--test", "all", "--"]);
     test.args(["--nocapture", "--test-threads=1"]);
     match &length.only {
         Some(only) => test.arg(only),

@@ -1,6 +1,7 @@
-//! Looks for secrets in all memory that this process can write.
+//! Looks for secrets in all memory that a process can write.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use zeroize::Zeroize;
@@ -47,16 +48,29 @@ impl Masked {
     }
 }
 
-/// The places of copies of any piece of `secret`: the mapping's name and the address.
+/// The places of copies of any piece of `secret` in this process: the mapping's name and the address.
 ///
 /// # Panics
 /// When the kernel does not show this process its own memory.
 pub fn find(secret: &Masked) -> Vec<String> {
-    let memory = File::open("/proc/self/mem").expect("our own memory");
-    let maps = std::fs::read_to_string("/proc/self/maps").expect("our mappings");
-    let starts = secret.starts();
     let mut buffer = vec![0; CHUNK + PIECE];
     let own = buffer.as_ptr() as u64..buffer.as_ptr() as u64 + buffer.len() as u64;
+    search("self", secret, &mut buffer, own)
+}
+
+/// The same in another process, which goes on meanwhile.
+///
+/// # Panics
+/// When it is not ours.
+pub fn find_in(pid: u32, secret: &Masked) -> Vec<String> {
+    search(&pid.to_string(), secret, &mut vec![0; CHUNK + PIECE], 0..0)
+}
+
+/// Searches what a process can write, but for the addresses `except`, chunk by chunk in `buffer`.
+fn search(process: &str, secret: &Masked, buffer: &mut [u8], except: Range<u64>) -> Vec<String> {
+    let memory = File::open(format!("/proc/{process}/mem")).expect("the memory of a process of ours");
+    let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).expect("its mappings");
+    let starts = secret.starts();
     let mut found = Vec::new();
     for line in maps.lines() {
         let mut words = line.split_whitespace();
@@ -76,7 +90,7 @@ pub fn find(secret: &Masked) -> Vec<String> {
             for place in 0..len {
                 if starts[usize::from(buffer[place])]
                     && secret.found_at(&buffer[..len], place)
-                    && !own.contains(&(at + place as u64))
+                    && !except.contains(&(at + place as u64))
                 {
                     found.push(format!(
                         "{:#x} in {}",
