@@ -1,7 +1,8 @@
 //! The memory of a bio, to be read and to be written.
 #![allow(unsafe_code)]
 
-use super::{Bio, Memory, Op, Pad, PadBio};
+use super::raw::{Bio, Memory, Pad, PadBio};
+use crate::op::Op;
 use crate::span::{SpanIter, SpanIterMut};
 
 impl Bio {
@@ -21,7 +22,7 @@ impl Bio {
     /// For a write whose memory somebody else keeps, which may be memory that cannot be written.
     pub fn data_mut(&mut self) -> SpanIterMut<'_> {
         let own = self.own();
-        let is_ours = own.op == Op::Read || matches!(own.memory, Memory::Pages(_)) || !own.op.has_data();
+        let is_ours = own.op == Op::Read || matches!(own.memory, Memory::Own(_)) || !own.op.has_data();
         assert!(is_ours, "the data of a write is only read");
         self.writer()
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use io_uring::IoUring;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use udm_block::{Bio, BioList, Dispatch, Engine, Op, Status};
+use udm_block::{Bio, BioList, Ended, Engine, Op, Status};
 
 use super::numbers::Numbers;
 use super::registered::Table;
@@ -320,10 +320,10 @@ impl Ring {
     }
 
     /// Ends the bios that have ended: how many. A status that a bio has recorded stays.
-    fn tell(&mut self, cx: &mut Dispatch) -> usize {
+    fn tell(&mut self, ended: &mut Ended) -> usize {
         let mut count = 0;
         while let Some(bio) = self.ended.pop() {
-            cx.complete(bio, Status::Ok);
+            ended.complete(bio, Status::Ok);
             count += 1;
         }
         count
@@ -350,15 +350,15 @@ impl Engine for Ring {
         self.wakes.as_fd()
     }
 
-    fn kick(&mut self, cx: &mut Dispatch) {
+    fn kick(&mut self, ended: &mut Ended) {
         self.send();
         self.hand_over();
-        self.tell(cx);
+        self.tell(ended);
     }
 
-    fn reap(&mut self, cx: &mut Dispatch) -> usize {
+    fn reap(&mut self, ended: &mut Ended) -> usize {
         self.take_answers();
-        self.tell(cx)
+        self.tell(ended)
     }
 }
 
