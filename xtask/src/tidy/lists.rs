@@ -16,7 +16,6 @@ pub const UNSAFE_MODULES: &[(&str, &str)] = &[
     ("crates/block/src/bio/raw/runs.rs", "a bio's runs of memory, which its pieces borrow"),
     ("crates/block/src/bio/tests.rs", "bios without memory, for devices that do not look at it"),
     ("crates/block/src/memory.rs", "memory from the allocator"),
-    ("crates/block/src/sealed.rs", "memory that is kept to be given out again"),
     ("crates/block/src/span/copy.rs", "copies of memory that somebody outside changes"),
     ("crates/block/src/span/cursor.rs", "a cursor that writes is made of one that reads"),
     (
