@@ -14,7 +14,7 @@ pub const UNSAFE_MODULES: &[(&str, &str)] = &[
     ("crates/block/src/bio/raw/block.rs", "a bio in memory: the pad, the head, and the way home"),
     ("crates/block/src/bio/raw/head.rs", "who may touch what of a bio"),
     ("crates/block/src/bio/raw/runs.rs", "a bio's runs of memory, which its pieces borrow"),
-    ("crates/block/src/bio/tests.rs", "bios without memory, for devices that do not look at it"),
+    ("crates/block/src/bio/tests.rs", "bios over the memory of a test"),
     ("crates/block/src/memory.rs", "memory from the allocator"),
     ("crates/block/src/span/copy.rs", "copies of memory that somebody outside changes"),
     ("crates/block/src/span/cursor.rs", "a cursor that writes is made of one that reads"),

@@ -42,9 +42,8 @@ impl<P: Pad> PadBio<P> {
     /// # Panics
     /// As [`Bio::data_mut`].
     pub fn pad_and_data_mut(&mut self) -> (&mut P, SpanIterMut<'_>) {
-        // SAFETY: this handle is the only right to the pad. The pad and the runs are not the same memory, and the handle is borrowed for both.
-        let pad = unsafe { &mut *self.pad_addr() };
-        (pad, self.bio_mut().data_mut())
+        let (pad, bio) = self.parts_mut();
+        (pad, bio.data_mut())
     }
 
     /// Its memory, in order, to be written, as [`Bio::data_mut`] gives it.

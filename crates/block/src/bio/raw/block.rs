@@ -4,7 +4,7 @@
 use std::alloc::Layout;
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
-use std::mem::{ManuallyDrop, offset_of};
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -33,15 +33,15 @@ pub enum Ending<P: Pad> {
     Anywhere(fn(PadBio<P>) -> Option<Bio>),
 }
 
-/// The memory of one bio of a set whose pad is `P`. While the bio is free, `chunk` and the head's `home` are all that it
-/// holds.
+/// The memory of one bio of a set whose pad is `P`. The head is at its beginning, so the address of one is that of the other.
+/// While the bio is free, `pad` and `lent` hold nothing.
 #[repr(C)]
 struct Block<P: Pad> {
-    pad: UnsafeCell<ManuallyDrop<P>>,
     head: Head,
-    lent: UnsafeCell<ManuallyDrop<Lent<BioMemory<P>>>>,
+    pad: UnsafeCell<MaybeUninit<P>>,
+    lent: UnsafeCell<MaybeUninit<Lent<BioMemory<P>>>>,
     /// The memory that the block is in.
-    chunk: ManuallyDrop<Chunk>,
+    chunk: Chunk,
 }
 
 /// A free bio: its block.
@@ -55,29 +55,22 @@ impl<P: Pad> Element for BioMemory<P> {
 
     fn from_chunk(chunk: Chunk) -> Self {
         let block: NonNull<Block<P>> = chunk.addr().cast();
+        let (pad, lent) = (MaybeUninit::uninit().into(), MaybeUninit::uninit().into());
         // SAFETY: the chunk has the layout of a `Block<P>` and is ours.
-        unsafe {
-            (&raw mut (*block.as_ptr()).head.home).write(UnsafeCell::new(None));
-            (&raw mut (*block.as_ptr()).chunk).write(ManuallyDrop::new(chunk));
-        }
+        unsafe { block.write(Block { head: Head::new(finish::<P>), pad, lent, chunk }) };
         Self(block)
     }
 
     fn leave_queue(&mut self) {
-        // SAFETY: the home was written by `from_chunk` or by `init`, and this is the only right to it.
-        unsafe { *(*self.0.as_ptr()).head.home.get() = None }
+        // SAFETY: the block was written by `from_chunk`, and this is the only right to it.
+        unsafe { self.0.as_mut() }.head.own.get_mut().home = None;
     }
 }
 
 impl<P: Pad> Drop for BioMemory<P> {
     fn drop(&mut self) {
-        let block = self.0.as_ptr();
-        // SAFETY: the two were written by `from_chunk`, and this is the only right to them; the chunk is read out of the
-        // memory that goes with it.
-        unsafe {
-            std::ptr::drop_in_place(&raw mut (*block).head.home);
-            drop(ManuallyDrop::into_inner((&raw const (*block).chunk).read()));
-        }
+        // SAFETY: as in `leave_queue`. The block is read out of its chunk, which goes with it.
+        drop(unsafe { self.0.read() });
     }
 }
 
@@ -88,10 +81,7 @@ pub(in crate::bio) fn layout<P: Pad>() -> Layout {
 }
 
 /// A bio as its owner's driver has it, before it is handed on and after it ended: with its pad. Dropping it frees it.
-pub struct PadBio<P: Pad>(NonNull<Head>, PhantomData<P>);
-
-// SAFETY: as for `Bio`.
-unsafe impl<P: Pad> Send for PadBio<P> {}
+pub struct PadBio<P: Pad>(ManuallyDrop<Bio>, PhantomData<P>);
 
 /// A bio that has ended, on the queue that it belongs to: [`crate::Bios::claim`] says which of a driver's bios it is.
 /// Dropping it frees it, and is loud.
@@ -103,36 +93,19 @@ pub struct OwnBio(ManuallyDrop<Bio>);
 /// # Safety
 /// The head is of a set with pad `P`, and the only right to it is given up.
 unsafe fn finish<P: Pad>(head: NonNull<Head>, how: Finish) -> Option<Bio> {
-    let bio = PadBio::<P>(head, PhantomData);
+    let bio = PadBio::<P>::of(head);
     match (how, P::ENDING) {
         (Finish::Anywhere, Ending::Anywhere(end)) => end(bio),
         _ => None,
     }
 }
 
-/// The block around a head of a set with pad `P`.
-fn block<P: Pad>(head: NonNull<Head>) -> NonNull<Block<P>> {
-    // SAFETY: the head of a `PadBio<P>`, or one whose `finish` is that of `P`, is that of a `Block<P>`, and was made from a pointer
-    // to the whole of it.
-    unsafe { head.byte_sub(offset_of!(Block<P>, head)).cast() }
-}
-
-/// Drops what the bio holds: its block, which is free.
-///
-/// # Safety
-/// As for `finish`.
-unsafe fn free<P: Pad>(head: NonNull<Head>) -> Lent<BioMemory<P>> {
-    let block = block::<P>(head);
-    // SAFETY: the caller gives up the only right to the bio; pad, own part and way home are live until here and are
-    // not touched again before they are made anew.
-    unsafe {
-        ManuallyDrop::drop(&mut *block.as_ref().pad.get());
-        std::ptr::drop_in_place(block.as_ref().head.own.get());
-        ManuallyDrop::take(&mut *block.as_ref().lent.get())
-    }
-}
-
 impl<P: Pad> PadBio<P> {
+    /// The bio with this head, whose set has pads `P`. The right to it goes into the handle.
+    fn of(head: NonNull<Head>) -> Self {
+        Self(ManuallyDrop::new(Bio(head)), PhantomData)
+    }
+
     /// Makes the bio in the memory that its pool has lent.
     #[inline]
     pub(in crate::bio) fn init(
@@ -141,54 +114,56 @@ impl<P: Pad> PadBio<P> {
         owner: ChannelId,
         home: &Arc<BioMailbox>,
     ) -> Self {
-        let block = lent.0.as_ptr();
-        // SAFETY: the block is valid for writes, and nobody else's while it is lent. All that `free` leaves is made anew,
-        // in place.
-        unsafe {
-            let head = &raw mut (*block).head;
-            (&raw mut (*head).finish).write(finish::<P>);
-            (&raw mut (*head).set).write(lent.pool_id());
-            (&raw mut (*head).status).write(AtomicU8::new(Status::Ok as u8));
-            (&raw mut (*head).pending).write(Pending::one());
-            (&raw mut (*head).own).write(UnsafeCell::new(Own::new(owner)));
-            let last = (*head).home.get();
-            if !(*last).as_ref().is_some_and(|last| Arc::ptr_eq(last, home)) {
-                *last = Some(Arc::clone(home));
-            }
-            (&raw mut (*block).pad).write(UnsafeCell::new(ManuallyDrop::new(pad)));
-            (&raw mut (*block).lent).write(UnsafeCell::new(ManuallyDrop::new(lent)));
-            Self(NonNull::new_unchecked(head), PhantomData)
+        let mut at = lent.0;
+        // SAFETY: the block was written by `from_chunk`, and is nobody else's while it is lent.
+        let block = unsafe { at.as_mut() };
+        block.head.set = lent.pool_id();
+        block.head.status = AtomicU8::new(Status::Ok as u8);
+        block.head.pending = Pending::one();
+        let own = block.head.own.get_mut();
+        (own.owner, own.at) = (owner, owner);
+        if !own.home.as_ref().is_some_and(|last| Arc::ptr_eq(last, home)) {
+            own.home = Some(Arc::clone(home));
         }
+        block.pad.get_mut().write(pad);
+        block.lent.get_mut().write(lent);
+        Self::of(at.cast())
+    }
+
+    /// Its block.
+    #[inline]
+    fn block(&self) -> &Block<P> {
+        // SAFETY: the bio is of a set with pad `P`, so its head is the beginning of such a block, and was made from a pointer to
+        // the whole of it. The block lives as long as this handle, and nobody makes a `&mut Block` meanwhile.
+        unsafe { self.0.0.cast().as_ref() }
     }
 
     /// The driver's own state for this bio.
     pub fn pad(&self) -> &P {
         // SAFETY: this handle is the only right to the pad, and the pad lives until the bio is freed.
-        unsafe { &*block::<P>(self.0).as_ref().pad.get() }
+        unsafe { (*self.block().pad.get()).assume_init_ref() }
     }
 
     /// The driver's own state for this bio, to be changed.
     pub fn pad_mut(&mut self) -> &mut P {
-        // SAFETY: as in `pad`.
-        unsafe { &mut *block::<P>(self.0).as_ref().pad.get() }
+        self.parts_mut().0
     }
 
-    /// Where its pad is.
-    pub(in crate::bio) fn pad_addr(&self) -> *mut P {
-        // SAFETY: as in `pad`; nothing is borrowed but the cell.
-        unsafe { block::<P>(self.0).as_ref().pad.get().cast() }
+    /// The driver's own state for this bio, and the bio without it.
+    pub(in crate::bio) fn parts_mut(&mut self) -> (&mut P, &mut Bio) {
+        // SAFETY: as in `pad`, and the handle is borrowed for both. Nobody reaches the pad through a `Bio`.
+        let pad = unsafe { (*self.block().pad.get()).assume_init_mut() };
+        (pad, &mut self.0)
     }
 
     /// The bio without its pad. For this module alone: whoever else had it could put another bio in its place.
     pub(in crate::bio) fn bio_mut(&mut self) -> &mut Bio {
-        // SAFETY: `Bio` has the layout of the pointer in `self` (it is transparent over it), and borrowing it keeps the
-        // handle where it is.
-        unsafe { &mut *(&raw mut self.0).cast::<Bio>() }
+        &mut self.0
     }
 
     /// Gives up the right to the bio for a pointer, which [`PadBio::from_raw`] takes: for what carries a bio behind one.
     pub fn into_raw(self) -> NonNull<()> {
-        ManuallyDrop::new(self).0.cast()
+        ManuallyDrop::new(self).0.0.cast()
     }
 
     /// The bio of which `raw` was made.
@@ -197,12 +172,12 @@ impl<P: Pad> PadBio<P> {
     /// `raw` came from [`PadBio::into_raw`] of a bio with the same pad. Of the values that are made of it, one at a time
     /// is used, and at most one is dropped or moved from.
     pub unsafe fn from_raw(raw: NonNull<()>) -> Self {
-        Self(raw.cast(), PhantomData)
+        Self::of(raw.cast())
     }
 
     /// Gives up the right to the pad until the bio has ended.
     pub(in crate::bio) fn hand_on(self) -> Bio {
-        Bio(ManuallyDrop::new(self).0)
+        Bio(ManuallyDrop::new(self).0.0)
     }
 
     /// The bio of the pool `pool` that `bio` is; handed back when it is of another one.
@@ -212,29 +187,35 @@ impl<P: Pad> PadBio<P> {
         if bio.set_id() != pool {
             return Err(bio);
         }
-        Ok(Self(bio.into_bio().0, PhantomData))
+        Ok(Self::of(bio.into_bio().0))
     }
 
     /// Frees it: its memory, for the stock of its queue.
     pub(in crate::bio) fn into_free(self) -> Lent<BioMemory<P>> {
-        let head = ManuallyDrop::new(self).0;
-        // SAFETY: this was the only right to the bio.
-        unsafe { free::<P>(head) }
+        let mut at: NonNull<Block<P>> = ManuallyDrop::new(self).0.0.cast();
+        // SAFETY: as in `block`. This handle was the only right to the bio, and is gone.
+        let block = unsafe { at.as_mut() };
+        let own = block.head.own.get_mut();
+        *own = Own::free(own.home.take());
+        // SAFETY: `init` made the two. They are taken out, and not touched again before they are made anew.
+        let (pad, lent) =
+            unsafe { (block.pad.get_mut().assume_init_read(), block.lent.get_mut().assume_init_read()) };
+        drop(pad);
+        lent
     }
 }
 
 impl<P: Pad> std::ops::Deref for PadBio<P> {
     type Target = Bio;
     fn deref(&self) -> &Bio {
-        // SAFETY: as in `bio_mut`.
-        unsafe { &*(&raw const self.0).cast::<Bio>() }
+        &self.0
     }
 }
 
 impl<P: Pad> Drop for PadBio<P> {
     fn drop(&mut self) {
-        // SAFETY: this was the only right to the bio.
-        drop(unsafe { free::<P>(self.0) });
+        // The handle goes on in a new one, which frees the bio.
+        drop(Self::of(self.0.0).into_free());
     }
 }
 

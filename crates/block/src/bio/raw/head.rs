@@ -42,11 +42,9 @@ pub(crate) type BioMailbox = Mailbox<Bio>;
 /// A piece of memory of a pool on which bios may be parked: a buffer for data, or a table of runs.
 pub(crate) struct BioChunk(Chunk);
 
-/// A count on a bio that keeps it, and the memory of its data, until every piece of it has ended.
-pub(in crate::bio) struct ChainRef(NonNull<Head>);
-
-// SAFETY: it touches the atomic part of the head alone.
-unsafe impl Send for ChainRef {}
+/// A count on a bio that keeps it, and the memory of its data, until every piece of it has ended. What is reached through it
+/// is the atomic part of the head alone.
+pub(in crate::bio) struct ChainRef(ManuallyDrop<Bio>);
 
 /// What all layers see of a bio.
 pub(in crate::bio) struct Head {
@@ -60,9 +58,6 @@ pub(in crate::bio) struct Head {
     pub(super) spans: UnsafeCell<[MaybeUninit<Span<'static>>; INLINE_SPANS]>,
     /// What the holder alone touches.
     pub(super) own: UnsafeCell<Own>,
-    /// The queue that it belongs to: the holder's too. It stays while the bio is free in a stock of this queue, so that
-    /// making a bio counts no reference.
-    pub(super) home: UnsafeCell<Option<Arc<BioMailbox>>>,
 }
 
 /// What a set is asked to do with a bio of its own, by who does not know its pad.
@@ -102,6 +97,9 @@ pub(in crate::bio) struct Own {
     pub(in crate::bio) parked_on: Option<Arc<BioMailbox>>,
     /// What the pool that it was parked on has promised it.
     pub(in crate::bio) promise: Option<Promise>,
+    /// The queue that it belongs to. It stays while the bio is free in a stock of this queue, so that making a bio counts
+    /// no reference.
+    pub(super) home: Option<Arc<BioMailbox>>,
 }
 
 /// What keeps the memory of its runs.
@@ -117,8 +115,24 @@ pub(in crate::bio) enum Memory {
 pub(in crate::bio) const NO_SPANS: *const [Span<'static>] =
     std::ptr::slice_from_raw_parts(NonNull::<Span<'static>>::dangling().as_ptr(), 0);
 
+impl Head {
+    /// That of a free bio.
+    pub(super) fn new(finish: unsafe fn(NonNull<Self>, Finish) -> Option<Bio>) -> Self {
+        Self {
+            finish,
+            set: 0,
+            status: AtomicU8::new(Status::Ok as u8),
+            pending: Pending::one(),
+            spans: UnsafeCell::new([MaybeUninit::uninit(); INLINE_SPANS]),
+            own: UnsafeCell::new(Own::free(None)),
+        }
+    }
+}
+
 impl Own {
-    pub(super) fn new(owner: ChannelId) -> Self {
+    /// What a free bio has, whose home is still `home`.
+    #[inline]
+    pub(super) fn free(home: Option<Arc<BioMailbox>>) -> Self {
         Self {
             op: Op::Read,
             flags: Flags::NONE,
@@ -131,11 +145,12 @@ impl Own {
             table: None,
             memory: Memory::Elsewhere,
             next: None,
-            owner,
-            at: owner,
+            owner: ChannelId::USER,
+            at: ChannelId::USER,
             ticket: 0,
             parked_on: None,
             promise: None,
+            home,
         }
     }
 }
@@ -209,8 +224,7 @@ impl Bio {
     /// The queue that it belongs to.
     #[inline]
     pub(crate) fn home(&self) -> Option<&Arc<BioMailbox>> {
-        // SAFETY: the holder alone touches it.
-        unsafe { (*self.head().home.get()).as_ref() }
+        self.own().home.as_ref()
     }
 
     /// Whether it belongs to the queue with this mailbox.
@@ -249,14 +263,13 @@ impl Bio {
     /// One more completion must come before it ends.
     pub(in crate::bio) fn chain(&self) -> ChainRef {
         self.head().pending.add();
-        ChainRef(self.0)
+        ChainRef(ManuallyDrop::new(Self(self.0)))
     }
 
     /// One completion came: the bio itself when it was the last one, as its owner handed it on.
     #[inline]
     pub(crate) fn arrive(self) -> Option<Self> {
-        let head = ManuallyDrop::new(self).0;
-        ChainRef(head).arrive()
+        ChainRef(ManuallyDrop::new(self)).arrive()
     }
 
     /// Ends it where it is, as its pad says: what ends with it.
@@ -291,18 +304,16 @@ impl Drop for Bio {
 impl ChainRef {
     /// This piece ended with `status`: the parent, when that was its last completion.
     pub(in crate::bio) fn end(self, status: Status) -> Option<Bio> {
-        let parent = ManuallyDrop::new(Bio(self.0));
-        parent.record(status);
+        self.0.record(status);
         self.arrive()
     }
 
     fn arrive(self) -> Option<Bio> {
-        // SAFETY: the count that this reference stands for keeps the block.
-        let pending = unsafe { &self.0.as_ref().pending };
-        if !pending.arrive() {
+        // The count that this reference stands for keeps the block, until it is given up here.
+        if !self.0.head().pending.arrive() {
             return None;
         }
-        let mut bio = Bio(self.0);
+        let mut bio = ManuallyDrop::into_inner(self.0);
         let own = bio.own_mut();
         (own.sector, own.len, own.skip) = own.handed_on;
         Some(bio)

@@ -78,9 +78,8 @@ impl Bio {
         assert!(spans.len() <= room, "{} runs in a bio, which has room for {room}", spans.len());
         // SAFETY: there is room, aligned for runs; nobody borrows the runs yet; their lifetime is the caller's promise.
         unsafe { std::ptr::copy_nonoverlapping(spans.as_ptr().cast(), place, spans.len()) };
-        // SAFETY: block and table do not move, and the runs are initialised and not written again.
-        let runs = unsafe { std::slice::from_raw_parts(place, spans.len()) };
-        self.own_mut().spans = runs;
+        // Block and table do not move, and the runs are not written again.
+        self.own_mut().spans = std::ptr::slice_from_raw_parts(place, spans.len());
     }
 
     /// Its runs, whole: `skip` and `len` say what of them it is about.
