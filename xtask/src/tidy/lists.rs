@@ -54,7 +54,6 @@ pub const UNSAFE_MODULES: &[(&str, &str)] = &[
     ("crates/crypto/tests/contract/bounds.rs", "memory between pages that may not be touched"),
     ("crates/crypto/tests/contract/jobs.rs", "a carrier for asynchronous drivers"),
     ("crates/dm/src/targets/crypt/conversion.rs", "a cipher request that is a bio behind one pointer"),
-    ("crates/dm/src/targets/crypt/offload_stages.rs", "requests are numbered while no driver has one"),
     (
         "crates/dm/tests/no_memory.rs",
         "a global allocator that counts, and bios over memory that the test keeps",

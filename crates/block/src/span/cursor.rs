@@ -187,6 +187,12 @@ impl<'a> SpanIterMut<'a> {
         (self.iter, SpanIterMut { iter: self.iter, life: PhantomData })
     }
 
+    /// The same for as long as the cursor lasts.
+    #[must_use]
+    pub const fn into_in_place(self) -> (SpanIter<'a>, Self) {
+        (self.iter, self)
+    }
+
     /// What is left of the run at the cursor; empty where nothing is left. It does not move the cursor.
     pub fn peek(&mut self) -> SpanMut<'_> {
         self.reborrow().take_run(usize::MAX)

@@ -270,6 +270,16 @@ impl<'a> SpanMut<'a> {
         Self { span: self.span.slice(at, len), life: PhantomData }
     }
 
+    /// The bytes before byte `at`, and those from there on.
+    ///
+    /// # Panics
+    /// Where that leaves the run.
+    #[must_use]
+    pub fn split_at(self, at: usize) -> (Self, Self) {
+        let (front, rest) = (self.span.slice(0, at), self.span.slice(at, self.len() - at));
+        (Self { span: front, life: PhantomData }, Self { span: rest, life: PhantomData })
+    }
+
     /// Copies `from` into the run.
     ///
     /// # Panics
