@@ -35,7 +35,7 @@ impl<T: HasQueue> Aside<T> {
         let home = thing.queue().home().clone();
         let aside = Arc::new(Mutex::new(thing));
         let weak: Weak<Mutex<T>> = Arc::downgrade(&aside);
-        home.set_driver(Box::new(move || {
+        home.mailbox().set_driver(Box::new(move || {
             if let Some(aside) = weak.upgrade() {
                 drive(&aside);
             }
@@ -66,7 +66,7 @@ fn drive<T: HasQueue>(aside: &Mutex<T>) {
         // Between putting a message and looking at this lock its sender has a fence too (that of the handshake): either it
         // found the lock free, or its message is seen here, and was left to this thread.
         fence(Ordering::SeqCst);
-        if !home.has_mail() {
+        if !home.mailbox().has_mail() {
             return;
         }
     }

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use crate::aside::{Aside, HasQueue};
 use crate::bio::{BioSet, BioSetOptions, Bios, Pad, PadBio};
-use crate::channel::ChannelId;
-use crate::device::{DeviceRef, LONGEST_DEVICE};
+use crate::channel_id::ChannelId;
+use crate::device::DeviceRef;
+use crate::geometry::LONGEST_DEVICE;
 use crate::memory::{Heap, Source};
 use crate::mempool::{Alloc, NoReserve};
 use crate::op::{Flags, Op};
-use crate::opening::OpenError;
+use crate::open_error::OpenError;
 use crate::pages::{Buffers, PagePool, PagePoolOptions};
 use crate::queue::Queue;
 use crate::status::Status;

@@ -1,27 +1,27 @@
 //! The channels of one queue.
 
 use std::any::Any;
+use std::sync::Arc;
 
-use crate::channel::{Channel, ChannelId};
-use crate::device::{DeviceRef, Geometry};
+use crate::channel_id::ChannelId;
 use crate::dispatch::Dispatch;
+use crate::geometry::Geometry;
 
-/// The channels of a queue, by their numbers.
-#[derive(Default)]
-pub(crate) struct Channels {
-    slots: Vec<Slot>,
+/// The channels of a queue, by their numbers: each a `C`, of a device that is a `D` (`dyn Channel` and `dyn Device`).
+pub(crate) struct Channels<D: ?Sized, C: ?Sized> {
+    slots: Vec<Slot<D, C>>,
 }
 
 /// The place of a channel.
-pub(crate) struct Slot {
+pub(crate) struct Slot<D: ?Sized, C: ?Sized> {
     generation: u32,
     /// How many opened it. Nobody: the slot is free.
     users: u32,
     /// The device that it is of; a part of one has none. It is kept, so that no other device has its address.
-    device: Option<DeviceRef>,
+    device: Option<Arc<D>>,
     pub(crate) geometry: Geometry,
     /// Not there while it is being opened, or told a message.
-    pub(crate) channel: Option<Box<dyn Channel>>,
+    pub(crate) channel: Option<Box<C>>,
     /// The channels and engines that it opened, which go with it.
     pub(crate) lower: Vec<ChannelId>,
     pub(crate) engines: Vec<usize>,
@@ -29,11 +29,16 @@ pub(crate) struct Slot {
     pub(crate) kept: Vec<Box<dyn Any + Send>>,
 }
 
-impl Channels {
+impl<D: ?Sized, C: ?Sized> Channels<D, C> {
+    // not on the I/O path: once a queue
+    pub(crate) const fn new() -> Self {
+        Self { slots: Vec::new() }
+    }
+
     /// The channel of a device, which has one user more.
-    pub(crate) fn find(&mut self, device: &DeviceRef) -> Option<ChannelId> {
-        let is_it = |slot: &Slot| {
-            slot.users > 0 && slot.device.as_ref().is_some_and(|of| DeviceRef::ptr_eq(of, device))
+    pub(crate) fn find(&mut self, device: &Arc<D>) -> Option<ChannelId> {
+        let is_it = |slot: &Slot<D, C>| {
+            slot.users > 0 && slot.device.as_ref().is_some_and(|of| Arc::ptr_eq(of, device))
         };
         let index = self.slots.iter().position(is_it)?;
         self.slots[index].users += 1;
@@ -42,7 +47,7 @@ impl Channels {
 
     /// A place for a channel, which has one user.
     // not on the I/O path: once a channel
-    pub(crate) fn add(&mut self, device: Option<DeviceRef>, geometry: Geometry) -> ChannelId {
+    pub(crate) fn add(&mut self, device: Option<Arc<D>>, geometry: Geometry) -> ChannelId {
         let free = self.slots.iter().position(|slot| slot.users == 0);
         let generation = free.map_or(0, |index| self.slots[index].generation.wrapping_add(1));
         let (lower, engines, kept) = (Vec::new(), Vec::new(), Vec::new());
@@ -58,7 +63,7 @@ impl Channels {
 
     /// The place of a channel that is open.
     #[inline]
-    pub(crate) fn get(&mut self, id: ChannelId) -> Option<&mut Slot> {
+    pub(crate) fn get(&mut self, id: ChannelId) -> Option<&mut Slot<D, C>> {
         let slot = self.slots.get_mut(id.index as usize)?;
         if slot.generation == id.generation && slot.users > 0 { Some(slot) } else { None }
     }

@@ -8,10 +8,11 @@
 use std::alloc::Layout;
 use std::sync::Arc;
 
-use crate::bio::Bio;
+use crate::bio::{Bio, BioChunk};
 use crate::lent::Lent;
-use crate::memory::{Chunk, Limited, Source};
-use crate::mempool::{Alloc, Element, Mempool, NoReserve, PoolOptions, Waits};
+use crate::memory::{Limited, Source};
+use crate::mempool::{Alloc, Mempool, NoReserve, Waits};
+use crate::pool::PoolOptions;
 use crate::promise::Promise;
 use crate::share::Share;
 use crate::stock::Stock;
@@ -38,7 +39,7 @@ pub(crate) struct ClassOptions {
 /// The pools of all sizes, the smallest first.
 #[derive(Clone)]
 pub(crate) struct Classes {
-    pools: Arc<[Mempool<Chunk>]>,
+    pools: Arc<[Mempool<BioChunk>]>,
     /// The bytes of the reserve.
     reserved: usize,
     normal: Arc<Limited>,
@@ -46,14 +47,8 @@ pub(crate) struct Classes {
 
 /// What one channel keeps of each size.
 pub(crate) struct ClassStocks {
-    stocks: Vec<Stock<Chunk>>,
+    stocks: Vec<Stock<BioChunk>>,
     normal: Arc<Limited>,
-}
-
-impl Element for Chunk {
-    fn from_chunk(chunk: Chunk) -> Self {
-        chunk
-    }
 }
 
 /// The sizes from the smallest on, each four times the one before, and the largest.
@@ -115,7 +110,7 @@ impl Classes {
     }
 
     /// The pool with the reserve.
-    fn with_reserve(&self) -> &Mempool<Chunk> {
+    fn with_reserve(&self) -> &Mempool<BioChunk> {
         self.pools.last().expect("there is at least one size")
     }
 }
@@ -133,7 +128,7 @@ impl ClassStocks {
         len: usize,
         promise: &mut Option<Promise>,
         how: Alloc,
-    ) -> Option<Lent<Chunk>> {
+    ) -> Option<Lent<BioChunk>> {
         let fits = self.stocks.iter().position(|stock| stock.pool().element_size() >= len)?;
         self.stocks[fits].pop().or_else(|| self.alloc_dear(fits, promise, how))
     }
@@ -141,7 +136,12 @@ impl ClassStocks {
     /// From normal memory; for what is kept in larger pieces; else from the reserve; else for what is kept in smaller ones;
     /// else it waits.
     #[cold]
-    fn alloc_dear(&mut self, fits: usize, promise: &mut Option<Promise>, how: Alloc) -> Option<Lent<Chunk>> {
+    fn alloc_dear(
+        &mut self,
+        fits: usize,
+        promise: &mut Option<Promise>,
+        how: Alloc,
+    ) -> Option<Lent<BioChunk>> {
         if let Some(piece) =
             self.stocks[fits].alloc(promise, Alloc::NoRetry).or_else(|| self.evict(fits, true))
         {
@@ -165,7 +165,7 @@ impl ClassStocks {
     }
 
     /// Gives up what is kept in larger or smaller pieces, one by one, until the limit has room for one that fits.
-    fn evict(&mut self, fits: usize, in_larger: bool) -> Option<Lent<Chunk>> {
+    fn evict(&mut self, fits: usize, in_larger: bool) -> Option<Lent<BioChunk>> {
         let size = self.stocks[fits].pool().element_size();
         while self.normal.is_full_for(size) {
             let (smaller, larger) = self.stocks.split_at_mut(fits);
@@ -182,7 +182,7 @@ impl ClassStocks {
 
     /// Keeps a piece for the next allocation, where there is room.
     #[inline]
-    pub(crate) fn free(&mut self, piece: Lent<Chunk>) {
+    pub(crate) fn free(&mut self, piece: Lent<BioChunk>) {
         let id = piece.pool_id();
         match self.stocks.iter_mut().find(|stock| stock.pool().id() == id) {
             Some(stock) => stock.free(piece),
@@ -191,7 +191,7 @@ impl ClassStocks {
         }
     }
 
-    fn with_reserve(&self) -> &Mempool<Chunk> {
+    fn with_reserve(&self) -> &Mempool<BioChunk> {
         self.stocks.last().expect("there is at least one size").pool()
     }
 }

@@ -8,9 +8,10 @@
 use std::any::Any;
 
 use crate::bio::{Bio, BioList};
-use crate::channel::ChannelId;
+use crate::channel_id::ChannelId;
+use crate::ended::Ended;
 use crate::engine::{Engine, EngineId, Engines};
-use crate::mailbox::Home;
+use crate::home::Home;
 use crate::promise::Promise;
 use crate::status::Status;
 
@@ -20,8 +21,7 @@ pub struct Dispatch {
     fresh: BioList,
     /// What was submitted before, in the order in which it is dispatched.
     older: BioList,
-    /// What has ended, in the order in which its drivers are told.
-    ended: BioList,
+    pub(crate) ended: Ended,
     /// What has ended of the queue's user.
     pub(crate) for_user: BioList,
     /// The channel that is being called.
@@ -46,7 +46,7 @@ impl Dispatch {
         Self {
             fresh: BioList::new(),
             older: BioList::new(),
-            ended: BioList::new(),
+            ended: Ended::default(),
             for_user: BioList::new(),
             called: ChannelId::USER,
             promise: None,
@@ -76,10 +76,7 @@ impl Dispatch {
     /// has returned.
     #[inline]
     pub fn complete(&mut self, bio: Bio, status: Status) {
-        bio.record(status);
-        if let Some(bio) = bio.arrive() {
-            self.ended.push(bio);
-        }
+        self.ended.complete(bio, status);
     }
 
     /// The queue's mailbox: where other threads reach it.
@@ -100,7 +97,7 @@ impl Dispatch {
     /// An engine of this queue.
     ///
     /// # Panics
-    /// While that engine itself is at work.
+    /// When no channel uses it any more.
     #[inline]
     pub fn engine<E: Engine>(&mut self, id: EngineId<E>) -> &mut E {
         self.engines.get(id)

@@ -4,18 +4,18 @@ use std::any::Any;
 use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
 
-use crate::dispatch::Dispatch;
+use crate::ended::Ended;
 
 /// Drives the I/O of back ends on one queue.
 pub trait Engine: Any + Send {
     /// Becomes readable when something has ended.
     fn wakes(&self) -> BorrowedFd<'_>;
 
-    /// Sends what was put to it since the last time. What cannot be sent ends by `cx`.
-    fn kick(&mut self, cx: &mut Dispatch);
+    /// Sends what was put to it since the last time. What cannot be sent ends by `ended`.
+    fn kick(&mut self, ended: &mut Ended);
 
-    /// Completes what has ended, by `cx`: how many.
-    fn reap(&mut self, cx: &mut Dispatch) -> usize;
+    /// Completes what has ended, by `ended`: how many.
+    fn reap(&mut self, ended: &mut Ended) -> usize;
 }
 
 /// Which of a queue's engines.
@@ -45,7 +45,7 @@ pub(crate) struct Engines {
     places: Vec<EngineSlot>,
 }
 
-/// An engine and how many channels use it. It is out while it is at work itself.
+/// An engine and how many channels use it.
 #[derive(Default)]
 struct EngineSlot {
     engine: Option<Box<dyn Engine>>,
@@ -53,11 +53,6 @@ struct EngineSlot {
 }
 
 impl Engines {
-    /// How many places there are.
-    pub(crate) fn len(&self) -> usize {
-        self.places.len()
-    }
-
     /// The engine of type `E`, which has one user more.
     pub(crate) fn find<E: Engine>(&mut self) -> Option<EngineId<E>> {
         let is_it =
@@ -90,20 +85,17 @@ impl Engines {
 
     #[inline]
     pub(crate) fn get<E: Engine>(&mut self, id: EngineId<E>) -> &mut E {
-        let engine = self.places[id.index].engine.as_deref_mut().expect("an engine is not called by itself");
+        let engine =
+            self.places[id.index].engine.as_deref_mut().expect("an engine is there while a channel uses it");
         (engine as &mut dyn Any).downcast_mut().expect("an id is of its engine's type")
     }
 
-    /// Takes an engine out, to let it work.
-    pub(crate) fn take_out(&mut self, index: usize) -> Option<Box<dyn Engine>> {
-        self.places.get_mut(index)?.engine.take()
+    /// The engines, to be driven.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut (dyn Engine + 'static)> {
+        self.places.iter_mut().filter_map(|place| place.engine.as_deref_mut())
     }
 
-    pub(crate) fn put_back(&mut self, index: usize, engine: Box<dyn Engine>) {
-        self.places[index].engine = Some(engine);
-    }
-
-    /// The engines that are not at work.
+    /// The engines.
     #[cfg(not(shuttle))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &dyn Engine> {
         self.places.iter().filter_map(|place| place.engine.as_deref())

@@ -3,13 +3,13 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use crate::mempool::{Element, Inner};
+use crate::pool::{Element, Pool};
 
 /// An element of a pool: dropped, it goes home. It keeps the pool.
-pub(crate) struct Lent<E: Element>(Option<(E, Arc<Inner<E>>)>);
+pub(crate) struct Lent<E: Element>(Option<(E, Arc<Pool<E>>)>);
 
 impl<E: Element> Lent<E> {
-    pub(crate) fn new(element: E, pool: Arc<Inner<E>>) -> Self {
+    pub(crate) fn new(element: E, pool: Arc<Pool<E>>) -> Self {
         Self(Some((element, pool)))
     }
 

@@ -109,23 +109,30 @@
 //! another device opens it in [`Device::open`], and submits bios to it; `examples/splitter.rs` is one in the plain style,
 //! that sleeps for its bios and has its set's rescuer dispatch what this sleep would block.
 
+mod alloc;
 mod aside;
 pub mod bio;
 pub mod blocking;
-mod channel;
+mod channel_id;
 mod channels;
 mod classes;
-pub mod device;
+mod device;
 mod dispatch;
+mod ended;
 mod engine;
+mod geometry;
 mod handshake;
+mod home;
 mod lent;
+mod list;
 mod mailbox;
 pub mod memory;
 pub mod mempool;
 pub mod op;
+mod open_error;
 mod opening;
 pub mod pages;
+mod pool;
 mod promise;
 pub mod queue;
 mod rescue;
@@ -142,16 +149,18 @@ mod wait;
 mod wakeup;
 pub mod zeroes;
 
+pub use alloc::Alloc;
 pub use aside::{Aside, HasQueue};
 pub use bio::{Bio, BioList, BioSet, BioSetOptions, Bios, OwnBio, Pad, PadBio};
-pub use channel::{Channel, ChannelId};
-pub use device::{Device, DeviceRef, Geometry, LEAST_TRANSFER, LONGEST_DEVICE};
+pub use channel_id::ChannelId;
+pub use device::{Channel, Device, DeviceRef, Opening};
 pub use dispatch::Dispatch;
+pub use ended::Ended;
 pub use engine::{Engine, EngineId};
-pub use mailbox::{Address, Home, Notice};
-pub use mempool::Alloc;
+pub use geometry::{Geometry, LEAST_TRANSFER, LONGEST_DEVICE};
+pub use home::{Address, Home, Notice};
 pub use op::{Flags, Op};
-pub use opening::{OpenError, Opening};
+pub use open_error::OpenError;
 pub use pages::{Buffers, PagePool, PagePoolOptions, Pages};
 pub use queue::Queue;
 pub use span::{Span, SpanIter, SpanIterMut, SpanMut};

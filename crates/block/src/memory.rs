@@ -21,23 +21,60 @@ pub const PAGE_SIZE: usize = 4096;
 pub type Source = Arc<dyn MemorySource>;
 
 /// Gives memory, or says that there is none. It never sleeps.
-///
-/// # Safety
-/// What `allocate` gives is zeroed, valid for the layout, and nobody else's until it is freed.
-pub unsafe trait MemorySource: Send + Sync {
+pub trait MemorySource: Send + Sync {
     /// Zeroed memory of this layout, or `None`.
-    fn allocate(&self, layout: Layout) -> Option<NonNull<u8>>;
+    fn allocate(&self, layout: Layout) -> Option<Piece>;
 
-    /// Takes memory back.
-    ///
-    /// # Safety
-    /// `addr` came from `allocate` of this source with the same layout, and nobody uses it any more.
-    unsafe fn free(&self, addr: NonNull<u8>, layout: Layout);
+    /// Takes memory back that it gave.
+    fn free(&self, piece: Returned);
 
     /// Whether memory that is given back can come out again in another layout. Where it cannot, giving a piece back makes
     /// no room for a piece of another size.
     fn is_one_stock(&self) -> bool {
         true
+    }
+}
+
+/// Zeroed memory that nobody uses. [`Heap`] alone makes some, and other sources hand it on, so whoever has a piece may use it.
+/// A piece that is dropped is lost to the process.
+#[must_use = "its memory is lost when it is dropped"]
+#[derive(Debug)]
+pub struct Piece {
+    addr: NonNull<u8>,
+    layout: Layout,
+}
+
+/// A piece that was used: nobody has its address any more, and it holds any bytes.
+#[must_use = "its memory is lost when it is dropped"]
+#[derive(Debug)]
+pub struct Returned(Piece);
+
+// SAFETY: the memory of a piece is nobody's but its holder's, whichever thread that is.
+unsafe impl Send for Piece {}
+
+impl Piece {
+    /// What it is for.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Gives it up unused.
+    pub fn into_returned(self) -> Returned {
+        Returned(self)
+    }
+}
+
+impl Returned {
+    /// What it is for.
+    pub fn layout(&self) -> Layout {
+        self.0.layout
+    }
+
+    /// The piece, of zeros again. Each of its pages is there after that.
+    pub fn zeroed(self) -> Piece {
+        // SAFETY: a piece is valid for its layout, and nobody uses this one.
+        unsafe { self.0.addr.write_bytes(0, self.0.layout.size()) }
+        self.0
     }
 }
 
@@ -73,28 +110,30 @@ fn is_mapped(layout: Layout) -> bool {
     layout.size() >= MAPPED && layout.align() <= PAGE_SIZE && !cfg!(miri)
 }
 
-// SAFETY: the global allocator and the system keep the promise; layouts of size zero are never asked for (see
-// `Chunk::new`); a mapping begins at a page border and is zeroed.
-unsafe impl MemorySource for Heap {
-    fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
-        if is_mapped(layout) {
+impl MemorySource for Heap {
+    fn allocate(&self, layout: Layout) -> Option<Piece> {
+        assert!(layout.size() > 0, "memory of no bytes");
+        let addr = if is_mapped(layout) {
             let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
-            // SAFETY: a new mapping at no address in particular touches nothing that is there.
+            // SAFETY: a new mapping at no address in particular touches nothing that is there. It begins at a page border.
             let mapped = unsafe { mmap_anonymous(std::ptr::null_mut(), layout.size(), access, flags) };
-            return NonNull::new(mapped.ok()?.cast());
-        }
-        // SAFETY: the layout's size is not zero.
-        NonNull::new(refusable(|| unsafe { alloc_zeroed(layout) }))
+            mapped.ok()?.cast()
+        } else {
+            // SAFETY: the layout's size is not zero.
+            refusable(|| unsafe { alloc_zeroed(layout) })
+        };
+        NonNull::new(addr).map(|addr| Piece { addr, layout })
     }
 
-    unsafe fn free(&self, addr: NonNull<u8>, layout: Layout) {
+    fn free(&self, piece: Returned) {
+        let Returned(Piece { addr, layout }) = piece;
         if is_mapped(layout) {
-            // SAFETY: by the caller's promise this is a whole mapping that `allocate` made, and nobody uses it.
+            // SAFETY: `allocate` above has made every piece: this one is a whole mapping, and nobody uses it.
             let unmapped = unsafe { munmap(addr.as_ptr().cast(), layout.size()) };
             debug_assert!(unmapped.is_ok(), "a mapping of ours cannot be unmapped");
             return;
         }
-        // SAFETY: by the caller's promise.
+        // SAFETY: as above; this one came from the global allocator with this layout.
         unsafe { dealloc(addr.as_ptr(), layout) }
     }
 }
@@ -124,26 +163,25 @@ impl Limited {
     }
 }
 
-// SAFETY: it passes on what `inner` promises.
-unsafe impl MemorySource for Limited {
-    fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+impl MemorySource for Limited {
+    fn allocate(&self, layout: Layout) -> Option<Piece> {
         let size = layout.size();
         self.taken
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
                 taken.checked_add(size).filter(|sum| *sum <= self.limit)
             })
             .ok()?;
-        let addr = self.inner.allocate(layout);
-        if addr.is_none() {
+        let piece = self.inner.allocate(layout);
+        if piece.is_none() {
             self.taken.fetch_sub(size, Ordering::Relaxed);
         }
-        addr
+        piece
     }
 
-    unsafe fn free(&self, addr: NonNull<u8>, layout: Layout) {
-        // SAFETY: by the caller's promise; the memory came from `inner`.
-        unsafe { self.inner.free(addr, layout) }
-        self.taken.fetch_sub(layout.size(), Ordering::Relaxed);
+    fn free(&self, piece: Returned) {
+        let size = piece.layout().size();
+        self.inner.free(piece);
+        self.taken.fetch_sub(size, Ordering::Relaxed);
     }
 
     fn is_one_stock(&self) -> bool {
@@ -217,9 +255,8 @@ impl Starving {
     }
 }
 
-// SAFETY: it passes on what `inner` promises.
-unsafe impl MemorySource for Starving {
-    fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+impl MemorySource for Starving {
+    fn allocate(&self, layout: Layout) -> Option<Piece> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         if self.refuses() {
             self.refused.fetch_add(1, Ordering::Relaxed);
@@ -228,9 +265,8 @@ unsafe impl MemorySource for Starving {
         self.inner.allocate(layout)
     }
 
-    unsafe fn free(&self, addr: NonNull<u8>, layout: Layout) {
-        // SAFETY: by the caller's promise; the memory came from `inner`.
-        unsafe { self.inner.free(addr, layout) }
+    fn free(&self, piece: Returned) {
+        self.inner.free(piece);
     }
 
     fn is_one_stock(&self) -> bool {
@@ -264,9 +300,9 @@ impl Chunk {
     /// # Panics
     /// Where the layout's size is zero.
     pub fn new(source: &Source, layout: Layout) -> Option<Self> {
-        assert!(layout.size() > 0, "a chunk of no bytes");
-        let addr = source.allocate(layout)?;
-        Some(Self { addr, layout, source: Arc::clone(source) })
+        let piece = source.allocate(layout)?;
+        assert_eq!(piece.layout, layout, "a source gave memory of another layout");
+        Some(Self { addr: piece.addr, layout, source: Arc::clone(source) })
     }
 
     /// Where it begins.
@@ -287,8 +323,8 @@ impl Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        // SAFETY: the memory came from this source with this layout, and the chunk was its only owner.
-        unsafe { self.source.free(self.addr, self.layout) }
+        // The piece that `new` took: the chunk was its only holder, and is gone.
+        self.source.free(Returned(Piece { addr: self.addr, layout: self.layout }));
     }
 }
 

@@ -1,53 +1,19 @@
-//! How a device is opened on a queue.
+//! How a device is opened on a queue, and what else it may do there while it is.
 
 use std::any::Any;
-use std::error::Error;
-use std::io;
 
 use crate::bio::{BioSet, Bios, Pad};
-use crate::channel::{Channel, ChannelId};
-use crate::channels::Channels;
-use crate::device::{DeviceRef, Geometry, key_of};
+use crate::channel_id::ChannelId;
+use crate::device::{Channel, DeviceRef, OpenChannels, Opening, key_of};
 use crate::dispatch::Dispatch;
 use crate::engine::{Engine, EngineId};
-use crate::mailbox::Address;
-use crate::mempool::NoReserve;
-
-/// Why a device could not be opened on a queue.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The system.
-    #[error("cannot open {what}: {source}")]
-    System {
-        /// What was to be opened.
-        what: &'static str,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// No memory.
-    #[error(transparent)]
-    NoReserve(#[from] NoReserve),
-    /// The device is not there any more.
-    #[error("the device is gone")]
-    Gone,
-    /// Another reason of the device's own.
-    #[error(transparent)]
-    Other(#[from] Box<dyn Error + Send + Sync>),
-}
-
-/// What a device that is being opened, or a channel that is told a message, may do on its queue.
-pub struct Opening<'a> {
-    channels: &'a mut Channels,
-    cx: &'a mut Dispatch,
-    /// The channel that is being opened, or told.
-    id: ChannelId,
-    is_sealed: bool,
-}
+use crate::geometry::Geometry;
+use crate::home::Address;
+use crate::open_error::OpenError;
 
 impl<'a> Opening<'a> {
     pub(crate) fn new(
-        channels: &'a mut Channels,
+        channels: &'a mut OpenChannels,
         cx: &'a mut Dispatch,
         id: ChannelId,
         is_sealed: bool,
@@ -99,7 +65,7 @@ impl<'a> Opening<'a> {
             self.cx.keys.resize(index + 1, 0);
         }
         self.cx.keys[index] = key;
-        self.cx.home().make_room(index + 1);
+        self.cx.home().mailbox().make_room(index + 1);
         match open(&mut Opening::new(self.channels, self.cx, id, self.is_sealed)) {
             Ok(channel) => {
                 self.channels.get(id).expect("being opened").channel = Some(channel);

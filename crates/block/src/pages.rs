@@ -3,15 +3,14 @@
 //! A buffer is one run, as long as a bio of the pool's user can be, so that a bio takes all of its memory at once:
 //! two half-filled bios cannot wait for each other (the kernel takes page after page, and needs a lock and a second
 //! pass for that), and a cipher or a ring sees one run.
-#![allow(unsafe_code)]
 
 use std::alloc::Layout;
 
-use crate::bio::Bio;
+use crate::bio::{BioChunk, Pad, PadBio};
 use crate::classes::{self, ClassOptions, ClassStocks, Classes};
 use crate::dispatch::Dispatch;
 use crate::lent::Lent;
-use crate::memory::{Chunk, PAGE_SIZE, Source};
+use crate::memory::{PAGE_SIZE, Source};
 use crate::mempool::{Alloc, NoReserve, Waits};
 use crate::span::{Span, SpanMut};
 use crate::units::Bytes;
@@ -57,7 +56,7 @@ pub struct Buffers {
 ///     });
 /// }
 /// ```
-pub struct Pages(Lent<Chunk>);
+pub struct Pages(Lent<BioChunk>);
 
 impl PagePool {
     /// A pool that takes its memory from `source`.
@@ -123,11 +122,6 @@ impl Buffers {
     pub fn free(&mut self, pages: Pages) {
         self.stocks.free(pages.0);
     }
-
-    /// Leaves `bio`, which found no buffer here, to the reserve: see [`crate::PadBio::wait`].
-    pub(crate) fn wait(&self, bio: Bio) {
-        self.pool.park(bio);
-    }
 }
 
 impl Pages {
@@ -146,9 +140,7 @@ impl Pages {
     /// # Panics
     /// Where it is shorter.
     pub fn span(&self, len: Bytes) -> Span<'_> {
-        // SAFETY: the chunk is valid memory of this length for as long as the buffer is borrowed, and is reached
-        // through spans alone. The one writer borrows the buffer mutably.
-        unsafe { Span::from_raw(self.0.addr(), self.len()) }.slice(0, len.0 as usize)
+        self.0.span().slice(0, len.0 as usize)
     }
 
     /// Its first `len` bytes, to be written.
@@ -156,7 +148,29 @@ impl Pages {
     /// # Panics
     /// Where it is shorter.
     pub fn span_mut(&mut self, len: Bytes) -> SpanMut<'_> {
-        // SAFETY: as in `span`. The chunk is the buffer's alone, which is borrowed mutably, so there is no other span.
-        unsafe { SpanMut::from_raw(self.0.addr(), self.len()) }.into_slice(0, len.0 as usize)
+        self.0.span_mut().into_slice(0, len.0 as usize)
+    }
+}
+
+impl<P: Pad> PadBio<P> {
+    /// Gives it the first `len` bytes of `pages` for its data. It has pages or a parent inside, not both: a parent that waits
+    /// inside is dropped, and so lost. A driver that writes from pages of its own keeps the bio that it serves in its pad.
+    ///
+    /// # Panics
+    /// Where `pages` are shorter.
+    pub fn set_pages(&mut self, pages: Pages, len: Bytes) {
+        self.set_chunk(pages.0, len.0 as usize);
+    }
+
+    /// Takes its pages back; its data is empty then.
+    pub fn take_pages(&mut self) -> Option<Pages> {
+        self.take_chunk().map(Pages)
+    }
+
+    /// Leaves it to `buffers`, where its channel found none for it: it ends, on its queue and with the status that it has,
+    /// when the reserve has a buffer for it. Its channel's `end_io` claims it, finds that buffer by the same
+    /// [`Buffers::alloc`] and goes on: so the pad says for what the bio was under way. Not for a bio of a queue's user.
+    pub fn wait(self, buffers: &Buffers) {
+        buffers.pool.park(self.into_waiting());
     }
 }

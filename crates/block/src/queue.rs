@@ -7,18 +7,20 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-pub use crate::mailbox::{Address, Home};
+pub use crate::home::{Address, Home};
 pub use crate::wait::{Interest, PollFlags};
 
-use crate::bio::{Bio, BioSet, Bios, OwnBio, Pad, PadBio, Piece};
-use crate::channel::ChannelId;
-use crate::channels::Channels;
-use crate::device::{DeviceRef, Geometry, LONGEST_DEVICE};
+use crate::bio::{Bio, BioMailbox, BioSet, Bios, OwnBio, Pad, PadBio, Piece};
+use crate::channel_id::ChannelId;
+use crate::device::{DeviceRef, OpenChannels, Opening};
 use crate::dispatch::Dispatch;
+use crate::ended::Ended;
 use crate::engine::Engine;
-use crate::mailbox::{Messages, Notice};
+use crate::geometry::{Geometry, LONGEST_DEVICE};
+use crate::home::Notice;
+use crate::mailbox::{Mailbox, Messages};
 use crate::op::Op;
-use crate::opening::{OpenError, Opening};
+use crate::open_error::OpenError;
 use crate::stack;
 use crate::status::Status;
 use crate::units::SECTOR_SHIFT;
@@ -29,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A queue: the channels that it has open, and what is under way in them.
 pub struct Queue {
-    channels: Channels,
+    channels: OpenChannels,
     cx: Dispatch,
     is_sealed: bool,
     /// How many bios of the queue's user are under way.
@@ -67,8 +69,8 @@ impl Queue {
 
     // not on the I/O path: once a queue
     fn make(sleeps: bool, is_sealed: bool) -> io::Result<Self> {
-        let cx = Dispatch::new(Home::new()?, sleeps);
-        Ok(Self { channels: Channels::default(), cx, is_sealed, under_way: 0 })
+        let cx = Dispatch::new(Home::new(Mailbox::new()?), sleeps);
+        Ok(Self { channels: OpenChannels::new(), cx, is_sealed, under_way: 0 })
     }
 
     /// Where other threads reach it.
@@ -104,6 +106,11 @@ impl Queue {
             stack::wipe();
             self.cx.after_wipe.clear();
         }
+    }
+
+    /// What other threads have sent is there.
+    fn mailbox(&self) -> &BioMailbox {
+        self.cx.home().mailbox()
     }
 
     fn opening(&mut self) -> Opening<'_> {
@@ -179,7 +186,7 @@ impl Queue {
                 self.end(bio);
             } else if let Some(bio) = self.cx.next() {
                 self.dispatch(bio);
-            } else if self.cx.home().has_mail() {
+            } else if self.mailbox().has_mail() {
                 self.take_messages();
                 continue;
             } else {
@@ -209,7 +216,7 @@ impl Queue {
     /// The owner of a bio is told of its end.
     #[inline]
     fn end(&mut self, mut bio: Bio) {
-        if bio.home() != Some(self.cx.home()) {
+        if !bio.is_of(self.cx.home().mailbox()) {
             if let Some(next) = bio.go_home() {
                 self.cx.end(next);
             }
@@ -242,12 +249,12 @@ impl Queue {
     /// Takes the messages in.
     #[cold]
     fn take_messages(&mut self) {
-        let messages = self.home().take();
+        let messages = self.mailbox().take();
         self.take_in(messages);
     }
 
     // not on the I/O path: for what other threads send; a notice has no size, and its box takes no memory
-    fn take_in(&mut self, messages: Messages) {
+    fn take_in(&mut self, messages: Messages<Bio>) {
         let Messages { mut ended, mut to_submit, to_channels, has_notices, .. } = messages;
         while let Some(bio) = ended.pop() {
             self.cx.end(bio);
@@ -258,7 +265,7 @@ impl Queue {
         for (id, message) in to_channels {
             self.tell(id, message);
         }
-        while has_notices && let Some(id) = self.home().next_notice() {
+        while has_notices && let Some(id) = self.mailbox().next_notice() {
             self.tell(id, Box::new(Notice));
         }
     }
@@ -285,10 +292,10 @@ impl Queue {
     pub fn wait(&mut self, fds: &mut [Interest<'_>], timeout: Option<Duration>) -> io::Result<()> {
         self.run();
         self.drive_engines();
-        let busy = self.home().begin_sleep() | !self.cx.for_user.is_empty();
+        let busy = self.mailbox().begin_sleep() | !self.cx.for_user.is_empty();
         let timeout = if busy { Some(Duration::ZERO) } else { timeout };
-        let ready = wait::wait(self.cx.home().wakeup(), &self.cx.engines, fds, timeout);
-        self.home().end_sleep();
+        let ready = wait::wait(self.mailbox().wakeup(), &self.cx.engines, fds, timeout);
+        self.mailbox().end_sleep();
         ready?;
         self.reap();
         self.run();
@@ -305,7 +312,7 @@ impl Queue {
                 return;
             }
             self.reap();
-            if !self.cx.has_work() && !self.home().has_mail() {
+            if !self.cx.has_work() && !self.mailbox().has_mail() {
                 return;
             }
             self.run();
@@ -314,16 +321,12 @@ impl Queue {
 
     /// Has each engine complete what has ended.
     fn reap(&mut self) {
-        self.with_engines(|engine, cx| _ = engine.reap(cx));
+        self.with_engines(|engine, ended| _ = engine.reap(ended));
     }
 
-    fn with_engines(&mut self, work: impl Fn(&mut dyn Engine, &mut Dispatch)) {
-        for index in 0..self.cx.engines.len() {
-            if let Some(mut engine) = self.cx.engines.take_out(index) {
-                work(&mut *engine, &mut self.cx);
-                self.cx.engines.put_back(index, engine);
-            }
-        }
+    fn with_engines(&mut self, work: impl Fn(&mut dyn Engine, &mut Ended)) {
+        let Dispatch { engines, ended, .. } = &mut self.cx;
+        engines.iter_mut().for_each(|engine| work(engine, ended));
         self.cx.settle();
     }
 }
@@ -364,7 +367,7 @@ impl Drop for Queue {
         // Before the last messages are dropped: whoever waits for that knows then that nothing is left here.
         self.wipe_stack();
         self.cx.after_wipe.clear();
-        let last = self.home().close();
+        let last = self.mailbox().close();
         self.take_in(last);
         self.end_all();
     }
@@ -407,7 +410,7 @@ impl Queue {
             self.cx.complete(bio, Status::Offline);
         }
         while let Some(bio) = self.cx.next_ended() {
-            let is_own = bio.home() == Some(self.cx.home());
+            let is_own = bio.is_of(self.cx.home().mailbox());
             let next = if is_own { bio.abandon() } else { bio.go_home() };
             if let Some(next) = next {
                 self.cx.end(next);

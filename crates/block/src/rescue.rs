@@ -9,15 +9,33 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::channel::ChannelId;
+use crate::bio::{BioSet, BioSetOptions, Pad, Rescue};
+use crate::channel_id::ChannelId;
 use crate::device::{DeviceRef, key_of};
 use crate::dispatch::Dispatch;
-use crate::mailbox::Home;
+use crate::home::Home;
+use crate::memory::Source;
 use crate::queue::Queue;
+use crate::status::Status;
 use crate::sync::{AtomicBool, AtomicU64, Ordering, thread};
 
+impl<P: Pad> BioSet<P> {
+    /// The set with a rescuer, for a driver that allocates with [`Alloc::Wait`](crate::Alloc::Wait) while bios of the set
+    /// that it has submitted may still wait on its queue's lists: before it sleeps, these are given to a thread that
+    /// dispatches them to `lower`, the devices that the driver submits to. A set whose bios never wait behind one another
+    /// needs none.
+    ///
+    /// # Errors
+    /// When there is no memory for the reserve, the system gives no thread, or a device cannot be opened.
+    // not on the I/O path: once a set
+    pub fn rescued(options: &BioSetOptions, source: &Source, lower: &[DeviceRef]) -> io::Result<Self> {
+        let rescuer = Box::new(Rescuer::start(options.name, lower)?);
+        Self::make(options, source, Some(rescuer)).map_err(io::Error::other)
+    }
+}
+
 /// A thread that dispatches bios, and its end when dropped.
-pub(crate) struct Rescuer {
+struct Rescuer {
     shared: Arc<Shared>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -34,7 +52,7 @@ struct Shared {
 impl Rescuer {
     /// Starts the thread.
     // not on the I/O path: once, when its thread begins
-    pub(crate) fn start(name: &str, lower: &[DeviceRef]) -> io::Result<Self> {
+    fn start(name: &str, lower: &[DeviceRef]) -> io::Result<Self> {
         let mut queue = Queue::sleeping()?;
         let open = |device: &DeviceRef| Ok((key_of(device), queue.open(device).map_err(io::Error::other)?));
         let channels = lower.iter().map(open).collect::<io::Result<_>>()?;
@@ -54,9 +72,10 @@ impl Rescuer {
         let thread = thread::Builder::new().name(format!("rescue {name}")).spawn(dispatch)?;
         Ok(Self { shared, thread: Some(thread) })
     }
+}
 
-    /// Takes the bios of the set `set` from the lists of a queue and dispatches them.
-    pub(crate) fn punt(&self, cx: &mut Dispatch, set: usize) {
+impl Rescue for Rescuer {
+    fn punt(&self, cx: &mut Dispatch, set: usize) {
         let keys = std::mem::take(&mut cx.keys);
         let channel = |at: ChannelId| {
             let key = keys.get(at.index as usize);
@@ -68,15 +87,14 @@ impl Rescuer {
         }
         while let Some(mut bio) = bios.pop() {
             bio.set_at(channel(bio.at()).expect("taken for it"));
-            if let Err(bio) = self.shared.home.mail_to_submit(bio) {
-                bio.complete_elsewhere(crate::Status::IoErr);
+            if let Err(bio) = self.shared.home.mailbox().mail_to_submit(bio) {
+                bio.complete_elsewhere(Status::IoErr);
             }
         }
         cx.keys = keys;
     }
 
-    /// How often bios were given to it.
-    pub(crate) fn punts(&self) -> u64 {
+    fn punts(&self) -> u64 {
         self.shared.punts.load(Ordering::Relaxed)
     }
 }

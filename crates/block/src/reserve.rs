@@ -1,12 +1,26 @@
-//! The reserve of a pool, and the queue of those who wait for it: parked bios and sleeping threads, by their tickets.
+//! The reserve of a pool, and the queue of those who wait for it: what is parked, such as a bio, and sleeping threads, by
+//! their tickets.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::bio::{Bio, BioList};
+use crate::list::{Linked, List};
+use crate::promise::Promise;
 
 static PARKED: AtomicU64 = AtomicU64::new(0);
 static SLEPT: AtomicU64 = AtomicU64::new(0);
 static LONGEST: AtomicU64 = AtomicU64::new(0);
+
+/// What is parked on a pool that is dry, and goes on when the pool wakes it: a bio.
+pub(crate) trait Waiter: Linked + Send + 'static {
+    /// Its place among those who wait.
+    fn ticket(&self) -> u64;
+
+    /// Gives it that place.
+    fn set_ticket(&mut self, ticket: u64);
+
+    /// Goes on: there is an element for it. The promise comes back where nobody will make use of it.
+    fn wake(self, promise: Promise) -> Result<(), Promise>;
+}
 
 /// How a pool was waited for, or all pools of the process.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -28,12 +42,12 @@ impl Waits {
 }
 
 /// Elements, and who waits for them.
-pub(crate) struct Reserve<E> {
+pub(crate) struct Reserve<E, W: Waiter> {
     elements: Vec<E>,
-    /// How many of them are for bios that were woken and have not come yet.
+    /// How many of them are for who was woken and has not come yet.
     promised: usize,
-    /// The bios that wait, in the order of their tickets.
-    parked: BioList,
+    /// What is parked, in the order of their tickets.
+    parked: List<W>,
     /// The ticket of who waits the longest.
     serving: u64,
     /// The ticket of who comes next.
@@ -42,17 +56,17 @@ pub(crate) struct Reserve<E> {
 }
 
 /// Who is served next.
-pub(crate) enum Next {
-    /// A bio, for which an element is promised now.
-    Bio(Bio),
+pub(crate) enum Next<W> {
+    /// What was parked: an element is promised to it now.
+    Parked(W),
     /// A thread, which takes its element itself.
     Sleeper,
 }
 
-impl<E> Reserve<E> {
+impl<E, W: Waiter> Reserve<E, W> {
     /// A reserve of these elements. It never holds more.
     pub(crate) fn new(elements: Vec<E>) -> Self {
-        let (parked, waits) = (BioList::new(), Waits::default());
+        let (parked, waits) = (List::new(), Waits::default());
         Self { elements, promised: 0, parked, serving: 0, next_ticket: 0, waits }
     }
 
@@ -96,12 +110,12 @@ impl<E> Reserve<E> {
         self.promised -= 1;
     }
 
-    /// `bio` waits from now on.
-    pub(crate) fn park(&mut self, mut bio: Bio) {
-        bio.set_ticket(self.take_ticket());
+    /// `waiter` waits from now on.
+    pub(crate) fn park(&mut self, mut waiter: W) {
+        waiter.set_ticket(self.take_ticket());
         self.waits.parked += 1;
         PARKED.fetch_add(1, Ordering::Relaxed);
-        self.parked.push(bio);
+        self.parked.push(waiter);
     }
 
     /// A thread waits from now on: its ticket.
@@ -122,16 +136,16 @@ impl<E> Reserve<E> {
     }
 
     /// Who waits the longest, where there is an element for them.
-    pub(crate) fn serve_next(&mut self) -> Option<Next> {
+    pub(crate) fn serve_next(&mut self) -> Option<Next<W>> {
         if self.serving == self.next_ticket || !self.has() {
             return None;
         }
-        let Some(bio) = self.parked.pop_if(|bio| bio.ticket() == self.serving) else {
+        let Some(first) = self.parked.pop_if(|first| first.ticket() == self.serving) else {
             return Some(Next::Sleeper);
         };
         self.serving += 1;
         self.promised += 1;
-        Some(Next::Bio(bio))
+        Some(Next::Parked(first))
     }
 
     fn take_ticket(&mut self) -> u64 {

@@ -5,13 +5,11 @@
 //! [`Sealed::seal`] it passes on what it is asked for; from then on it gives out only what it has in stock and what
 //! came back to it, and refuses the rest, so that the pools go on with their reserves. Nothing goes back to the system
 //! while pools stand over it: what came back could not be had again.
-#![allow(unsafe_code)]
 
 use std::alloc::Layout;
-use std::ptr::{NonNull, write_bytes};
 use std::sync::{Arc, PoisonError};
 
-use crate::memory::{MemorySource, PAGE_SIZE, Source};
+use crate::memory::{MemorySource, PAGE_SIZE, Piece, Returned, Source};
 use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
 
 /// A source that gives nothing new once it is sealed.
@@ -28,14 +26,8 @@ struct Shelf {
     layout: Layout,
     /// How many pieces came from `inner`, wherever they are. `free` has room for all of them, so it never grows later.
     pieces: usize,
-    free: Vec<Piece>,
+    free: Vec<Returned>,
 }
-
-/// A piece that nobody has.
-struct Piece(NonNull<u8>);
-
-// SAFETY: the memory of a piece is nobody's but the shelf's, whichever thread looks there.
-unsafe impl Send for Piece {}
 
 /// There was no memory for what was to be in stock.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +58,7 @@ impl Sealed {
     pub fn stock(&self, layout: Layout, count: usize) -> Result<(), NoStock> {
         for _ in 0..count {
             let piece = self.take(layout).ok_or(NoStock { count, bytes: layout.size() })?;
-            Self::shelf(&mut self.lock(), layout).free.push(Piece(piece));
+            Self::shelf(&mut self.lock(), layout).free.push(piece.into_returned());
         }
         Ok(())
     }
@@ -100,18 +92,16 @@ impl Sealed {
     }
 
     /// A new piece, every page of which is there.
-    fn take(&self, layout: Layout) -> Option<NonNull<u8>> {
+    fn take(&self, layout: Layout) -> Option<Piece> {
         let mut all = self.lock();
         let place = Self::shelf(&mut all, layout);
         place.free.reserve(place.pieces + 1 - place.free.len());
         let piece = self.inner.allocate(layout)?;
         place.pieces += 1;
         drop(all);
-        // SAFETY: the piece is `layout.size()` bytes that nobody else has. They are zeros already: this is so that the
-        // system gives them pages now.
-        unsafe { write_bytes(piece.as_ptr(), 0, layout.size()) }
         self.bytes.fetch_add(layout.size(), Ordering::Relaxed);
-        Some(piece)
+        // It is zeros already: this is so that the system gives it pages now.
+        Some(piece.into_returned().zeroed())
     }
 
     /// The shelf for a layout, made when it is first asked for.
@@ -128,26 +118,23 @@ impl Sealed {
     }
 }
 
-// SAFETY: what is given out came from `inner`, was cleared if it was used before, and is on no shelf any more.
-unsafe impl MemorySource for Sealed {
-    fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+impl MemorySource for Sealed {
+    fn allocate(&self, layout: Layout) -> Option<Piece> {
         let free = |shelf: &mut Shelf| if shelf.layout == layout { shelf.free.pop() } else { None };
         let free = self.lock().iter_mut().find_map(free);
-        let Some(Piece(piece)) = free else {
+        let Some(piece) = free else {
             if !self.closed.load(Ordering::Relaxed) {
                 return self.take(layout);
             }
             self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         };
-        // SAFETY: the piece is of this layout, and was taken off its shelf for the caller alone.
-        unsafe { write_bytes(piece.as_ptr(), 0, layout.size()) }
-        Some(piece)
+        Some(piece.zeroed())
     }
 
-    unsafe fn free(&self, addr: NonNull<u8>, layout: Layout) {
+    fn free(&self, piece: Returned) {
         // The shelf is there, and has room: `take` has seen to both.
-        Self::shelf(&mut self.lock(), layout).free.push(Piece(addr));
+        Self::shelf(&mut self.lock(), piece.layout()).free.push(piece);
     }
 
     fn is_one_stock(&self) -> bool {
@@ -160,10 +147,7 @@ impl Drop for Sealed {
         let shelves = std::mem::take(&mut *self.lock());
         for shelf in shelves {
             debug_assert_eq!(shelf.pieces, shelf.free.len(), "every piece came back");
-            for Piece(piece) in shelf.free {
-                // SAFETY: the piece came from `inner` with this layout, and is nobody's.
-                unsafe { self.inner.free(piece, shelf.layout) }
-            }
+            shelf.free.into_iter().for_each(|piece| self.inner.free(piece));
         }
     }
 }
@@ -171,7 +155,9 @@ impl Drop for Sealed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bio::BioChunk;
     use crate::memory::{Chunk, Heap, Starving};
+    use crate::pool::Element;
 
     const PAGE: Layout = Layout::new::<[u64; 512]>();
     const SMALL: Layout = Layout::new::<[u64; 16]>();
@@ -215,17 +201,14 @@ mod tests {
     #[test]
     fn what_is_given_out_again_is_zeros() {
         let (_, sealed, source) = sealed();
-        let chunk = Chunk::new(&source, SMALL).unwrap();
-        // SAFETY: the chunk is this long, and nobody else's.
-        unsafe { write_bytes(chunk.addr().as_ptr(), 0xa5, chunk.len()) }
-        let first = chunk.addr();
+        let mut chunk = BioChunk::from_chunk(Chunk::new(&source, SMALL).unwrap());
+        chunk.span_mut().fill(0xa5);
+        let first = chunk.span().as_ptr();
         drop(chunk);
         sealed.seal();
-        let chunk = Chunk::new(&source, SMALL).unwrap();
-        assert_eq!(chunk.addr(), first, "the same memory");
-        // SAFETY: as above, and a source's memory is initialised.
-        let bytes = unsafe { std::slice::from_raw_parts(chunk.addr().as_ptr(), chunk.len()) };
-        assert!(bytes.iter().all(|byte| *byte == 0));
+        let chunk = BioChunk::from_chunk(Chunk::new(&source, SMALL).unwrap());
+        assert_eq!(chunk.span().as_ptr(), first, "the same memory");
+        assert!(chunk.span().is_zero());
     }
 
     #[test]

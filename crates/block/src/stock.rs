@@ -2,7 +2,8 @@
 //! queues share (the kernel's per-CPU bio caches).
 
 use crate::lent::Lent;
-use crate::mempool::{Alloc, Element, Mempool};
+use crate::mempool::{Alloc, Mempool};
+use crate::pool::Element;
 use crate::promise::Promise;
 
 /// A channel's free elements of one pool. What it keeps goes home when it is dropped.
@@ -76,11 +77,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::memory::{Chunk, Heap, Refuse, Source, Starving};
-    use crate::mempool::PoolOptions;
+    use crate::bio::BioChunk;
+    use crate::memory::{Heap, Refuse, Source, Starving};
+    use crate::pool::PoolOptions;
     use crate::share::Share;
 
-    fn starving_stock(reserve: usize, keep: usize) -> (Stock<Chunk>, Arc<Starving>) {
+    fn starving_stock(reserve: usize, keep: usize) -> (Stock<BioChunk>, Arc<Starving>) {
         let starving = Starving::new(Arc::new(Heap));
         let source: Source = Arc::clone(&starving) as Source;
         let layout = Layout::from_size_align(64, 64).unwrap();
@@ -92,7 +94,7 @@ mod tests {
     #[test]
     fn the_reserve_serves_when_normal_memory_fails_and_is_refilled_first() {
         let (mut stock, starving) = starving_stock(1, 4);
-        let alloc = |stock: &mut Stock<Chunk>, how| stock.alloc(&mut None, how);
+        let alloc = |stock: &mut Stock<BioChunk>, how| stock.alloc(&mut None, how);
         let normal = alloc(&mut stock, Alloc::NoRetry).unwrap();
         starving.refuse(Refuse::Always);
         assert!(alloc(&mut stock, Alloc::NoRetry).is_none());
@@ -135,7 +137,7 @@ mod tests {
     fn no_more_than_the_share_is_kept_and_a_stock_that_ends_gives_it_back() {
         let (mut stock, _) = starving_stock(0, 3);
         let mut other = Stock::of(stock.pool());
-        let some = |stock: &mut Stock<Chunk>| -> Vec<_> {
+        let some = |stock: &mut Stock<BioChunk>| -> Vec<_> {
             (0..5).map(|_| stock.alloc(&mut None, Alloc::NoWait).unwrap()).collect()
         };
         let elements = some(&mut stock);

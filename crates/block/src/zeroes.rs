@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::bio::{INLINE_SPANS, Pad, PadBio};
+use crate::op::Op;
 use crate::span::Span;
 use crate::units::Bytes;
 
@@ -19,7 +20,7 @@ pub const LONGEST: u64 = (INLINE_SPANS << 16) as u64;
 /// For more than [`LONGEST`], and for a bio that is not a write.
 pub fn set_zeroes<P: Pad>(bio: &mut PadBio<P>, len: Bytes) {
     assert!(len.0 <= LONGEST, "{} bytes of zeros in one bio", len.0);
-    assert!(bio.op() == crate::Op::Write, "zeros are written, not read into");
+    assert!(bio.op() == Op::Write, "zeros are written, not read into");
     let mut runs = [Span::EMPTY; INLINE_SPANS];
     let mut filled = 0;
     for (run, begin) in runs.iter_mut().zip((0..len.0).step_by(ZEROS.0.len())) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::support::{Client, heap, reserve_alone};
 use rustix::event::{EventfdFlags, eventfd};
 use udm_block::{
-    Alloc, Bio, BioList, BioSet, Bios, Bytes, Channel, Device, DeviceRef, Dispatch, Engine, EngineId,
+    Alloc, Bio, BioList, BioSet, Bios, Bytes, Channel, Device, DeviceRef, Dispatch, Ended, Engine, EngineId,
     Geometry, Op, OpenError, Opening, OwnBio, Pad, Sectors, Status,
 };
 
@@ -26,11 +26,11 @@ impl Engine for Ring {
         self.wakes.as_fd()
     }
 
-    fn kick(&mut self, cx: &mut Dispatch) {
+    fn kick(&mut self, ended: &mut Ended) {
         while let Some(bio) = self.held.pop() {
             if self.refuses > 0 {
                 self.refuses -= 1;
-                cx.complete(bio, Status::DevResource);
+                ended.complete(bio, Status::DevResource);
             } else {
                 self.sent.fetch_add(1, Ordering::Relaxed);
                 self.answered.push(bio);
@@ -39,11 +39,11 @@ impl Engine for Ring {
         }
     }
 
-    fn reap(&mut self, cx: &mut Dispatch) -> usize {
+    fn reap(&mut self, ended: &mut Ended) -> usize {
         let _ = rustix::io::read(&self.wakes, &mut [0; 8]);
         let mut count = 0;
         while let Some(bio) = self.answered.pop() {
-            cx.complete(bio, Status::Ok);
+            ended.complete(bio, Status::Ok);
             count += 1;
         }
         count

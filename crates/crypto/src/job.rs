@@ -18,7 +18,7 @@ use udm_block::SpanMut;
 ///
 /// # Safety
 /// - `into_raw` gives up the value for a pointer, and `from_raw` makes the same value of that pointer again.
-/// - What `request` and `memory` return lives behind that pointer, not in the value itself: it stays valid, and where it is, until
+/// - What `request` returns lives behind that pointer, not in the value itself: it stays valid, and where it is, until
 ///   the carrier is finished, whichever way the value moves and however often it is made of its pointer again. (So not
 ///   in a `Box`, whose every move claims its content for itself.)
 pub unsafe trait Carrier: Send + Sized + 'static {
@@ -32,20 +32,9 @@ pub unsafe trait Carrier: Send + Sized + 'static {
     /// moved from.
     unsafe fn from_raw(raw: NonNull<()>) -> Self;
 
-    /// The request, the same each time.
-    ///
-    /// # Safety
-    /// What an earlier call gave is not used any more: there is one writer.
-    unsafe fn request(&self) -> Request<'_>;
-
-    /// Memory for the driver, which it may use until the request is finished, where the carrier has got some: see
-    /// [`Later`](crate::driver::Later).
-    ///
-    /// # Safety
-    /// As for [`request`](Self::request).
-    unsafe fn memory(&self) -> SpanMut<'_> {
-        SpanMut::EMPTY
-    }
+    /// The request, the same each time, and memory for the driver, which it may use until the request is finished: see
+    /// [`Later`](crate::driver::Later). It is empty where the carrier has none.
+    fn request(&mut self) -> (Request<'_>, SpanMut<'_>);
 
     /// The driver that answered [`Busy`](crate::Answer::Busy) has room again. Called at most once, on any thread,
     /// before `finish`. It must not sleep.
@@ -64,8 +53,7 @@ pub struct Job {
 
 /// A carrier's functions, by its pointer.
 struct Table {
-    request: for<'a> unsafe fn(&'a NonNull<()>) -> Request<'a>,
-    memory: for<'a> unsafe fn(&'a NonNull<()>) -> SpanMut<'a>,
+    request: for<'a> unsafe fn(&'a NonNull<()>) -> (Request<'a>, SpanMut<'a>),
     admitted: unsafe fn(NonNull<()>),
     finish: unsafe fn(NonNull<()>, Result<(), CryptError>),
 }
@@ -79,39 +67,33 @@ impl Job {
         Self {
             raw: carrier.into_raw(),
             table: const {
-                &Table {
-                    request: request_of::<C>,
-                    memory: memory_of::<C>,
-                    admitted: admitted_of::<C>,
-                    finish: finish_of::<C>,
-                }
+                &Table { request: request_of::<C>, admitted: admitted_of::<C>, finish: finish_of::<C> }
             },
         }
     }
 
     /// The request.
     pub fn request(&mut self) -> Request<'_> {
-        // SAFETY: as in `request_and_memory`.
-        unsafe { (self.table.request)(&self.raw) }
+        self.request_and_memory().0
     }
 
     /// The request, and the driver's memory, which is empty where the carrier has none.
     pub fn request_and_memory(&mut self) -> (Request<'_>, SpanMut<'_>) {
         // SAFETY: `raw` came from `into_raw` of the carrier that the table is for, and is not finished. The job is the one
         // right to it, and is lent for as long as the two are used.
-        unsafe { ((self.table.request)(&self.raw), (self.table.memory)(&self.raw)) }
+        unsafe { (self.table.request)(&self.raw) }
     }
 
     /// Tells the carrier that the driver which answered [`Busy`](crate::Answer::Busy) takes jobs again.
     pub fn admitted(&self) {
-        // SAFETY: as in `request`.
+        // SAFETY: as in `request_and_memory`.
         unsafe { (self.table.admitted)(self.raw) }
     }
 
     /// Ends the job and tells its carrier.
     pub fn finish(self, result: Result<(), CryptError>) {
         let job = ManuallyDrop::new(self);
-        // SAFETY: as in `request`; the job is gone after this, and its drop does not run.
+        // SAFETY: as in `request_and_memory`; the job is gone after this, and its drop does not run.
         unsafe { (job.table.finish)(job.raw, result) }
     }
 }
@@ -121,7 +103,7 @@ impl Drop for Job {
     /// driver that lost it has a bug.
     fn drop(&mut self) {
         tracing::error!("a cipher driver lost a request");
-        // SAFETY: as in `request`; this is the job's end.
+        // SAFETY: as in `request_and_memory`; this is the job's end.
         unsafe { (self.table.finish)(self.raw, Err(CryptError::Lost)) }
         assert!(!cfg!(debug_assertions) || thread::panicking(), "a cipher job was dropped unfinished");
     }
@@ -136,21 +118,12 @@ impl fmt::Debug for Job {
 
 /// # Safety
 /// `raw` came from `C::into_raw`, and its carrier is not finished. What an earlier call gave is not used any more.
-unsafe fn request_of<C: Carrier>(raw: &NonNull<()>) -> Request<'_> {
+unsafe fn request_of<C: Carrier>(raw: &NonNull<()>) -> (Request<'_>, SpanMut<'_>) {
     // SAFETY: by this function's contract; the value is only looked at, never dropped.
-    let carrier = ManuallyDrop::new(unsafe { C::from_raw(*raw) });
-    // SAFETY: the request lives behind `raw` until the carrier is finished, by `Carrier`'s contract, and the job that
+    let mut carrier = ManuallyDrop::new(unsafe { C::from_raw(*raw) });
+    // SAFETY: the two live behind `raw` until the carrier is finished, by `Carrier`'s contract, and the job that
     // owns `raw` is borrowed for the lifetime that we return.
-    unsafe { mem::transmute::<Request<'_>, Request<'_>>(carrier.request()) }
-}
-
-/// # Safety
-/// As for `request_of`.
-unsafe fn memory_of<C: Carrier>(raw: &NonNull<()>) -> SpanMut<'_> {
-    // SAFETY: by this function's contract; the value is only looked at, never dropped.
-    let carrier = ManuallyDrop::new(unsafe { C::from_raw(*raw) });
-    // SAFETY: as in `request_of`: the memory lives behind `raw` as the request does.
-    unsafe { mem::transmute::<SpanMut<'_>, SpanMut<'_>>(carrier.memory()) }
+    unsafe { mem::transmute::<(Request<'_>, SpanMut<'_>), (Request<'_>, SpanMut<'_>)>(carrier.request()) }
 }
 
 /// # Safety

@@ -94,14 +94,9 @@ unsafe impl Carrier for Ticket {
         Self(unsafe { Arc::from_raw(raw.as_ptr().cast()) })
     }
 
-    unsafe fn request(&self) -> Request<'_> {
-        // SAFETY: only the job reaches it, and uses one at a time, by this function's contract.
-        unsafe { (*self.0.request.get()).reborrow() }
-    }
-
-    unsafe fn memory(&self) -> SpanMut<'_> {
-        // SAFETY: as in `request`.
-        unsafe { (*self.0.memory.get()).reborrow() }
+    fn request(&mut self) -> (Request<'_>, SpanMut<'_>) {
+        // SAFETY: only the job reaches the two, by this ticket, which is borrowed for as long as they are used.
+        unsafe { ((*self.0.request.get()).reborrow(), (*self.0.memory.get()).reborrow()) }
     }
 
     fn finish(self, result: Result<(), CryptError>) {

@@ -171,16 +171,19 @@ fn range(kind: i32, start: i64, len: i64) -> libc::flock {
 
 /// Sets or removes a lock of this open file.
 fn set(fd: BorrowedFd<'_>, kind: i32, start: i64, len: i64) -> io::Result<()> {
-    let lock = range(kind, start, len);
-    // SAFETY: the kernel reads the structure, and keeps no address of it.
-    let done = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
-    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    call(fd, libc::F_OFD_SETLK, &mut range(kind, start, len))
 }
 
 /// Whether another open file has a lock of `byte`.
 fn is_locked(fd: BorrowedFd<'_>, byte: i64) -> io::Result<bool> {
     let mut lock = range(libc::F_WRLCK, byte, 1);
+    call(fd, libc::F_OFD_GETLK, &mut lock)?;
+    Ok(i32::from(lock.l_type) != libc::F_UNLCK)
+}
+
+/// Does `F_OFD_SETLK` or `F_OFD_GETLK`.
+fn call(fd: BorrowedFd<'_>, command: i32, lock: &mut libc::flock) -> io::Result<()> {
     // SAFETY: the kernel reads and writes the structure before it returns, and keeps no address of it.
-    let done = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
-    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(i32::from(lock.l_type) != libc::F_UNLCK) }
+    let done = unsafe { libc::fcntl(fd.as_raw_fd(), command, &raw mut *lock) };
+    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -34,17 +34,12 @@ impl Mapping {
 
     /// Copies the bytes at `at` into `run`.
     pub(super) fn read(&self, at: usize, run: &mut SpanMut<'_>) {
-        let from = self.place(at, run.len());
-        // SAFETY: the place is valid for the length of the run. Other threads may write it meanwhile, as another program may
-        // write what a guest shares with us: spans read and write by accesses of which the compiler assumes nothing.
-        unsafe { Span::from_raw(from, run.len()) }.copy_to(run);
+        self.place(at, run.len()).as_span().copy_to(run);
     }
 
     /// Copies `run` to the bytes at `at`.
     pub(super) fn write(&self, at: usize, run: Span<'_>) {
-        let to = self.place(at, run.len());
-        // SAFETY: as in `read`.
-        run.copy_to(&mut unsafe { SpanMut::from_raw(to, run.len()) });
+        run.copy_to(&mut self.place(at, run.len()));
     }
 
     /// Makes `len` bytes at `at` zeros; whole pages go back to the system.
@@ -61,21 +56,21 @@ impl Mapping {
     /// Gives whole pages back, to be zeros when they are next read: whether the system took them. It does not take
     /// pages that are locked in memory.
     fn release(&self, at: usize, len: usize) -> bool {
-        let place = self.place(at, len);
+        let place = self.place(at, len).as_mut_ptr();
         // SAFETY: the pages are this mapping's; nobody has a reference to them.
-        unsafe { madvise(place.as_ptr().cast(), len, Advice::LinuxDontNeed) }.is_ok()
+        unsafe { madvise(place.cast(), len, Advice::LinuxDontNeed) }.is_ok()
     }
 
     fn fill(&self, at: usize, len: usize) {
-        let place = self.place(at, len);
-        // SAFETY: as in `read`.
-        unsafe { SpanMut::from_raw(place, len) }.fill(0);
+        self.place(at, len).fill(0);
     }
 
-    fn place(&self, at: usize, len: usize) -> NonNull<u8> {
+    /// The `len` bytes at `at`, to be copied from or to at once.
+    fn place(&self, at: usize, len: usize) -> SpanMut<'_> {
         assert!(at <= self.len && len <= self.len - at, "{len} bytes at {at} leave a device of {}", self.len);
-        // SAFETY: `at` is within the mapping or at its end.
-        unsafe { self.base.cast::<u8>().add(at) }
+        // SAFETY: the bytes are within the mapping. Other threads may write them meanwhile, as another program may write what a
+        // guest shares with us: spans read and write by accesses of which the compiler assumes nothing.
+        unsafe { SpanMut::from_raw(self.base.cast().add(at), len) }
     }
 }
 

@@ -1,13 +1,15 @@
 //! A channel's own way to the bios of a set, with some that it keeps.
 
-use super::raw::BioMemory;
-use super::table::{self, Table};
-use super::{Bio, BioSet, Ending, INLINE_SPANS, OwnBio, Pad, PadBio};
-use crate::channel::ChannelId;
+use std::sync::Arc;
+
+use super::raw::{Bio, BioChunk, BioMemory, Ending, INLINE_SPANS, OwnBio, Pad, PadBio};
+use super::set::BioSet;
+use super::table;
+use crate::alloc::Alloc;
+use crate::channel_id::ChannelId;
 use crate::classes::{ClassStocks, Classes};
 use crate::dispatch::Dispatch;
 use crate::lent::Lent;
-use crate::mempool::Alloc;
 use crate::promise::Promise;
 use crate::stock::Stock;
 
@@ -47,7 +49,7 @@ impl<P: Pad> Bios<P> {
 
     #[inline]
     fn make(&self, cx: &Dispatch, memory: Lent<BioMemory<P>>, pad: P) -> PadBio<P> {
-        let mut bio = PadBio::init(memory, pad, self.owner, cx.home());
+        let mut bio = PadBio::init(memory, pad, self.owner, cx.home().mailbox());
         if cx.may_sleep() && matches!(P::ENDING, Ending::Anywhere(_)) {
             bio.bio_mut().mark_anywhere();
         }
@@ -80,7 +82,7 @@ impl<P: Pad> Bios<P> {
     }
 
     /// A table for so many runs.
-    fn table(&mut self, cx: &mut Dispatch, runs: usize, how: Alloc) -> Option<Table> {
+    fn table(&mut self, cx: &mut Dispatch, runs: usize, how: Alloc) -> Option<Lent<BioChunk>> {
         let len = table::bytes(runs);
         let longest = self.set.0.tables.as_ref().map_or(0, Classes::largest);
         let tables = self.tables.as_mut().filter(|_| len <= longest);
@@ -104,7 +106,7 @@ impl<P: Pad> Bios<P> {
     /// that is at once.
     pub fn park(&self, cx: &Dispatch, mut bio: Bio) {
         bio.set_at(cx.called());
-        bio.set_parked_on(cx.home().clone());
+        bio.set_parked_on(Arc::clone(cx.home().mailbox()));
         self.set.park(bio);
     }
 

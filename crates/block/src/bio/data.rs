@@ -1,7 +1,8 @@
 //! The memory of a bio, to be read and to be written.
 #![allow(unsafe_code)]
 
-use super::{Bio, Memory, Op, Pad, PadBio};
+use super::raw::{Bio, Memory, Pad, PadBio};
+use crate::op::Op;
 use crate::span::{SpanIter, SpanIterMut};
 
 impl Bio {
@@ -21,7 +22,7 @@ impl Bio {
     /// For a write whose memory somebody else keeps, which may be memory that cannot be written.
     pub fn data_mut(&mut self) -> SpanIterMut<'_> {
         let own = self.own();
-        let is_ours = own.op == Op::Read || matches!(own.memory, Memory::Pages(_)) || !own.op.has_data();
+        let is_ours = own.op == Op::Read || matches!(own.memory, Memory::Own(_)) || !own.op.has_data();
         assert!(is_ours, "the data of a write is only read");
         self.writer()
     }
@@ -41,9 +42,8 @@ impl<P: Pad> PadBio<P> {
     /// # Panics
     /// As [`Bio::data_mut`].
     pub fn pad_and_data_mut(&mut self) -> (&mut P, SpanIterMut<'_>) {
-        // SAFETY: this handle is the only right to the pad. The pad and the runs are not the same memory, and the handle is borrowed for both.
-        let pad = unsafe { &mut *self.pad_addr() };
-        (pad, self.bio_mut().data_mut())
+        let (pad, bio) = self.parts_mut();
+        (pad, bio.data_mut())
     }
 
     /// Its memory, in order, to be written, as [`Bio::data_mut`] gives it.

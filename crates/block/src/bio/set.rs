@@ -1,15 +1,14 @@
 //! A pool of bios with a guaranteed reserve (the kernel's `struct bio_set`).
 
-use std::io;
 use std::sync::Arc;
 
-use super::raw::{BioMemory, layout};
-use super::{Bio, INLINE_SPANS, Pad, table};
+use super::raw::{Bio, BioMemory, INLINE_SPANS, Pad, layout};
+use super::table;
 use crate::classes::Classes;
-use crate::device::DeviceRef;
+use crate::dispatch::Dispatch;
 use crate::memory::{Limited, Source};
-use crate::mempool::{Mempool, NoReserve, PoolOptions, Waits};
-use crate::rescue::Rescuer;
+use crate::mempool::{Mempool, NoReserve, Waits};
+use crate::pool::PoolOptions;
 use crate::share::Share;
 use crate::sync::{AtomicBool, Ordering};
 
@@ -42,8 +41,17 @@ impl BioSetOptions {
 /// ([`crate::Opening::bios`]).
 pub struct BioSet<P: Pad>(pub(super) Arc<Inner<P>>);
 
+/// Who dispatches the bios of a set that an allocation which sleeps would block: the rescuer (`rescue.rs`).
+pub(crate) trait Rescue: Send + Sync {
+    /// Takes the bios of the set `set` from the lists of a queue and dispatches them.
+    fn punt(&self, cx: &mut Dispatch, set: usize);
+
+    /// How often bios were given to it.
+    fn punts(&self) -> u64;
+}
+
 pub(super) struct Inner<P: Pad> {
-    rescuer: Option<Rescuer>,
+    rescuer: Option<Box<dyn Rescue>>,
     refuses_first: AtomicBool,
     pub(super) pool: Mempool<BioMemory<P>>,
     /// For bios with more runs than fit inside.
@@ -65,20 +73,13 @@ impl<P: Pad> BioSet<P> {
         Self::make(options, source, None)
     }
 
-    /// The set with a rescuer, for a driver that allocates with [`Alloc::Wait`](crate::Alloc::Wait) while bios of the set
-    /// that it has submitted may still wait on its queue's lists: before it sleeps, these are given to a thread that
-    /// dispatches them to `lower`, the devices that the driver submits to. A set whose bios never wait behind one another
-    /// needs none.
-    ///
-    /// # Errors
-    /// When there is no memory for the reserve, the system gives no thread, or a device cannot be opened.
-    pub fn rescued(options: &BioSetOptions, source: &Source, lower: &[DeviceRef]) -> io::Result<Self> {
-        let rescuer = Rescuer::start(options.name, lower)?;
-        Self::make(options, source, Some(rescuer)).map_err(io::Error::other)
-    }
-
+    /// The same with a rescuer.
     // not on the I/O path: once a set
-    fn make(options: &BioSetOptions, source: &Source, rescuer: Option<Rescuer>) -> Result<Self, NoReserve> {
+    pub(crate) fn make(
+        options: &BioSetOptions,
+        source: &Source,
+        rescuer: Option<Box<dyn Rescue>>,
+    ) -> Result<Self, NoReserve> {
         let &BioSetOptions { name, reserve, limit, stock, runs } = options;
         let layout = layout::<P>();
         // The reserve is a part of what is counted: its bios and others take each other's places.
@@ -92,7 +93,7 @@ impl<P: Pad> BioSet<P> {
 
     /// How often a sleeping allocation gave bios to the rescuer.
     pub fn punts(&self) -> u64 {
-        self.rescuer().map_or(0, Rescuer::punts)
+        self.rescuer().map_or(0, Rescue::punts)
     }
 
     /// For tests: the first attempt of an allocation that may sleep fails from now on, so that each goes by the
@@ -105,8 +106,8 @@ impl<P: Pad> BioSet<P> {
         self.0.refuses_first.load(Ordering::Relaxed)
     }
 
-    pub(super) fn rescuer(&self) -> Option<&Rescuer> {
-        self.0.rescuer.as_ref()
+    pub(super) fn rescuer(&self) -> Option<&dyn Rescue> {
+        self.0.rescuer.as_deref()
     }
 
     /// Leaves `bio`, which found no bio here or no table, to the next free.

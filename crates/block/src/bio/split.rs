@@ -1,9 +1,9 @@
 //! Pieces of a bio (the kernel's `bio_split` and `bio_chain`).
 
-use super::raw::ChainRef;
-use super::{Bio, Bios, Ending, Pad, PadBio};
+use super::bios::Bios;
+use super::raw::{Bio, ChainRef, Ending, Pad, PadBio};
+use crate::alloc::Alloc;
 use crate::dispatch::Dispatch;
-use crate::mempool::Alloc;
 use crate::units::{Bytes, SECTOR_SIZE};
 
 /// The pad of a piece: what it is a piece of.

@@ -2,11 +2,10 @@
 
 use std::mem::align_of;
 
-use super::INLINE_SPANS;
+use super::raw::INLINE_SPANS;
+use crate::alloc::NoReserve;
 use crate::classes::{ClassOptions, Classes};
-use crate::lent::Lent;
-use crate::memory::{Chunk, Source};
-use crate::mempool::NoReserve;
+use crate::memory::Source;
 use crate::span::Span;
 
 /// The most runs of memory that a bio can have (the kernel's `BIO_MAX_VECS`).
@@ -14,9 +13,6 @@ pub const MAX_SPANS: usize = 256;
 
 /// The shortest table, in runs.
 const SHORTEST: usize = 16;
-
-/// The memory of one table.
-pub(super) type Table = Lent<Chunk>;
 
 /// Tables of up to `longest` runs: `reserve` of the longest are always there, and `limit` more, as long, at most.
 ///

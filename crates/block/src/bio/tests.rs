@@ -36,15 +36,11 @@ impl Client {
         Self { queue, channel, bios }
     }
 
-    /// A write whose data no device of these tests touches.
+    /// A write without memory: no device of these tests touches its data.
     fn make(&mut self, sector: u64, sectors: u64) -> PadBio<Bare> {
         let mut bio = self.bios.alloc(self.queue.cx(), Bare, Alloc::NoWait).ok().unwrap();
         bio.prepare(Op::Write, Flags::NONE, Sector(sector));
-        // SAFETY: nobody touches the data.
-        unsafe {
-            let run = Span::from_raw(std::ptr::NonNull::dangling(), Sectors(sectors).bytes().0 as usize);
-            bio.set_foreign(&[run]);
-        }
+        bio.set_range(Sectors(sectors).bytes());
         bio
     }
 

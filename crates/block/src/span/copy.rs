@@ -37,7 +37,7 @@ mod machine {
             } else if len >= 16 {
                 narrow(from, to, len);
             } else {
-                super::by_bytes::copy(from, to, len);
+                super::by_words::copy(from, to, len);
             }
         }
     }
@@ -197,23 +197,8 @@ mod machine {
     }
 }
 
-#[cfg(all(target_arch = "x86_64", not(miri)))]
-mod by_bytes {
-    /// As the other `copy`, for a few bytes.
-    ///
-    /// # Safety
-    /// `from` may be read and `to` written for `len` bytes.
-    #[inline]
-    pub(super) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
-        for at in 0..len {
-            // SAFETY: by the caller's promise.
-            unsafe { to.add(at).write_volatile(from.add(at).read_volatile()) }
-        }
-    }
-}
-
-/// For other machines. It is tested everywhere.
-#[cfg(any(test, all(not(target_arch = "x86_64"), not(miri))))]
+/// For other machines, and for a few bytes. It is tested everywhere.
+#[cfg(any(test, not(miri)))]
 #[expect(clippy::cast_ptr_alignment, reason = "words are read and written where they are aligned alone")]
 mod by_words {
     const WORD: usize = size_of::<u64>();
@@ -252,6 +237,7 @@ mod by_words {
     ///
     /// # Safety
     /// `to` may be written for `len` bytes.
+    #[cfg(any(test, not(target_arch = "x86_64")))]
     pub(in crate::span) unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
         let head = to.align_offset(WORD).min(len);
         let words = (len - head) / WORD;

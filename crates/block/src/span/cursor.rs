@@ -187,10 +187,24 @@ impl<'a> SpanIterMut<'a> {
         (self.iter, SpanIterMut { iter: self.iter, life: PhantomData })
     }
 
+    /// The same for as long as the cursor lasts.
+    #[must_use]
+    pub const fn into_in_place(self) -> (SpanIter<'a>, Self) {
+        (self.iter, self)
+    }
+
     /// What is left of the run at the cursor; empty where nothing is left. It does not move the cursor.
     pub fn peek(&mut self) -> SpanMut<'_> {
-        // SAFETY: the run is this cursor's to write, and the cursor is lent.
-        unsafe { SpanMut::from_span(self.iter.peek()) }
+        self.reborrow().take_run(usize::MAX)
+    }
+
+    /// The next bytes that are in one run, at most `most`, moving past them; empty where nothing is left.
+    fn take_run(&mut self, most: usize) -> SpanMut<'a> {
+        let run = self.iter.peek();
+        let run = run.slice(0, run.len().min(most));
+        self.iter.advance(run.len());
+        // SAFETY: the run is this cursor's to write, which has moved past it.
+        unsafe { SpanMut::from_span(run) }
     }
 
     /// Moves the cursor by `by` bytes.
@@ -234,9 +248,10 @@ impl<'a> SpanIterMut<'a> {
     /// Where fewer bytes are left.
     pub fn write(&mut self, mut from: &[u8]) {
         while !from.is_empty() {
-            let (now, later) = from.split_at(self.iter.peek().len().min(from.len()));
-            // SAFETY: the run is this cursor's to write, which moves past it.
-            unsafe { SpanMut::from_span(self.iter.cut(now.len())) }.write(now);
+            let mut run = self.take_run(from.len());
+            assert!(!run.is_empty(), "a cursor has run out of bytes");
+            let (now, later) = from.split_at(run.len());
+            run.write(now);
             from = later;
         }
     }
@@ -252,7 +267,6 @@ impl<'a> Iterator for SpanIterMut<'a> {
     type Item = SpanMut<'a>;
 
     fn next(&mut self) -> Option<SpanMut<'a>> {
-        // SAFETY: the run is this cursor's to write, which has moved past it.
-        self.iter.next().map(|run| unsafe { SpanMut::from_span(run) })
+        Some(self.take_run(usize::MAX)).filter(|run| !run.is_empty())
     }
 }

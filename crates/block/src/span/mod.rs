@@ -153,16 +153,17 @@ impl<'a> Span<'a> {
     ///
     /// # Panics
     /// Where the lengths differ.
+    #[inline]
     pub fn read(&self, to: &mut [u8]) {
         assert_eq!(self.len, to.len(), "a run and the buffer it is copied into differ in length");
-        // SAFETY: both are valid for `len` bytes, by this type's promise and as a slice.
-        unsafe { copy::copy(self.as_ptr(), to.as_mut_ptr(), self.len) }
+        self.copy_to(&mut SpanMut::new(to));
     }
 
     /// Copies the run into another. Where the two overlap, the result is any bytes.
     ///
     /// # Panics
     /// Where the lengths differ.
+    #[inline]
     pub fn copy_to(&self, to: &mut SpanMut<'_>) {
         assert_eq!(self.len, to.len(), "a run and the one it is copied into differ in length");
         // SAFETY: both are valid for `len` bytes, by the types' promises.
@@ -269,14 +270,24 @@ impl<'a> SpanMut<'a> {
         Self { span: self.span.slice(at, len), life: PhantomData }
     }
 
+    /// The bytes before byte `at`, and those from there on.
+    ///
+    /// # Panics
+    /// Where that leaves the run.
+    #[must_use]
+    pub fn split_at(self, at: usize) -> (Self, Self) {
+        let (front, rest) = (self.span.slice(0, at), self.span.slice(at, self.len() - at));
+        (Self { span: front, life: PhantomData }, Self { span: rest, life: PhantomData })
+    }
+
     /// Copies `from` into the run.
     ///
     /// # Panics
     /// Where the lengths differ.
+    #[inline]
     pub fn write(&mut self, from: &[u8]) {
         assert_eq!(self.len(), from.len(), "a run and the buffer it is copied from differ in length");
-        // SAFETY: both are valid for `len` bytes, by this type's promise and as a slice.
-        unsafe { copy::copy(from.as_ptr(), self.as_mut_ptr(), from.len()) }
+        Span::new(from).copy_to(self);
     }
 
     /// Sets every byte of the run to `byte`.

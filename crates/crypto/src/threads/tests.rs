@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::time::Duration;
 
-use udm_block::{Span, SpanIter, SpanIterMut};
+use udm_block::{Span, SpanIter, SpanIterMut, SpanMut};
 
 use super::pool::{BACKLOG, Pool, SLOTS};
 use super::{Threads, drivers};
@@ -68,13 +68,13 @@ unsafe impl Carrier for Ticket {
     unsafe fn from_raw(raw: NonNull<()>) -> Self {
         Self(raw.cast())
     }
-    unsafe fn request(&self) -> Request<'_> {
+    fn request(&mut self) -> (Request<'_>, SpanMut<'_>) {
         // SAFETY: the order lives until `finish`.
         let src = SpanIter::new(unsafe { &self.0.as_ref().spans });
-        // SAFETY: the bytes are the job's, which uses one request at a time, by the trait's contract.
+        // SAFETY: the bytes are this ticket's, which is borrowed for as long as the request is used.
         let dst = unsafe { SpanIterMut::from_iter(src) };
         let iv = IvRule::CounterLe64 { first: [0; 16], stride: 1 };
-        Request { direction: Direction::Encrypt, src, dst, unit_size: UNIT, iv }
+        (Request { direction: Direction::Encrypt, src, dst, unit_size: UNIT, iv }, SpanMut::EMPTY)
     }
     fn admitted(&self) {
         // SAFETY: as in `request`.

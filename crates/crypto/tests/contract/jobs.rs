@@ -71,13 +71,13 @@ unsafe impl Carrier for Ticket {
     unsafe fn from_raw(raw: NonNull<()>) -> Self {
         Self(raw.cast())
     }
-    unsafe fn request(&self) -> Request<'_> {
+    fn request(&mut self) -> (Request<'_>, SpanMut<'_>) {
         let order = self.order();
         let src = SpanIter::new(&order.spans);
-        // SAFETY: the data is the job's, which uses one request at a time, by the trait's contract.
+        // SAFETY: the data is this ticket's, which is borrowed for as long as the request is used.
         let dst = unsafe { SpanIterMut::from_iter(src) };
         let iv = IvRule::CounterLe64 { first: Iv::default(), stride: 1 };
-        Request { direction: Direction::Encrypt, src, dst, unit_size: order.unit_size, iv }
+        (Request { direction: Direction::Encrypt, src, dst, unit_size: order.unit_size, iv }, SpanMut::EMPTY)
     }
     fn admitted(&self) {
         self.order().admitted.fetch_add(1, Ordering::SeqCst);

@@ -26,6 +26,7 @@ mod plan;
 mod progress;
 mod resume;
 mod runs;
+mod sectors;
 mod source;
 mod tail;
 mod verify;
@@ -47,6 +48,7 @@ pub use observer::{Observer, Pass, Unwatched};
 use place::DestinationKind;
 use plan::Plan;
 use progress::Progress;
+use sectors::check_sectors;
 use source::Source;
 pub use volume::NewVolume;
 
@@ -288,20 +290,4 @@ fn check_fits(source: &Source, destination: &Destination) -> Result<(), ConvertE
         return Ok(());
     }
     check_sectors(size, geometry.logical_block, "one of smaller sectors would do")
-}
-
-/// Refuses a size that encrypted sectors cannot hold exactly.
-fn check_sectors(size: u64, sector: u32, would_do: &str) -> Result<(), ConvertError> {
-    if size.is_multiple_of(u64::from(sector)) {
-        return Ok(());
-    }
-    let would_do = if size.is_multiple_of(512) {
-        would_do
-    } else {
-        "a volume holds whole sectors of at least 512 bytes: `truncate -s %512 FILE` adds zeros to a copy of the source"
-    };
-    Err(ConvertError::Request(format!(
-        "the source has {size} bytes, not a multiple of the destination's sectors of {sector}, and nothing was written; \
-         {would_do}"
-    )))
 }

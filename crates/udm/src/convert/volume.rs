@@ -11,6 +11,7 @@ use udm_luks::format::header_size;
 use udm_luks::{FormatOptions, Locked, ReadAt, Secret, Storage, Unlocked, format};
 
 use super::error::ConvertError;
+use super::sectors::check_sectors;
 use crate::device::DeviceError;
 use crate::luks::{LuksError, Unlocking};
 
@@ -47,7 +48,7 @@ impl NewVolume {
     /// When they are no whole number of the sectors that were asked for, or too many.
     pub(super) fn size(&self, size: u64) -> Result<u64, ConvertError> {
         let would_do = "--sector-size 512 would do, or none for the largest that fits";
-        super::check_sectors(size, self.options.sector_size.unwrap_or(512), would_do)?;
+        check_sectors(size, self.options.sector_size.unwrap_or(512), would_do)?;
         let too_large = || ConvertError::Request(format!("{size} bytes of data are too many for a file"));
         self.offset.checked_add(size).ok_or_else(too_large)
     }

@@ -3,13 +3,14 @@
 use crate::mutants::{Build, Mutant};
 
 const TESTS: Build = Build::Tests { package: "udm-block", target: "--test=all" };
-const BIO: &str = "crates/block/src/bio/mod.rs";
+const ENDING: &str = "crates/block/src/bio/ending.rs";
 const BIOS: &str = "crates/block/src/bio/bios.rs";
 const DISPATCH: &str = "crates/block/src/dispatch.rs";
 const MEMPOOL: &str = "crates/block/src/mempool.rs";
 const PENDING: &str = "crates/block/src/bio/pending.rs";
+const POOL: &str = "crates/block/src/pool.rs";
 const QUEUE: &str = "crates/block/src/queue.rs";
-const RAW: &str = "crates/block/src/bio/raw/mod.rs";
+const HEAD: &str = "crates/block/src/bio/raw/head.rs";
 const RESCUE: &str = "crates/block/src/rescue.rs";
 const FRONT_DOOR: Build = Build::Tests { package: "udm-block", target: "--test=front_door" };
 const IDLE_MEMORY: Build = Build::Tests { package: "udm-block", target: "--test=idle_memory" };
@@ -90,7 +91,7 @@ pub const ALL: &[Mutant] = &[
         name: "a punt waits until the rescuer has taken the bios in",
         file: RESCUE,
         find: "        cx.keys = keys;",
-        replace: "        while self.shared.home.has_mail() { thread::yield_now(); }\n        cx.keys = \
+        replace: "        while self.shared.home.mailbox().has_mail() { thread::yield_now(); }\n        cx.keys = \
                   keys;",
         build: Build::Model,
         test: "rescue::a_rescuer_takes_bios_while_the_one_that_it_dispatches_sleeps",
@@ -98,9 +99,9 @@ pub const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "a bio that was parked on the rescuer's queue goes on on its own",
-        file: BIO,
+        file: ENDING,
         find: "let parked_on = own.parked_on.take();",
-        replace: "own.parked_on = None;\n        let parked_on: Option<Home> = None;",
+        replace: "own.parked_on = None;\n        let parked_on: Option<Arc<BioMailbox>> = None;",
         build: Build::Model,
         test: "rescue::a_bio_that_is_parked_on_the_rescuers_queue_goes_on_there",
         says: "deadlock!",
@@ -136,7 +137,7 @@ pub const ALL: &[Mutant] = &[
     // Wake-ups, and the count of pieces.
     Mutant {
         name: "a free wakes no sleeper",
-        file: MEMPOOL,
+        file: POOL,
         find: "Some(Next::Sleeper) => break self.turn.notify_all(),",
         replace: "Some(Next::Sleeper) => break,",
         build: Build::Model,
@@ -145,7 +146,7 @@ pub const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "a sleeper that is served does not see to those behind it",
-        file: MEMPOOL,
+        file: POOL,
         find: "self.serve(shared);\n        element",
         replace: "drop(shared);\n        element",
         build: Build::Model,
@@ -154,9 +155,9 @@ pub const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "a bio is parked though an element has become free",
-        file: MEMPOOL,
-        find: "if !shared.reserve.has_for_new() {\n            return shared.reserve.park(bio);",
-        replace: "if true {\n            return shared.reserve.park(bio);",
+        file: POOL,
+        find: "if !shared.reserve.has_for_new() {\n            return shared.reserve.park(waiter);",
+        replace: "if true {\n            return shared.reserve.park(waiter);",
         build: Build::Model,
         test: "pools::a_bio_is_parked_while_the_only_element_comes_home_on_another_thread",
         says: "deadlock!",
@@ -236,7 +237,7 @@ pub const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "success overwrites an error",
-        file: RAW,
+        file: HEAD,
         find: "if !status.is_ok() {\n            // The first error sticks, and success never \
                   overwrites one.",
         replace: "self.head().status.store(status as u8, Ordering::Relaxed);\n        if !status.is_ok() {",
@@ -246,7 +247,7 @@ pub const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "a later error overwrites the first",
-        file: RAW,
+        file: HEAD,
         find: "Status::Ok as u8,\n                status as u8,",
         replace: "self.head().status.load(Ordering::Relaxed),\n                status as u8,",
         build: Build::Model,
@@ -256,9 +257,9 @@ pub const ALL: &[Mutant] = &[
     // A list, by the ordinary tests.
     Mutant {
         name: "what is put before a list comes in reverse",
-        file: "crates/block/src/bio/list.rs",
-        find: "reversed.push_front(bio);",
-        replace: "reversed.push(bio);",
+        file: "crates/block/src/list.rs",
+        find: "reversed.push_front(first);",
+        replace: "reversed.push(first);",
         build: LIB,
         test: "bio::tests::a_list_keeps_its_order",
         says: "left == right",

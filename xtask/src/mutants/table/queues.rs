@@ -5,9 +5,9 @@ use crate::mutants::{Build, Mutant};
 
 const TESTS: Build = Build::Tests { package: "udm-block", target: "--test=all" };
 const ASIDE: &str = "crates/block/src/aside.rs";
-const BIO: &str = "crates/block/src/bio/mod.rs";
+const ENDING: &str = "crates/block/src/bio/ending.rs";
 const HANDSHAKE: &str = "crates/block/src/handshake.rs";
-const MEMPOOL: &str = "crates/block/src/mempool.rs";
+const POOL: &str = "crates/block/src/pool.rs";
 const QUEUE: &str = "crates/block/src/queue.rs";
 
 pub const ALL: &[Mutant] = &[
@@ -24,7 +24,7 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "who sends a message does not look whether the queue sleeps",
         file: "crates/block/src/mailbox.rs",
-        find: "if self.0.handshake.must_wake() {",
+        find: "if self.handshake.must_wake() {",
         replace: "if false {",
         build: Build::Model,
         test: "messages::a_message_wakes_a_queue_that_is_about_to_sleep",
@@ -69,7 +69,7 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         name: "what comes to a queue that another sender drives is left",
         file: ASIDE,
-        find: "if !home.has_mail() {",
+        find: "if !home.mailbox().has_mail() {",
         replace: "if true {",
         build: Build::Model,
         test: "aside::messages_of_two_senders_are_heard_while_nobody_takes_the_queue",
@@ -133,7 +133,7 @@ pub const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "what a piece that ends after its queue is of never ends",
-        file: BIO,
+        file: ENDING,
         find: "parent.complete_elsewhere(Status::Offline);\n        }\n        self.end_anywhere()",
         replace: "parent.complete_elsewhere(Status::Offline);\n        }\n        self.free();\n        \
                   None",
@@ -143,7 +143,7 @@ pub const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "what a clone that ends after its queue is of is lost",
-        file: BIO,
+        file: ENDING,
         find: "if let Some(parent) = self.take_parent() {\n            \
                   parent.complete_elsewhere(Status::Offline);",
         replace: "if let Some(parent) = None::<Self> {\n            \
@@ -154,7 +154,7 @@ pub const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "a promise to a queue that has ended is lost",
-        file: MEMPOOL,
+        file: POOL,
         find: "promise.redeem();\n                    unused += 1;",
         replace: "promise.redeem();\n                    unused += 0;",
         build: Build::Model,
@@ -163,7 +163,7 @@ pub const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "promises to queues that have ended go on one from within the other",
-        file: MEMPOOL,
+        file: POOL,
         find: "promise.redeem();\n                    unused += 1;",
         replace: "drop(promise);\n                    unused += 0;",
         build: TESTS,

@@ -1,11 +1,11 @@
 //! No file of a crate imports one that imports it, on whatever way.
 //!
-//! What counts is `use`. A module that only hands names on (`pub use`) imports nothing by that, and what is built into
-//! tests alone does not count.
+//! What counts is `use`, and a full path in code (`crate::x::Y`, `super::y`). A module that only hands names on (`pub use`)
+//! imports nothing by that. Not counted are what a module calls of one that is declared in it (`below::f()`), and what is
+//! built into tests alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::tidy::lists::CIRCLES;
 use crate::tidy::source::{Source, Token};
 use crate::tidy::tree::Tree;
 use crate::tidy::{Finding, finding};
@@ -16,10 +16,6 @@ type Module = Vec<String>;
 type Imports = BTreeMap<Module, BTreeSet<Module>>;
 
 pub fn check(tree: &Tree) -> Vec<Finding> {
-    check_with(tree, CIRCLES)
-}
-
-fn check_with(tree: &Tree, known: &[&[&str]]) -> Vec<Finding> {
     let mut crates: BTreeMap<&str, BTreeMap<Module, &Source>> = BTreeMap::new();
     for source in tree.sources().iter().filter(|source| !source.is_tests()) {
         if let Some((root, file)) = source.path.split_once("/src/") {
@@ -27,15 +23,10 @@ fn check_with(tree: &Tree, known: &[&[&str]]) -> Vec<Finding> {
         }
     }
     let mut findings = Vec::new();
-    let mut found = BTreeSet::new();
     for modules in crates.values() {
         for circle in circles(&imports(modules)) {
             let paths: BTreeSet<&str> = circle.iter().map(|module| modules[module].path.as_str()).collect();
-            if known.iter().any(|known| known.iter().copied().eq(paths.iter().copied())) {
-                found.extend(paths);
-                continue;
-            }
-            let all: Vec<_> = paths.iter().copied().collect();
+            let all: Vec<_> = paths.into_iter().collect();
             let what = format!(
                 "these files import each other: {}; move what two of them share into a third",
                 all.join(", ")
@@ -43,14 +34,6 @@ fn check_with(tree: &Tree, known: &[&[&str]]) -> Vec<Finding> {
             findings.push(finding(all[0], 0, what));
         }
     }
-    let gone = known.iter().flat_map(|known| known.iter()).filter(|path| !found.contains(*path));
-    findings.extend(gone.map(|path| {
-        finding(
-            path,
-            0,
-            "is in no circle of that list any more; bring CIRCLES in xtask/src/tidy/lists.rs up to date",
-        )
-    }));
     findings
 }
 
@@ -66,22 +49,89 @@ fn module_of(file: &str) -> Module {
 fn imports(modules: &BTreeMap<Module, &Source>) -> Imports {
     let mut imports = Imports::new();
     for (module, source) in modules {
-        let targets = uses(source).into_iter().filter_map(|path| resolve(modules, module, &path));
+        let used = used(module, source);
+        let targets = used.iter().filter_map(|(from, path)| resolve(modules, from, path));
         imports.insert(module.clone(), targets.filter(|target| target != module).collect());
     }
     imports
 }
 
-/// The paths of all `use` of a file, but for those that hand names on, and those of tests.
-fn uses(source: &Source) -> Vec<Vec<String>> {
-    let mut paths = Vec::new();
-    for (at, token) in source.tokens.iter().enumerate() {
-        let hands_on = at > 0 && matches!(source.tokens[at - 1].text.as_str(), "pub" | ")");
-        if token.text == "use" && !hands_on && !source.in_tests(token.line) {
-            paths_in(&source.tokens[at + 1..], &mut Vec::new(), &mut paths);
+/// A path, behind the module that it is written in.
+type Path = (Module, Vec<String>);
+
+/// The paths of a file that lead to modules, but for those that hand names on, and those of tests.
+fn used(module: &Module, source: &Source) -> Vec<Path> {
+    let tokens = &source.tokens;
+    let places = places(tokens, module);
+    let mut used = Vec::new();
+    let mut at = 0;
+    while let Some(token) = tokens.get(at) {
+        let before = if at > 0 { tokens[at - 1].text.as_str() } else { "" };
+        let place = &places[at];
+        at += 1;
+        if source.in_tests(token.line) {
+            continue;
+        }
+        if token.text == "use" {
+            let mut paths = Vec::new();
+            at += paths_in(&tokens[at..], &mut Vec::new(), &mut paths);
+            if !matches!(before, "pub" | ")") {
+                used.extend(paths.into_iter().map(|path| (place.clone(), path)));
+            }
+        } else if matches!(token.text.as_str(), "crate" | "super" | "self") && before != "in" {
+            // The first word alone is no path: `pub(crate)`, `&self`.
+            let path = path_at(tokens, at - 1);
+            at += 3 * (path.len() - 1);
+            if path.len() > 1 {
+                used.push((place.clone(), path));
+            }
         }
     }
-    paths
+    used
+}
+
+/// The module that each token is in: that of the file, or one that is written out in it.
+fn places(tokens: &[Token], file: &Module) -> Vec<Module> {
+    let (mut place, mut open, mut depth) = (file.clone(), Vec::new(), 0);
+    let mut places = Vec::with_capacity(tokens.len() + 1);
+    for (at, token) in tokens.iter().enumerate() {
+        match token.text.as_str() {
+            "{" => {
+                depth += 1;
+                if at >= 2 && tokens[at - 2].text == "mod" {
+                    place.push(tokens[at - 1].text.clone());
+                    open.push(depth);
+                }
+            }
+            "}" => {
+                if open.last() == Some(&depth) {
+                    open.pop();
+                    place.pop();
+                }
+                depth -= 1;
+            }
+            _ => {}
+        }
+        places.push(place.clone());
+    }
+    places.push(place);
+    places
+}
+
+/// Whether a word begins a path here: two colons are behind it.
+fn is_path(tokens: &[Token], at: usize) -> bool {
+    let is_colon = |at: usize| tokens.get(at).is_some_and(|token| token.text == ":");
+    tokens[at].is_word() && is_colon(at + 1) && is_colon(at + 2)
+}
+
+/// The words of the path that begins at `at`.
+fn path_at(tokens: &[Token], mut at: usize) -> Vec<String> {
+    let mut path = vec![tokens[at].text.clone()];
+    while is_path(tokens, at) && tokens.get(at + 3).is_some_and(Token::is_word) {
+        at += 3;
+        path.push(tokens[at].text.clone());
+    }
+    path
 }
 
 /// Puts the paths of a tree of `use` into `paths`, each behind `before`. How many tokens the tree has.
@@ -179,7 +229,7 @@ mod tests {
     use super::*;
 
     fn found(files: &[(&str, &str)]) -> Vec<Finding> {
-        check_with(&Tree::of(files), &[])
+        check(&Tree::of(files))
     }
 
     #[test]
@@ -218,11 +268,26 @@ mod tests {
     }
 
     #[test]
-    fn a_known_circle_passes_until_it_is_another_one() {
-        let files =
-            [("crates/x/src/a.rs", "use super::b::B;\n"), ("crates/x/src/b.rs", "use super::a::A;\n")];
-        let known: &[&[&str]] = &[&["crates/x/src/a.rs", "crates/x/src/b.rs"]];
-        assert_eq!(check_with(&Tree::of(&files), known), []);
-        assert_eq!(check_with(&Tree::of(&files[..1]), known).len(), 2);
+    fn a_circle_is_found_through_full_paths() {
+        for back in [
+            "fn f(_: crate::a::A) {}\n",
+            "fn f() -> Option<super::a::A> {\n    None\n}\n",
+            "mod inner {\n    fn f(_: super::super::a::A) {}\n}\n",
+            "fn f() {\n    crate::a::f::<u8>();\n}\n",
+        ] {
+            let files = [("crates/x/src/a.rs", "use super::b::B;\n"), ("crates/x/src/b.rs", back), LIB];
+            assert_eq!(found(&files).len(), 1, "{back}");
+        }
+        for apart in [
+            "pub(in crate::a) struct B;\n",
+            "/// As [`A`](crate::a::A).\nfn f(&self) {}\n",
+            "mod inner {\n    fn f(_: super::a::A) {}\n}\n",
+            "#[cfg(test)]\nfn f(_: crate::a::A) {}\n",
+        ] {
+            let files = [("crates/x/src/a.rs", "use super::b::B;\n"), ("crates/x/src/b.rs", apart), LIB];
+            assert_eq!(found(&files), [], "{apart}");
+        }
     }
+
+    const LIB: (&str, &str) = ("crates/x/src/lib.rs", "mod a;\nmod b;\n");
 }

@@ -7,7 +7,7 @@
 #![allow(unsafe_code)]
 
 use std::array;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -45,9 +45,7 @@ impl Table {
         if !release::is_prompt() {
             return None;
         }
-        // SAFETY: the ring keeps the descriptor open for as long as it is borrowed.
-        let fd = unsafe { BorrowedFd::borrow_raw(ring.as_raw_fd()) };
-        let second = rustix::io::fcntl_dupfd_cloexec(fd, 0).ok()?;
+        let second = rustix::io::fcntl_dupfd_cloexec(ring, 0).ok()?;
         if let Err(error) = ring.submitter().register_files(&[-1; PAIRS * PAIR]) {
             tracing::debug!(%error, "a ring has no table of files; its calls go by descriptors");
             return None;

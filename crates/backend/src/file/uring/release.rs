@@ -10,7 +10,8 @@ use std::sync::OnceLock;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{probe, sqe};
+use super::probe;
+use super::sqe::{self, Bare};
 
 /// Whether it does: found out once.
 pub(super) fn is_prompt() -> bool {
@@ -29,7 +30,7 @@ fn try_it(forget: bool) -> io::Result<bool> {
     let (reader, writer) = io::pipe()?;
     let (idle, _peer) = io::pipe()?;
     ring.submitter().register_files(&[idle.as_raw_fd(), writer.as_raw_fd()])?;
-    if !sqe::push_poll(&mut ring, 0) {
+    if !sqe::push_bare(&mut ring, Bare::Poll(0)) {
         return Ok(false);
     }
     ring.submit()?;

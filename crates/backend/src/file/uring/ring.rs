@@ -2,17 +2,18 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use io_uring::IoUring;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use udm_block::{Bio, BioList, Dispatch, Engine, Op, Status};
+use udm_block::{Bio, BioList, Ended, Engine, Op, Status};
 
 use super::numbers::Numbers;
+use super::probe;
 use super::registered::Table;
-use super::{probe, sqe};
+use super::sqe::{self, Bare};
 use crate::file::backlog::{Backlog, Ticket};
 use crate::file::calls::Vectors;
 use crate::file::image::Image;
@@ -73,7 +74,7 @@ impl Ring {
     // not on the I/O path: once a queue
     pub(super) fn new() -> io::Result<Self> {
         let uring = probe::make(SLOTS as u32)?;
-        let wakes = rustix::io::fcntl_dupfd_cloexec(fd_of(&uring), 0)?;
+        let wakes = rustix::io::fcntl_dupfd_cloexec(&uring, 0)?;
         Ok(Self {
             table: Table::new(&uring),
             uring,
@@ -95,7 +96,7 @@ impl Ring {
         if self.given_up || self.free.len() < SLOTS || self.backlog.waiting() > 0 {
             return;
         }
-        let sent = (0..SLOTS).take_while(|_| sqe::push_nop(&mut self.uring)).count();
+        let sent = (0..SLOTS).take_while(|_| sqe::push_bare(&mut self.uring, Bare::Nop)).count();
         let mut left = sent;
         while left > 0 {
             match self.uring.submit_and_wait(left) {
@@ -320,10 +321,10 @@ impl Ring {
     }
 
     /// Ends the bios that have ended: how many. A status that a bio has recorded stays.
-    fn tell(&mut self, cx: &mut Dispatch) -> usize {
+    fn tell(&mut self, ended: &mut Ended) -> usize {
         let mut count = 0;
         while let Some(bio) = self.ended.pop() {
-            cx.complete(bio, Status::Ok);
+            ended.complete(bio, Status::Ok);
             count += 1;
         }
         count
@@ -340,25 +341,20 @@ fn is_passing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ENOMEM))
 }
 
-fn fd_of(ring: &IoUring) -> BorrowedFd<'_> {
-    // SAFETY: the ring keeps the descriptor open for as long as it is borrowed.
-    unsafe { BorrowedFd::borrow_raw(ring.as_raw_fd()) }
-}
-
 impl Engine for Ring {
     fn wakes(&self) -> BorrowedFd<'_> {
         self.wakes.as_fd()
     }
 
-    fn kick(&mut self, cx: &mut Dispatch) {
+    fn kick(&mut self, ended: &mut Ended) {
         self.send();
         self.hand_over();
-        self.tell(cx);
+        self.tell(ended);
     }
 
-    fn reap(&mut self, cx: &mut Dispatch) -> usize {
+    fn reap(&mut self, ended: &mut Ended) -> usize {
         self.take_answers();
-        self.tell(cx)
+        self.tell(ended)
     }
 }
 

@@ -68,10 +68,23 @@ pub(super) fn entry(
 /// In the place of a slot's number: the answer to an operation that does nothing.
 pub(super) const NOP: u64 = u64::MAX;
 
-/// Puts an operation that does nothing into the submission queue: whether there was room.
-pub(super) fn push_nop(ring: &mut IoUring) -> bool {
-    // SAFETY: the operation refers to nothing.
-    unsafe { ring.submission().push(&opcode::Nop::new().build().user_data(NOP)).is_ok() }
+/// An operation that refers to no memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Bare {
+    /// Does nothing.
+    Nop,
+    /// Waits for the file of a number to have something to read.
+    Poll(u32),
+}
+
+/// Puts such an operation into the submission queue: whether there was room.
+pub(super) fn push_bare(ring: &mut IoUring, operation: Bare) -> bool {
+    let entry = match operation {
+        Bare::Nop => opcode::Nop::new().build().user_data(NOP),
+        Bare::Poll(number) => opcode::PollAdd::new(types::Fixed(number), libc::POLLIN as u32).build(),
+    };
+    // SAFETY: neither operation refers to memory.
+    unsafe { ring.submission().push(&entry).is_ok() }
 }
 
 /// Which way [`transfer`] moves bytes.
@@ -106,14 +119,6 @@ pub(super) fn transfer(
                 .map_err(|_| io::Error::from_raw_os_error(-answer.result()));
         }
     }
-}
-
-/// Puts a call that waits for the file of a number to have something to read into the submission queue: whether there
-/// was room.
-pub(super) fn push_poll(ring: &mut IoUring, number: u32) -> bool {
-    let entry = opcode::PollAdd::new(types::Fixed(number), libc::POLLIN as u32).build();
-    // SAFETY: the operation refers to no memory.
-    unsafe { ring.submission().push(&entry).is_ok() }
 }
 
 /// Puts `entry` into the submission queue.

@@ -15,6 +15,7 @@ use super::unflushed::Unflushed;
 use crate::nbd::client::{Client, ClientError, Shutdown};
 use udm_nbd::address::NbdUri;
 use udm_nbd::client::RemoteExport;
+use udm_nbd::wire::{BlockSizes, TransmissionFlags};
 
 /// How long the first try to connect again waits after a failed one, and the longest such wait.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -275,11 +276,11 @@ impl Shared {
             return Err(format!("the export has {} bytes now, and had {}", found.size, was.size));
         }
         let lost = was.flags.without(found.flags);
-        let is_read_only = found.flags.without(was.flags).contains(super::TransmissionFlags::READ_ONLY);
+        let is_read_only = found.flags.without(was.flags).contains(TransmissionFlags::READ_ONLY);
         if !lost.is_empty() || is_read_only {
             return Err(format!("the export offers {} now, and offered {}", found.flags, was.flags));
         }
-        let sizes = found.block_sizes.unwrap_or(super::BlockSizes::DEFAULT);
+        let sizes = found.block_sizes.unwrap_or(BlockSizes::DEFAULT);
         if sizes.min > self.geometry.logical_block || sizes.max < self.geometry.max_transfer {
             return Err(format!(
                 "the export takes requests of {} to {} bytes now, which is narrower than it was",

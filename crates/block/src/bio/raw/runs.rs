@@ -1,36 +1,47 @@
 //! The runs of a bio's memory: its own, or those of the bio that it is a piece or a clone of.
 #![allow(unsafe_code)]
 
-use super::{Bio, INLINE_SPANS, PadBio};
-use crate::bio::table::Table;
-use crate::bio::{Memory, NO_SPANS, Pad};
-use crate::pages::Pages;
+use super::block::{Pad, PadBio};
+use super::head::{Bio, BioChunk, INLINE_SPANS, Memory, NO_SPANS};
+use crate::lent::Lent;
 use crate::span::Span;
-use crate::units::Bytes;
 
 impl<P: Pad> PadBio<P> {
-    /// Gives it the first `len` bytes of `pages` for its data. It has pages or a parent inside, not both: a parent that waits
-    /// inside is dropped, and so lost. A driver that writes from pages of its own keeps the bio that it serves in its pad.
+    /// Gives it the first `len` bytes of `chunk` for its data. It has memory of its own or a parent inside, not both.
     ///
     /// # Panics
-    /// Where `pages` are shorter.
-    pub fn set_pages(&mut self, pages: Pages, len: Bytes) {
-        let span = pages.span(len);
-        // SAFETY: the pages do not move, and are kept in this bio until it is freed or takes them back.
+    /// Where `chunk` is shorter.
+    pub(crate) fn set_chunk(&mut self, chunk: Lent<BioChunk>, len: usize) {
+        // SAFETY: the chunk does not move, and is kept in this bio until it is freed or gives it back.
         unsafe {
-            self.bio_mut().set_spans(&[span]);
+            self.bio_mut().set_spans(&[chunk.span().slice(0, len)]);
         }
         let own = self.bio_mut().own_mut();
-        (own.memory, own.skip, own.len) = (Memory::Pages(pages), 0, len.0 as usize);
+        (own.memory, own.skip, own.len) = (Memory::Own(chunk), 0, len);
+    }
+
+    /// Takes what [`PadBio::set_chunk`] gave; its data is empty then.
+    pub(crate) fn take_chunk(&mut self) -> Option<Lent<BioChunk>> {
+        let own = self.bio_mut().own_mut();
+        match std::mem::replace(&mut own.memory, Memory::Elsewhere) {
+            Memory::Own(chunk) => {
+                (own.spans, own.skip, own.len) = (NO_SPANS, 0, 0);
+                Some(chunk)
+            }
+            other => {
+                own.memory = other;
+                None
+            }
+        }
     }
 
     /// Gives it the place for more runs than fit inside.
-    pub(in crate::bio) fn set_table(&mut self, table: Table) {
+    pub(in crate::bio) fn set_table(&mut self, table: Lent<BioChunk>) {
         self.bio_mut().own_mut().table = Some(table);
     }
 
     /// Takes the place for its runs back. It has no data then.
-    pub(in crate::bio) fn take_table(&mut self) -> Option<Table> {
+    pub(in crate::bio) fn take_table(&mut self) -> Option<Lent<BioChunk>> {
         let own = self.bio_mut().own_mut();
         let table = own.table.take()?;
         (own.spans, own.skip, own.len) = (NO_SPANS, 0, 0);
@@ -67,9 +78,8 @@ impl Bio {
         assert!(spans.len() <= room, "{} runs in a bio, which has room for {room}", spans.len());
         // SAFETY: there is room, aligned for runs; nobody borrows the runs yet; their lifetime is the caller's promise.
         unsafe { std::ptr::copy_nonoverlapping(spans.as_ptr().cast(), place, spans.len()) };
-        // SAFETY: block and table do not move, and the runs are initialised and not written again.
-        let runs = unsafe { std::slice::from_raw_parts(place, spans.len()) };
-        self.own_mut().spans = runs;
+        // Block and table do not move, and the runs are not written again.
+        self.own_mut().spans = std::ptr::slice_from_raw_parts(place, spans.len());
     }
 
     /// Its runs, whole: `skip` and `len` say what of them it is about.

@@ -2,8 +2,9 @@
 #![allow(unsafe_code)]
 
 use std::ptr::NonNull;
+use std::slice;
 
-use udm_block::{Bytes, PadBio, Pages, SpanIter, SpanIterMut, SpanMut, Status};
+use udm_block::{Bio, Bytes, PadBio, Pages, SpanIterMut, SpanMut, Status};
 use udm_crypto::{Carrier, CryptError, Iv, IvRule, Request};
 
 use super::convert::{Converter, Run};
@@ -37,10 +38,10 @@ impl Conversion {
         self.memory.take()
     }
 
-    /// Makes the request of this run.
+    /// Makes the request of this run. The conversion is not in the clone's pad meanwhile.
     pub(super) fn set_up(
         &mut self,
-        clone: &PadBio<CryptIo>,
+        clone: &mut PadBio<CryptIo>,
         converter: &Converter,
         run: Run,
     ) -> Result<(), CryptError> {
@@ -48,100 +49,57 @@ impl Conversion {
         if !self.vector {
             return Ok(());
         }
-        // SAFETY: no request of the clone is with the driver, and no other is made before this one is gone.
-        let mut request = unsafe { self.numbered(clone) };
+        let (pad, data) = clone.pad_and_data_mut();
+        let mut request = self.numbered(pad.writes.as_ref(), data);
         self.in_place = converter.iv().before(&mut request)?;
-        converter.iv().fill(run.key, &request, self.ivs_mut())
+        converter.iv().fill(run.key, &request, self.ivs_and_rest().0)
     }
 
-    /// The sectors of the request, with the rule that numbers them.
-    ///
-    /// # Safety
-    /// While it is used, nothing else writes the data of the clone or makes such a request.
-    pub(super) unsafe fn numbered<'a>(&self, clone: &'a PadBio<CryptIo>) -> Request<'a> {
-        let (src, dst) = match (&clone.pad().writes, clone.parent()) {
-            (Some(bio), _) => (bio.data(), clone.data()),
-            (None, Some(bio)) => (bio.data(), bio.data()),
-            (None, None) => (SpanIter::EMPTY, SpanIter::EMPTY),
+    /// The sectors of the request, with the rule that numbers them. `data` is that of the clone: the pages of a write, whose
+    /// source is the client's bio, or the client's memory.
+    pub(super) fn numbered<'a>(&self, writes: Option<&'a Bio>, mut data: SpanIterMut<'a>) -> Request<'a> {
+        let _ = data.take_first(self.done);
+        let data = data.take_first(self.len);
+        let (src, dst) = match writes {
+            Some(bio) => (bio.data().after(self.done).first(self.len), data),
+            None => data.into_in_place(),
         };
-        let (src, dst) = (src.after(self.done).first(self.len), dst.after(self.done).first(self.len));
-        // SAFETY: it is the clone's own pages, or the data of a client's read, which may be written; and there is no other
-        // writer, by this function's contract.
-        let dst = unsafe { SpanIterMut::from_iter(dst) };
         let unit_size = self.len / self.units;
         Request { direction: self.direction, src, dst, unit_size, iv: self.rule }
     }
 
-    /// The request.
-    ///
-    /// # Safety
-    /// As for [`numbered`](Self::numbered).
-    unsafe fn request<'a>(&'a self, clone: &'a PadBio<CryptIo>) -> Request<'a> {
-        // SAFETY: by this function's contract.
-        let numbered = unsafe { self.numbered(clone) };
-        let src = if self.in_place { clone.data().after(self.done).first(self.len) } else { numbered.src };
-        Request { src, iv: self.rule(), ..numbered }
-    }
-
-    /// Where the IVs of the request are, where they are made one by one.
-    fn ivs_mut(&mut self) -> &mut [Iv] {
-        match self.ivs_in_memory() {
-            // SAFETY: the driver has the part behind them alone, and while it has the request nobody borrows them mutably.
-            Some((first, units)) => unsafe { std::slice::from_raw_parts_mut(first, units) },
-            None => std::slice::from_mut(&mut self.iv),
+    /// The request, and the memory that the driver has.
+    fn request<'a>(
+        &'a mut self,
+        writes: Option<&'a Bio>,
+        data: SpanIterMut<'a>,
+    ) -> (Request<'a>, SpanMut<'a>) {
+        let Request { direction, mut src, mut dst, unit_size, iv } = self.numbered(writes, data);
+        if self.in_place {
+            (src, dst) = dst.into_in_place();
         }
+        let vector = self.vector;
+        let (ivs, rest) = self.ivs_and_rest();
+        let iv = if vector { IvRule::Vector(ivs) } else { iv };
+        (Request { direction, src, dst, unit_size, iv }, rest)
     }
 
-    /// How the units of the request get their IVs.
-    fn rule(&self) -> IvRule<'_> {
-        match self.ivs_in_memory() {
-            _ if !self.vector => self.rule,
-            // SAFETY: `ivs_mut` gave each a value; the memory stays until the request is finished.
-            Some((first, units)) => IvRule::Vector(unsafe { std::slice::from_raw_parts(first, units) }),
-            None => IvRule::Vector(std::slice::from_ref(&self.iv)),
-        }
-    }
-
-    /// The place for the IVs of several units, at the beginning of the memory.
-    fn ivs_in_memory(&self) -> Option<(*mut Iv, usize)> {
-        let memory = self.memory.as_ref().filter(|_| self.units > 1)?;
-        Some((memory.span(Bytes(self.ivs_len() as u64)).as_ptr().cast_mut().cast(), self.units))
-    }
-
-    /// The bytes of these.
-    fn ivs_len(&self) -> usize {
-        if self.vector { self.units * size_of::<Iv>() } else { 0 }
-    }
-
-    /// The part of the memory that the driver has.
-    ///
-    /// # Safety
-    /// While it is used, it is not asked for again.
-    unsafe fn of_driver(&self) -> SpanMut<'_> {
-        match &self.memory {
-            Some(memory) if self.units > 1 => {
-                let all = memory.span(Bytes(memory.len() as u64));
-                let part = all.slice(self.ivs_len(), memory.len() - self.ivs_len());
-                // SAFETY: the pages are the conversion's, which uses the part before this one alone; and there is no other
-                // writer, by this function's contract.
-                unsafe { SpanMut::from_raw(NonNull::new_unchecked(part.as_ptr().cast_mut()), part.len()) }
-            }
-            _ => SpanMut::EMPTY,
-        }
+    /// Where the IVs of the request are, where they are made one by one; and the rest of the memory, for the driver.
+    fn ivs_and_rest(&mut self) -> (&mut [Iv], SpanMut<'_>) {
+        let Some(memory) = self.memory.as_mut().filter(|_| self.units > 1) else {
+            return (slice::from_mut(&mut self.iv), SpanMut::EMPTY);
+        };
+        let count = if self.vector { self.units } else { 0 };
+        let all = memory.span_mut(Bytes(memory.len() as u64));
+        let (mut ivs, rest) = all.split_at(count * size_of::<Iv>());
+        // SAFETY: the run has room for so many IVs, which may be any bytes at any address. It is of the conversion's own pages,
+        // which are borrowed for as long as the IVs are, and of which nobody else has this part.
+        (unsafe { slice::from_raw_parts_mut(ivs.as_mut_ptr().cast(), count) }, rest)
     }
 }
 
 /// A clone whose request is with the driver.
 pub(super) struct Sent(pub(super) PadBio<CryptIo>);
-
-impl Sent {
-    fn conversion(&self) -> &Conversion {
-        match &self.0.pad().stage {
-            Stage::Cipher(conversion) => conversion,
-            Stage::Pages | Stage::Below => unreachable!("it is in this stage until its request is finished"),
-        }
-    }
-}
 
 // SAFETY: a `Sent` is the address of a bio. All of the request is behind it: the conversion in its pad, with its memory,
 // and the bios that have the data, which wait inside.
@@ -155,15 +113,12 @@ unsafe impl Carrier for Sent {
         Self(unsafe { PadBio::from_raw(raw) })
     }
 
-    unsafe fn request(&self) -> Request<'_> {
-        // SAFETY: the clone is the driver's until the request is finished, and there is one at a time, by the trait's
-        // contract.
-        unsafe { self.conversion().request(&self.0) }
-    }
-
-    unsafe fn memory(&self) -> SpanMut<'_> {
-        // SAFETY: as in `request`.
-        unsafe { self.conversion().of_driver() }
+    fn request(&mut self) -> (Request<'_>, SpanMut<'_>) {
+        let (CryptIo { writes, stage, .. }, data) = self.0.pad_and_data_mut();
+        match stage {
+            Stage::Cipher(conversion) => conversion.request(writes.as_ref(), data),
+            Stage::Pages | Stage::Below => unreachable!("it is in this stage until its request is finished"),
+        }
     }
 
     fn admitted(&self) {

@@ -1,5 +1,4 @@
 //! The stages of a clone with an asynchronous driver.
-#![allow(unsafe_code)]
 
 use udm_block::{Dispatch, PadBio, Pages};
 use udm_crypto::{Answer, Direction, Job};
@@ -31,11 +30,11 @@ impl CryptChannel {
 
     /// The driver has carried a request out, or takes requests again.
     pub(super) fn go_on(&mut self, cx: &mut Dispatch, mut clone: PadBio<CryptIo>) {
-        if let Stage::Cipher(conversion) = &clone.pad().stage
+        let (CryptIo { writes, stage, .. }, data) = clone.pad_and_data_mut();
+        if let Stage::Cipher(conversion) = stage
             && conversion.len > 0
         {
-            // SAFETY: the driver has finished the request, and no other is made before this one is gone.
-            let mut numbered = unsafe { conversion.numbered(&clone) };
+            let mut numbered = conversion.numbered(writes.as_ref(), data);
             if self.volume.converter.iv().after(&mut numbered).is_err() {
                 return self.fail(cx, clone);
             }
@@ -65,7 +64,7 @@ impl CryptChannel {
         }
         let left = if single { converter.unit_size() } else { total - conversion.done };
         let run = converter.run(conversion.sector, left);
-        let is_set_up = conversion.set_up(&clone, converter, run).is_ok();
+        let is_set_up = conversion.set_up(&mut clone, converter, run).is_ok();
         clone.pad_mut().stage = Stage::Cipher(conversion);
         if !is_set_up {
             return self.fail(cx, clone);

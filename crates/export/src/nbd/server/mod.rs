@@ -9,7 +9,8 @@
 //! | `steps` | the steps of a request that is long, or has parts of blocks |
 //! | `progress` | a request's way through its steps to its reply |
 //! | `guard` | which writes to the same blocks wait for each other |
-//! | `ranges` | long zeroings and trims, piece by piece |
+//! | `range` | a long zeroing or trim, cut into pieces |
+//! | `ranges` | those of one client, in turns |
 //! | `replies` | from bios that ended to the wire |
 //! | `input`, `socket` | bytes from and to the socket |
 
@@ -20,6 +21,7 @@ mod handshake;
 mod input;
 mod memory;
 mod progress;
+mod range;
 mod ranges;
 mod replies;
 mod request;

@@ -4,7 +4,8 @@ use udm_block::{Flags, Op, PadBio};
 
 use super::connection::{Connection, Next, Step};
 use super::guard::Turn;
-use super::ranges::{Ended, Range};
+use super::range::Range;
+use super::ranges::Ended;
 use super::request::Work;
 use super::steps::{self, Pending};
 use udm_nbd::wire::ErrorNumber;

@@ -6,8 +6,7 @@
 
 use std::collections::VecDeque;
 
-use udm_block::zeroes::{self, set_zeroes};
-use udm_block::{Bytes, ChannelId, Flags, Geometry, Op, PadBio, Queue, SECTOR_SIZE, Sector, Status};
+use udm_block::{ChannelId, PadBio, Queue, zeroes};
 
 use super::steps::Pending;
 
@@ -15,60 +14,6 @@ use super::steps::Pending;
 pub(super) const PIECES: usize = 8;
 /// How many bytes short ones may be about together.
 const SHORT: u64 = PIECES as u64 * zeroes::LONGEST;
-/// The longest piece for which the device has an operation, in bytes. Pieces end at multiples of it, so that a trim is
-/// not cut within what the device can discard.
-pub(super) const LONGEST_PIECE: u64 = 32 << 20;
-
-/// How far a request is: a part of its bio's pad.
-pub(super) struct Range {
-    op: Op,
-    flags: Flags,
-    /// What is left of it.
-    next: Sector,
-    end: Sector,
-    /// Where the piece on the device ends.
-    piece_end: Sector,
-    /// Whether zeros may be written where the device has no operation for them.
-    may_write: bool,
-    /// Whether they are.
-    writes: bool,
-    /// Whether a flush is due, as the pieces were not asked for `FUA` one by one.
-    flush: bool,
-}
-
-impl Range {
-    /// The range that `bio` is about to be asked for, if it is one for such. A fast one goes whole: it is done at once, or
-    /// nothing of it is.
-    pub(super) fn of(bio: &PadBio<Pending>) -> Option<Self> {
-        let is_long = matches!(bio.op(), Op::WriteZeroes | Op::Discard) && !bio.flags().has(Flags::FAST);
-        let end = bio.end().filter(|_| is_long)?;
-        Some(Self {
-            op: bio.op(),
-            flags: bio.flags(),
-            next: bio.sector(),
-            end,
-            piece_end: bio.sector(),
-            may_write: bio.op() == Op::WriteZeroes,
-            writes: false,
-            flush: false,
-        })
-    }
-
-    /// How long the piece on the device is.
-    fn piece(&self) -> Bytes {
-        (self.piece_end - self.next).bytes()
-    }
-
-    /// A piece of it has ended with `status`: whether there is more to do.
-    fn advance(&mut self, status: Status) -> bool {
-        if status == Status::NotSupported && self.may_write && !self.writes {
-            self.writes = true;
-            return true;
-        }
-        self.next = self.piece_end;
-        status.is_ok() && (self.next < self.end || std::mem::take(&mut self.flush))
-    }
-}
 
 /// The requests of a client that have a range.
 pub(super) struct Ranges {
@@ -132,7 +77,10 @@ impl Ranges {
     pub(super) fn go_on(&mut self, queue: &mut Queue, device: ChannelId) {
         while self.on_device < PIECES || self.bytes_on_device < SHORT {
             let Some(mut bio) = self.waiting.pop_front() else { return };
-            self.bytes_on_device += prepare(&mut bio, &queue.geometry(device)).0;
+            let range = bio.pad_mut().range.as_mut().expect("one that has a range");
+            let piece = range.next_piece(&queue.geometry(device));
+            self.bytes_on_device += piece.len.0;
+            piece.prepare(&mut bio);
             self.on_device += 1;
             queue.submit(device, bio);
         }
@@ -147,42 +95,4 @@ impl Ranges {
     pub(super) fn take_waiting(&mut self) -> Option<PadBio<Pending>> {
         self.waiting.pop_front()
     }
-}
-
-/// Makes the next piece of `bio`: how long it is.
-fn prepare(bio: &mut PadBio<Pending>, geometry: &Geometry) -> Bytes {
-    let range = bio.pad_mut().range.as_mut().expect("one that has a range");
-    if range.next >= range.end {
-        bio.prepare(Op::Flush, Flags::NONE, Sector(0));
-        bio.set_range(Bytes(0));
-        return Bytes(0);
-    }
-    if range.may_write && !geometry.write_zeroes {
-        range.writes = true;
-    }
-    let left = (range.end - range.next).bytes().0;
-    let most = if range.writes {
-        zeroes::LONGEST.min(u64::from(geometry.max_transfer))
-    } else {
-        LONGEST_PIECE - range.next.0 * SECTOR_SIZE as u64 % LONGEST_PIECE
-    };
-    let len = Bytes(left.min(most));
-    let mut flags = range.flags;
-    if len.0 < left {
-        // One flush in the end serves all pieces.
-        range.flush |= flags.has(Flags::FUA);
-    }
-    if range.flush {
-        flags = flags.without(Flags::FUA);
-    }
-    let (at, op) = (range.next, if range.writes { Op::Write } else { range.op });
-    range.piece_end = at + len.sectors();
-    if range.writes {
-        bio.prepare(op, flags.without(Flags::NO_UNMAP), at);
-        set_zeroes(bio, len);
-    } else {
-        bio.prepare(op, flags, at);
-        bio.set_range(len);
-    }
-    len
 }

@@ -26,7 +26,7 @@ pub(super) struct Pending {
     /// Where its piece stands among other writes.
     pub(super) place: Turn,
     /// What is left to do of a long range, while it is on its way piece by piece.
-    pub(super) range: Option<super::ranges::Range>,
+    pub(super) range: Option<super::range::Range>,
 }
 
 /// What a bio does on the device for its request. The first four are for parts of blocks.

@@ -5,7 +5,8 @@ use std::os::unix::net::UnixStream;
 
 use udm_block::{Flags, Geometry, Op, Sectors, Status};
 
-use super::super::ranges::{LONGEST_PIECE, PIECES};
+use super::super::range::LONGEST_PIECE;
+use super::super::ranges::PIECES;
 use super::support::*;
 use crate::serving::DEPTH;
 use udm_backend::nbd::client::Client;
