@@ -69,7 +69,7 @@ const REFUSED_THERE: &[Row] = &[
 
 /// What is no matter of reading a header: an entry, and where a test or the code says it.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
-    ("Integrity", "crates/luks/tests/malformed.rs", "mod support"),
+    ("Integrity", "crates/luks/tests/malformed.rs", "use crate::support::malformed"),
     ("Integrity", "crates/luks/tests/support/malformed.rs", "segments.0.integrity.type"),
     ("A reencryption under way", "crates/luks/tests/support/malformed.rs", "in-reencryption"),
     (
