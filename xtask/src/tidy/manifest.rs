@@ -8,6 +8,8 @@ pub struct Manifest {
     pub dependencies: Vec<Dependency>,
     /// What stands in `path = "..."` of a `[lib]`, `[[bin]]`, `[[test]]`, `[[bench]]` or `[[example]]`.
     pub target_paths: Vec<String>,
+    /// Whether it names its programs of tests (`autotests = false`), and cargo looks for no others in `tests/`.
+    pub names_tests: bool,
 }
 
 /// One line of a table of dependencies.
@@ -54,6 +56,7 @@ impl Manifest {
 
     fn add(&mut self, section: &str, key: &str, value: &str, number: usize) {
         match (section, key) {
+            ("package", "autotests") => self.names_tests = value == "false",
             ("package", "name") => self.package = Some(value.trim_matches('"').to_owned()),
             ("lib" | "bin" | "test" | "bench" | "example", "path") => {
                 self.target_paths.push(value.trim_matches('"').to_owned());

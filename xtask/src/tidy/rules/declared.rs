@@ -60,10 +60,12 @@ fn is_root(packages: &[Package], path: &str) -> bool {
         return true;
     }
     ["src/bin/", "tests/", "benches/", "examples/"].iter().any(|target| {
-        within.strip_prefix(target).is_some_and(|rest| match rest.split_once('/') {
-            None => true,
-            Some((_, file)) => file == "main.rs",
-        })
+        let is_searched = *target != "tests/" || !manifest.names_tests;
+        is_searched
+            && within.strip_prefix(target).is_some_and(|rest| match rest.split_once('/') {
+                None => true,
+                Some((_, file)) => file == "main.rs",
+            })
     })
 }
 
@@ -166,6 +168,18 @@ mod tests {
             ("c/build.rs", ""),
         ];
         assert_eq!(found(&files), [""; 0]);
+    }
+
+    #[test]
+    fn a_test_is_declared_where_the_manifest_names_the_programs_of_tests() {
+        let manifest = "[package]\nname = \"d\"\nautotests = false\n[[test]]\npath = \"tests/main.rs\"\n";
+        let files = [
+            ("d/Cargo.toml", manifest),
+            ("d/tests/main.rs", "mod declared;\n"),
+            ("d/tests/declared.rs", ""),
+            ("d/tests/lost.rs", ""),
+        ];
+        assert_eq!(found(&files), ["d/tests/lost.rs"]);
     }
 
     #[test]
