@@ -23,7 +23,7 @@ pub const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "a tweak of XTS is folded by another polynomial",
-        file: "crates/crypto/src/aes/lanes/tweak.rs",
+        file: "crates/crypto/src/aes/tweaks/general.rs",
         find: "& 0x87;",
         replace: "& 0x86;",
         build: Build::Tests { package: "udm-crypto", target: "--lib" },
