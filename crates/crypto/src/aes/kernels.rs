@@ -4,7 +4,8 @@ use super::cbc::Cbc;
 use super::ecb::Ecb;
 use super::lanes::{Lanes, Xmm, Ymm, Zmm};
 use super::schedule::rounds;
-use super::tweaks::{General, Shifts, Tweaks};
+use super::tuning::bytes_come_first;
+use super::tweaks::{Bytes, General, Shifts, Tweaks};
 use super::xts::Xts;
 use crate::algorithm::{Algorithm, Mode};
 use crate::driver::{Driver, DriverInfo, KeyedCipher, MultiUnit, Speed};
@@ -16,14 +17,7 @@ const MODES: [Mode; 3] = [Mode::Xts, Mode::Cbc, Mode::Ecb];
 /// 200.
 pub fn drivers() -> impl Iterator<Item = Driver> {
     MODES.into_iter().flat_map(|mode| {
-        [
-            driver::<Zmm, Shifts>(
-                mode,
-                "vaes512",
-                Speed::Wide,
-                500,
-                "VAES on 512 bits, several units at once",
-            ),
+        widest(mode).into_iter().flatten().chain([
             driver::<Ymm, General>(
                 mode,
                 "vaes256",
@@ -32,8 +26,22 @@ pub fn drivers() -> impl Iterator<Item = Driver> {
                 "VAES on 256 bits, several units at once",
             ),
             driver::<Xmm, General>(mode, "aesni", Speed::Instructions, 300, "AES-NI, several units at once"),
-        ]
+        ])
     })
+}
+
+/// The driver with the widest registers, which makes the masks of XTS in one of two ways; the faster one comes first.
+fn widest(mode: Mode) -> [Option<Driver>; 2] {
+    if mode != Mode::Xts {
+        let description = "VAES on 512 bits, several units at once";
+        return [Some(driver::<Zmm, Shifts>(mode, "vaes512", Speed::Wide, 500, description)), None];
+    }
+    let [bytes, shifts] = if bytes_come_first() { [501, 500] } else { [500, 501] };
+    let description = "VAES on 512 bits, several units at once, masks by byte shifts and carry-less products";
+    let bytes = driver::<Zmm, Bytes>(mode, "vaes512:bytes", Speed::Wide, bytes, description);
+    let description = "VAES on 512 bits, several units at once, masks by bit shifts";
+    let shifts = driver::<Zmm, Shifts>(mode, "vaes512:shifts", Speed::Wide, shifts, description);
+    [Some(bytes), Some(shifts)]
 }
 
 /// The driver with registers `L`, whose masks of XTS are made by the way `T`.
@@ -54,7 +62,7 @@ fn driver<L: Lanes, T: Tweaks<L>>(
             for_tests: false,
         },
         algorithm: Algorithm::aes(mode),
-        lacking: L::detect().err(),
+        lacking: L::detect().and_then(T::detect).err(),
         key: key::<L, T>,
     }
 }

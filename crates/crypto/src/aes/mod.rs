@@ -35,6 +35,8 @@ mod schedule;
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests;
 #[cfg(target_arch = "x86_64")]
+mod tuning;
+#[cfg(target_arch = "x86_64")]
 mod tweaks;
 #[cfg(target_arch = "x86_64")]
 mod xts;

@@ -7,7 +7,7 @@ use super::cbc::Cbc;
 use super::ecb::Ecb;
 use super::lanes::{Lanes, Work, Xmm, Ymm, Zmm, found};
 use super::schedule::{RoundKeys, Schedule};
-use super::tweaks::{General, Shifts, Tweaks};
+use super::tweaks::{Bytes, General, Shifts, Tweaks};
 use super::xts::Xts;
 use crate::request::IvRule;
 use std::any::type_name;
@@ -53,7 +53,7 @@ fn the_last_round_keys_are_the_standards() {
 /// A way to make masks, where this machine has it; where it does not, that is told.
 fn detected_way<L: Lanes, T: Tweaks<L>>() -> Option<(L, T)> {
     let told = |lacks: &str| {
-        udm_testkit::skip_for_machine(type_name::<T>(), format!("this processor lacks {lacks}"))
+        udm_testkit::skip_for_machine(type_name::<T>(), format!("this processor lacks {lacks}"));
     };
     let lanes = detected()?;
     T::detect(lanes).map(|way| (lanes, way)).inspect_err(|lacks| told(lacks)).ok()
@@ -114,6 +114,7 @@ fn masks_are_tweaks_times_powers_of_x_with_the_key_added() {
     check::<Xmm, General>();
     check::<Ymm, General>();
     check::<Zmm, Shifts>();
+    check::<Zmm, Bytes>();
 }
 
 /// The numbers that a rule gives to its IVs, from the last that do not wrap on.

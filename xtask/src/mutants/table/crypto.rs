@@ -31,6 +31,15 @@ pub const ALL: &[Mutant] = &[
         says: "x^",
     },
     Mutant {
+        name: "the slower of two ways to make masks is chosen",
+        file: "crates/crypto/src/aes/tuning.rs",
+        find: "usize::from(second < first)",
+        replace: "usize::from(second > first)",
+        build: Build::Tests { package: "udm-crypto", target: "--lib" },
+        test: "aes::tuning::tests::the_faster_of_two_ways_is_chosen",
+        says: "left == right",
+    },
+    Mutant {
         name: "a request is not waited for where its driver panics",
         file: "crates/crypto/src/waiting.rs",
         find: "let finished = Finished(&waiting);",

@@ -4,11 +4,13 @@
 //! need the ports that execute AES rounds.
 #![allow(unsafe_code)]
 
+mod bytes;
 mod general;
 mod shifts;
 
 use super::block::{Block, RoundKey};
 use super::lanes::{Lanes, Work};
+pub(super) use bytes::Bytes;
 pub(super) use general::{General, Tweak, words};
 pub(super) use shifts::Shifts;
 
