@@ -33,7 +33,8 @@ pub const BY_NAME: u32 = 0;
 /// What is to be known of a driver.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DriverInfo {
-    /// A name, one word, by which it can be asked for.
+    /// A name, one word, by which it can be asked for. One of several ways in which a driver works has its own behind a colon,
+    /// such as `vaes512:bytes`; without it, the way with the highest priority is asked for.
     pub name: &'static str,
     /// Whether it takes many units in one request.
     pub multi_unit: MultiUnit,
@@ -46,6 +47,11 @@ pub struct DriverInfo {
     pub description: &'static str,
     /// Whether only tests have a use for it: `udm ciphers` shows it with `--all`.
     pub for_tests: bool,
+}
+
+/// The name of a driver without that of its way: `vaes512` of `vaes512:bytes`.
+pub fn without_way(name: &str) -> &str {
+    name.split_once(':').map_or(name, |(driver, _)| driver)
 }
 
 /// Whether a driver takes many units in one request.

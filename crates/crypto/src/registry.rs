@@ -1,7 +1,7 @@
 //! The drivers of this program, tested, and which of them gets a key.
 
 use crate::algorithm::Algorithm;
-use crate::driver::{BY_NAME, Driver, DriverInfo};
+use crate::driver::{BY_NAME, Driver, DriverInfo, without_way};
 use crate::error::KeyError;
 use crate::selftest::self_test;
 use crate::skcipher::Skcipher;
@@ -38,7 +38,8 @@ pub enum Choice<'a> {
     /// The one of the highest priority that takes it, of those that need not be asked for by name.
     #[default]
     Best,
-    /// The one of this name, or none.
+    /// The one of this name, or none. Of a driver with several ways to work, such as `vaes512:bytes` and `vaes512:shifts`,
+    /// `vaes512` is the first that takes the key.
     Named(&'a str),
 }
 
@@ -104,7 +105,8 @@ impl Registry {
             Choice::Named(name) => Some(name),
         };
         let mut error = KeyError::no_driver(algorithm, name);
-        let asked = |info: &DriverInfo| name.map_or(info.priority > BY_NAME, |name| name == info.name);
+        let asked =
+            |info: &DriverInfo| name.map_or(info.priority > BY_NAME, |name| self.means(name, info.name));
         for entry in self.of(algorithm).filter(|entry| asked(&entry.driver.info)) {
             let info = entry.driver.info;
             error = match (entry.fault(), name) {
@@ -121,6 +123,13 @@ impl Registry {
             };
         }
         Err(error)
+    }
+
+    /// Whether `name` asks for the driver `found` of an algorithm. The name of a way asks for the driver itself where the
+    /// driver has no ways to do the algorithm.
+    fn means(&self, name: &str, found: &str) -> bool {
+        let is_known = || self.entries.iter().any(|entry| entry.driver.info.name == name);
+        name == found || name == without_way(found) || (without_way(name) == found && is_known())
     }
 
     /// The entries for `algorithm`, by priority.

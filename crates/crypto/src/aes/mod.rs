@@ -1,7 +1,8 @@
 //! Drivers for AES of our own, with the processor's instructions: XTS, CBC and ECB, native for many units.
 //!
-//! There is one for each width of registers (`lanes`), and each mode is written once for all of them. A request comes in
-//! rows of whole units, and where a unit straddles spans, in parts of it (`walk::parts`). Blocks go through the cipher
+//! There is one for each width of registers (`lanes`), and each mode is written once for all of them. XTS is written once,
+//! too, for each way to make its masks (`tweaks`). A request comes in rows of whole units, and where a unit straddles
+//! spans, in parts of it (`walk::parts`). Blocks go through the cipher
 //! in groups of eight registers (`rounds`), directly from the source to the destination, wherever units are of whole
 //! groups; what is not goes by way of the stack. Memory that others may change is reached by address alone.
 #![cfg_attr(
@@ -33,6 +34,10 @@ mod rounds;
 mod schedule;
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod tuning;
+#[cfg(target_arch = "x86_64")]
+mod tweaks;
 #[cfg(target_arch = "x86_64")]
 mod xts;
 

@@ -6,7 +6,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 use udm_block::{SpanIterMut, SpanMut};
-use udm_crypto::driver::TakeKey;
+use udm_crypto::driver::{TakeKey, without_way};
 use udm_crypto::offload::Faults;
 use udm_crypto::waiting::crypt_waiting;
 use udm_crypto::{
@@ -199,6 +199,8 @@ fn keys_go_to_the_best_driver_that_takes_them() {
     assert_eq!(name(Mode::Xts, &key[..48]), kernel.unwrap_or("portable"));
     assert_eq!(name(Mode::Xts, &key[..32]), kernel.unwrap_or("portable"));
     assert_eq!(name(Mode::Xts, &[0; 64]), kernel.unwrap_or("portable"));
+    // Other modes have no ways.
+    let kernel = kernel.map(without_way);
     assert_eq!(name(Mode::Cbc, &key[..32]), kernel.unwrap_or("portable"));
     assert_eq!(name(Mode::Ecb, &key[..32]), kernel.unwrap_or("aws-lc"));
     assert_eq!(name(Mode::Lrw, &key[..32]), "portable");
@@ -207,7 +209,8 @@ fn keys_go_to_the_best_driver_that_takes_them() {
         for mode in [Mode::Xts, Mode::Cbc, Mode::Ecb] {
             let taken =
                 Skcipher::new(registry, Choice::Named(kernel), Algorithm::aes(mode), &key[..32]).unwrap();
-            assert_eq!(taken.driver().name, kernel);
+            let wanted = if mode == Mode::Xts { kernel } else { without_way(kernel) };
+            assert_eq!(taken.driver().name, wanted);
         }
     }
     let unknown = Skcipher::new(registry, Choice::Named("abacus"), XTS, &key).unwrap_err();
@@ -215,6 +218,36 @@ fn keys_go_to_the_best_driver_that_takes_them() {
         unknown.to_string(),
         "no driver named abacus does xts(aes) here; `udm ciphers` lists those there are"
     );
+}
+
+/// A driver that is asked for without a way takes its first; one that is asked for with a way takes that, or what it has
+/// where an algorithm has no ways. Bad twin: a way that no driver has.
+#[test]
+fn a_way_can_be_forced() {
+    const CBC: Algorithm = Algorithm::aes(Mode::Cbc);
+    let mut registry = Registry::default();
+    for (name, priority) in [("mine:slow", 1000), ("mine:fast", 1001)] {
+        let mut way = driver(name, MultiUnit::Native, |algorithm, key| Ok(good(algorithm, key)));
+        way.info.priority = priority;
+        registry.register(way);
+    }
+    let mine = driver("mine", MultiUnit::Native, |algorithm, key| Ok(good(algorithm, key)));
+    registry.register(Driver { algorithm: CBC, ..mine });
+    let key: Vec<u8> = (0..32).collect();
+    let taken = |name, algorithm| {
+        Skcipher::new(&registry, Choice::Named(name), algorithm, &key).map(|taken| taken.driver().name).ok()
+    };
+    assert_eq!(taken("mine", XTS), Some("mine:fast"));
+    assert_eq!(taken("mine:fast", XTS), Some("mine:fast"));
+    assert_eq!(taken("mine:slow", XTS), Some("mine:slow"));
+    for name in ["mine", "mine:fast", "mine:slow"] {
+        assert_eq!(taken(name, CBC), Some("mine"));
+    }
+    for algorithm in [XTS, CBC] {
+        for name in ["mine:other", "mine:", "min", ":fast"] {
+            assert_eq!(taken(name, algorithm), None, "{name}");
+        }
+    }
 }
 
 #[test]

@@ -241,7 +241,8 @@ pub struct TableShowArgs {
     /// Say below each crypt row which driver has its key, on which way its sectors go through the cipher, and why
     #[arg(long)]
     pub explain: bool,
-    /// Explain the row with this cipher driver, by its name in `udm ciphers`
+    /// Explain the row with this cipher driver, by its name in `udm ciphers`: "vaes512:bytes" is the driver "vaes512" and
+    /// one of its ways to work, and "vaes512" the way that is faster here
     #[arg(long, value_name = "NAME", requires = "explain")]
     pub driver: Option<String>,
 }
@@ -298,7 +299,8 @@ pub struct BenchArgs {
     /// How much the cipher gets at once: what a core's cache holds
     #[arg(long, value_name = "BYTES", default_value = "128K", value_parser = parse_size)]
     pub run: u64,
-    /// The cipher driver, by its name in `udm ciphers`
+    /// The cipher driver, by its name in `udm ciphers`: "vaes512:bytes" is the driver "vaes512" and one of its ways to
+    /// work, and "vaes512" the way that is faster here
     #[arg(long, value_name = "NAME")]
     pub driver: Option<String>,
     /// Measure the installed OpenSSL beside the cipher, a call a unit, by its own `openssl speed`; takes a second a round

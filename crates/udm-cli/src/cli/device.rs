@@ -37,7 +37,8 @@ pub struct OpenArgs {
     /// How files are read and written: auto takes `io_uring` where the kernel allows it
     #[arg(long, value_name = "ENGINE", default_value = "auto")]
     pub engine: EngineArg,
-    /// The cipher driver, by its name in `udm ciphers`: "threads" spreads long reads and writes over all processors
+    /// The cipher driver, by its name in `udm ciphers`: "threads" spreads long reads and writes over all processors, and
+    /// "vaes512:bytes" is the driver "vaes512" with one of its ways to work, of which the faster is taken otherwise
     #[arg(long, value_name = "NAME")]
     pub driver: Option<String>,
 }

@@ -1,6 +1,7 @@
 //! `udm ciphers`: what this machine has.
 
 use serde_json::json;
+use udm_crypto::driver::without_way;
 use udm_crypto::{Cipher, Listing, Mode, MultiUnit, Registry, Speed, Standing};
 
 use crate::cli::{CiphersArgs, Failure, print};
@@ -17,7 +18,7 @@ pub(crate) fn run(args: &CiphersArgs, json: bool) -> Result<(), Failure> {
                     "driver": line.info.name,
                     "multi_unit": multi_unit(line.info.multi_unit),
                     "speed": speed(line.info.speed),
-                    "standing": standing(line.standing),
+                    "standing": standing(line),
                     "description": line.info.description,
                 })
             })
@@ -42,7 +43,7 @@ fn rows(listings: &[Listing<'_>]) -> Vec<[String; 6]> {
     for line in listings {
         let cipher = line.algorithm.cipher.name();
         let (units, speed) = (multi_unit(line.info.multi_unit), speed(line.info.speed));
-        let standing = standing(line.standing);
+        let standing = standing(line);
         let cells = [cipher, "", line.info.name, units, speed, &standing];
         let same = |row: &[String; 6]| (0..6).all(|at| at == 1 || row[at] == cells[at]);
         let mode = match line.algorithm.mode {
@@ -78,9 +79,12 @@ fn speed(speed: Speed) -> &'static str {
     }
 }
 
-fn standing(standing: Standing<'_>) -> String {
-    match standing {
+fn standing(line: &Listing<'_>) -> String {
+    match line.standing {
         Standing::First => "first choice".into(),
+        Standing::Behind(faster) if without_way(faster) == without_way(line.info.name) => {
+            format!("no faster here than {faster}: both were timed")
+        }
         Standing::Behind(name) => format!("for keys that {name} does not take"),
         Standing::ByName => "when asked for by name".into(),
         Standing::Lacking(what) => format!("not on this machine: {what}"),

@@ -23,12 +23,21 @@ pub const ALL: &[Mutant] = &[
     },
     Mutant {
         name: "a tweak of XTS is folded by another polynomial",
-        file: "crates/crypto/src/aes/lanes/tweak.rs",
+        file: "crates/crypto/src/aes/tweaks/general.rs",
         find: "& 0x87;",
         replace: "& 0x86;",
         build: Build::Tests { package: "udm-crypto", target: "--lib" },
         test: "aes::tests::masks_are_tweaks_times_powers_of_x_with_the_key_added",
         says: "x^",
+    },
+    Mutant {
+        name: "the slower of two ways to make masks is chosen",
+        file: "crates/crypto/src/aes/tuning.rs",
+        find: "usize::from(second < first)",
+        replace: "usize::from(second > first)",
+        build: Build::Tests { package: "udm-crypto", target: "--lib" },
+        test: "aes::tuning::tests::the_faster_of_two_ways_is_chosen",
+        says: "left == right",
     },
     Mutant {
         name: "a request is not waited for where its driver panics",

@@ -4,25 +4,20 @@
 //! makes one. That is what makes the operations on registers safe to call.
 #![allow(unsafe_code)]
 
-mod tweak;
-mod wide_tweak;
 mod xmm;
 mod ymm;
 mod zmm;
 
 use super::block::{Block, Blocks, GROUP, RoundKey};
-pub(super) use tweak::{Tweak, words};
 pub(super) use xmm::Xmm;
 pub(super) use ymm::Ymm;
-pub(super) use zmm::Zmm;
+pub(super) use zmm::{Words, Zmm};
 
 /// Registers of [`BLOCKS`](Self::BLOCKS) blocks each, and what the machine does with them. The block at the lowest
 /// address is lane 0.
 pub(super) trait Lanes: Copy + Send + Sync + 'static {
     /// A register.
     type Reg: Copy;
-    /// What a tweak is kept as.
-    type Tweak: Copy;
     /// How many blocks a register has: a power of two, [`MOST_LANES`] at most.
     const BLOCKS: usize;
     /// Bytes of a register.
@@ -94,19 +89,6 @@ pub(super) trait Lanes: Copy + Send + Sync + 'static {
             *block = (u128::from(low) | u128::from(high) << 64).to_le_bytes();
         }
     }
-
-    /// The tweak of a block of XTS, ready for the masks of the blocks from there on to be made: each block's tweak with
-    /// `key` added.
-    fn tweak(self, first: &Block, key: &RoundKey) -> Self::Tweak;
-
-    /// Writes the masks of register `at` of a group. To be called for all registers of a group in order.
-    ///
-    /// # Safety
-    /// As many bytes must be writable at `to` as a register has.
-    unsafe fn masks(self, tweak: &mut Self::Tweak, at: usize, to: *mut u8);
-
-    /// Goes on from a group whose masks are made to the next one.
-    fn group_on(self, tweak: &mut Self::Tweak);
 
     /// The lanes of `now` moved up by one, with the last of `before` in lane 0.
     fn behind(self, before: Self::Reg, now: Self::Reg) -> Self::Reg;
@@ -190,4 +172,5 @@ pub(super) fn found(features: &[(bool, &'static str)]) -> Result<(), &'static st
     features.iter().find(|(found, _)| !found).map_or(Ok(()), |(_, name)| Err(name))
 }
 
-use {each, group_round, operation, require};
+use {each, group_round};
+pub(super) use {operation, require};

@@ -1,7 +1,6 @@
 //! One block a register: AES-NI, with the three-operand forms of AVX.
 #![allow(unsafe_code)]
 
-use super::tweak::Tweak;
 use super::{Lanes, Work, group_round, operation, require};
 use crate::aes::block::{Block, RoundKey};
 use std::arch::x86_64::*;
@@ -36,7 +35,6 @@ impl Xmm {
 
 impl Lanes for Xmm {
     type Reg = __m128i;
-    type Tweak = Tweak;
     const BLOCKS: usize = 1;
 
     fn detect() -> Result<Self, &'static str> {
@@ -114,20 +112,6 @@ impl Lanes for Xmm {
     fn last<const ENCRYPT: bool>(self, state: __m128i, key: __m128i) -> __m128i {
         operation!(if ENCRYPT { _mm_aesenclast_si128(state, key) } else { _mm_aesdeclast_si128(state, key) })
     }
-
-    #[inline(always)]
-    fn tweak(self, first: &Block, key: &RoundKey) -> Tweak {
-        Tweak::new(first, &key.0[0])
-    }
-
-    #[inline(always)]
-    unsafe fn masks(self, tweak: &mut Tweak, _at: usize, to: *mut u8) {
-        // SAFETY: by this function's contract.
-        unsafe { tweak.masks::<{ Self::BLOCKS }>(to) }
-    }
-
-    #[inline(always)]
-    fn group_on(self, _tweak: &mut Tweak) {}
 
     #[inline(always)]
     fn behind(self, before: __m128i, _now: __m128i) -> __m128i {

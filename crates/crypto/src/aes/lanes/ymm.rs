@@ -1,7 +1,6 @@
 //! Two blocks a register: VAES on 256 bits, for machines without AVX-512.
 #![allow(unsafe_code)]
 
-use super::tweak::Tweak;
 use super::{Lanes, Work, Xmm, group_round, operation, require};
 use crate::aes::block::{Block, RoundKey};
 use std::arch::x86_64::*;
@@ -12,7 +11,6 @@ pub(in crate::aes) struct Ymm(());
 
 impl Lanes for Ymm {
     type Reg = __m256i;
-    type Tweak = Tweak;
     const BLOCKS: usize = 2;
 
     fn detect() -> Result<Self, &'static str> {
@@ -100,20 +98,6 @@ impl Lanes for Ymm {
             _mm256_aesdeclast_epi128(state, key)
         })
     }
-
-    #[inline(always)]
-    fn tweak(self, first: &Block, key: &RoundKey) -> Tweak {
-        Tweak::new(first, &key.0[0])
-    }
-
-    #[inline(always)]
-    unsafe fn masks(self, tweak: &mut Tweak, _at: usize, to: *mut u8) {
-        // SAFETY: by this function's contract.
-        unsafe { tweak.masks::<{ Self::BLOCKS }>(to) }
-    }
-
-    #[inline(always)]
-    fn group_on(self, _tweak: &mut Tweak) {}
 
     #[inline(always)]
     fn behind(self, before: __m256i, now: __m256i) -> __m256i {

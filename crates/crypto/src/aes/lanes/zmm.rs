@@ -1,7 +1,6 @@
 //! Four blocks a register: VAES on the 512 bits of AVX-512.
 #![allow(unsafe_code)]
 
-use super::wide_tweak::Tweak;
 use super::{Lanes, Work, Xmm, Ymm, group_round, operation, require};
 use crate::aes::block::{Block, Blocks, RoundKey};
 use std::arch::x86_64::*;
@@ -10,9 +9,21 @@ use std::arch::x86_64::*;
 #[derive(Clone, Copy)]
 pub(in crate::aes) struct Zmm(());
 
+/// A register's worth of constant 64-bit words, of which a lane has two.
+#[repr(align(64))]
+pub(in crate::aes) struct Words(pub [u64; 8]);
+
+impl Zmm {
+    /// A constant in a register.
+    #[inline(always)]
+    pub(in crate::aes) fn words(self, words: &Words) -> __m512i {
+        // SAFETY: they are as long as a register.
+        unsafe { self.load(words.0.as_ptr().cast()) }
+    }
+}
+
 impl Lanes for Zmm {
     type Reg = __m512i;
-    type Tweak = Tweak;
     const BLOCKS: usize = 4;
 
     fn detect() -> Result<Self, &'static str> {
@@ -124,23 +135,6 @@ impl Lanes for Zmm {
                 count = _mm512_add_epi64(count, step);
             }
         });
-    }
-
-    #[inline(always)]
-    fn tweak(self, first: &Block, key: &RoundKey) -> Tweak {
-        Tweak::new(self, first, self.key(key))
-    }
-
-    #[inline(always)]
-    unsafe fn masks(self, tweak: &mut Tweak, at: usize, to: *mut u8) {
-        let masks = tweak.masks(self, at);
-        // SAFETY: by this function's contract.
-        unsafe { self.store(to, masks) }
-    }
-
-    #[inline(always)]
-    fn group_on(self, tweak: &mut Tweak) {
-        *tweak = tweak.group_on(self);
     }
 
     #[inline(always)]

@@ -7,6 +7,7 @@ use std::mem::MaybeUninit;
 use crate::aes::block::RoundKey;
 use crate::aes::lanes::Lanes;
 use crate::aes::rounds::Beside;
+use crate::aes::tweaks::Tweaks;
 
 /// The masks of a group, once they are made.
 #[repr(align(64))]
@@ -20,10 +21,11 @@ const SLOTS: usize = 4;
 const AHEAD: usize = 2;
 
 /// The masks of a row of units, each of which has so many groups.
-pub(super) struct Ahead<'a, L: Lanes> {
+pub(super) struct Ahead<'a, L: Lanes, T: Tweaks<L>> {
+    way: T,
     key: &'a RoundKey,
     groups: usize,
-    tweak: L::Tweak,
+    tweak: T::Tweak,
     /// How many groups of its unit are to come, and the unit behind it.
     left: usize,
     unit: usize,
@@ -52,12 +54,19 @@ impl Firsts {
     }
 }
 
-impl<'a, L: Lanes> Ahead<'a, L> {
+impl<'a, L: Lanes, T: Tweaks<L>> Ahead<'a, L, T> {
     /// The masks of units of `groups` groups each, with `key` in them.
     #[inline(always)]
-    pub fn new(lanes: L, key: &'a RoundKey, groups: usize, firsts: &Firsts, room: &'a mut Room) -> Self {
-        let mut ahead =
-            Self { key, groups, tweak: lanes.tweak(firsts.of(0), key), left: 0, unit: 0, slot: 0, room };
+    pub fn new(
+        lanes: L,
+        way: T,
+        key: &'a RoundKey,
+        groups: usize,
+        firsts: &Firsts,
+        room: &'a mut Room,
+    ) -> Self {
+        let tweak = way.tweak(lanes, firsts.of(0), key);
+        let mut ahead = Self { way, key, groups, tweak, left: 0, unit: 0, slot: 0, room };
         for slot in 0..AHEAD {
             ahead.begin(lanes, slot, firsts);
             for at in 0..GROUP {
@@ -78,10 +87,10 @@ impl<'a, L: Lanes> Ahead<'a, L> {
     #[inline(always)]
     fn begin(&mut self, lanes: L, slot: usize, firsts: &Firsts) {
         if self.left == 0 {
-            self.tweak = lanes.tweak(firsts.of(self.unit), self.key);
+            self.tweak = self.way.tweak(lanes, firsts.of(self.unit), self.key);
             (self.left, self.unit) = (self.groups, self.unit + 1);
         } else {
-            lanes.group_on(&mut self.tweak);
+            self.way.group_on(lanes, &mut self.tweak);
         }
         self.left -= 1;
         self.slot = slot;
@@ -92,11 +101,11 @@ impl<'a, L: Lanes> Ahead<'a, L> {
         debug_assert!(at < GROUP, "a group has {GROUP} registers");
         let slot = self.room.0[self.slot].0.as_mut_ptr().cast::<u8>();
         // SAFETY: a slot is as long as the widest group, of which this is register `at`.
-        unsafe { lanes.masks(&mut self.tweak, at, slot.add(at * L::WIDTH)) }
+        unsafe { self.way.masks(lanes, &mut self.tweak, at, slot.add(at * L::WIDTH)) }
     }
 }
 
-impl<L: Lanes> Beside<L> for Ahead<'_, L> {
+impl<L: Lanes, T: Tweaks<L>> Beside<L> for Ahead<'_, L, T> {
     #[inline(always)]
     fn step(&mut self, lanes: L, at: usize) {
         self.make(lanes, at);

@@ -3,15 +3,17 @@
 
 use super::ahead::{Ahead, Firsts, Room};
 use crate::aes::block::{Block, Blocks, GROUP, MOST_BLOCKS, RoundKey};
-use crate::aes::lanes::{Lanes, Tweak, Work, words};
+use crate::aes::lanes::{Lanes, Work};
 use crate::aes::rounds::{self, Around, Bare};
 use crate::aes::schedule::RoundKeys;
+use crate::aes::tweaks::{Tweak, Tweaks, words};
 use crate::request::IvRule;
 use crate::walk::Part;
 use udm_block::{Span, SpanMut};
 
 /// A part of a request, for both keys.
-pub(super) struct Units<'a, const ENCRYPT: bool, const ROUNDS: usize> {
+pub(super) struct Units<'a, T, const ENCRYPT: bool, const ROUNDS: usize> {
+    pub way: T,
     pub data: &'a RoundKeys,
     pub tweaks: &'a RoundKeys,
     pub part: &'a Part<'a>,
@@ -21,7 +23,9 @@ pub(super) struct Units<'a, const ENCRYPT: bool, const ROUNDS: usize> {
     pub next: &'a mut Block,
 }
 
-impl<L: Lanes, const ENCRYPT: bool, const ROUNDS: usize> Work<L> for Units<'_, ENCRYPT, ROUNDS> {
+impl<L: Lanes, T: Tweaks<L>, const ENCRYPT: bool, const ROUNDS: usize> Work<L>
+    for Units<'_, T, ENCRYPT, ROUNDS>
+{
     #[inline(always)]
     fn work(mut self, lanes: L) {
         let mut dst = std::mem::replace(&mut self.dst, SpanMut::EMPTY);
@@ -55,7 +59,7 @@ impl<L: Lanes, const ENCRYPT: bool, const ROUNDS: usize> Work<L> for Units<'_, E
     }
 }
 
-impl<const ENCRYPT: bool, const ROUNDS: usize> Units<'_, ENCRYPT, ROUNDS> {
+impl<T, const ENCRYPT: bool, const ROUNDS: usize> Units<'_, T, ENCRYPT, ROUNDS> {
     /// The first tweaks of the part's units from `begin` on, as many as there are and have room. Says how many.
     #[inline(always)]
     fn first_tweaks<L: Lanes>(&self, lanes: L, begin: usize, firsts: &mut Blocks) -> usize {
@@ -67,7 +71,10 @@ impl<const ENCRYPT: bool, const ROUNDS: usize> Units<'_, ENCRYPT, ROUNDS> {
 
     /// Units of whole groups. The pipeline is not drained at their borders: a group is like any other.
     #[inline(always)]
-    fn in_groups<L: Lanes>(&self, lanes: L, src: Span<'_>, mut dst: SpanMut<'_>) {
+    fn in_groups<L: Lanes>(&self, lanes: L, src: Span<'_>, mut dst: SpanMut<'_>)
+    where
+        T: Tweaks<L>,
+    {
         let group_size = GROUP * L::WIDTH;
         let groups = self.part.rule.unit_size / group_size;
         let whole = self.part.units * groups;
@@ -75,7 +82,7 @@ impl<const ENCRYPT: bool, const ROUNDS: usize> Units<'_, ENCRYPT, ROUNDS> {
         let mut firsts = Firsts([[Block::default(); MOST_BLOCKS]; 2]);
         self.first_tweaks(lanes, 0, &mut firsts.0[0]);
         let mut room = Room::new();
-        let mut ahead = Ahead::new(lanes, &self.data[ROUNDS], groups, &firsts, &mut room);
+        let mut ahead = Ahead::new(lanes, self.way, &self.data[ROUNDS], groups, &firsts, &mut room);
         let batch = MOST_BLOCKS * groups;
         for begin in (0..whole).step_by(batch) {
             let (number, next) = (begin / batch, (begin / batch + 1) * MOST_BLOCKS);

@@ -1,8 +1,9 @@
 //! What was decided for a volume when its key was set: which driver has it, and on which way its sectors go there.
 
+use udm_crypto::driver::without_way;
 use udm_crypto::registry::Registry;
 use udm_crypto::spec::IvMode;
-use udm_crypto::{Direction, Hash, MultiUnit, Standing};
+use udm_crypto::{Direction, Hash, Listing, MultiUnit, Standing};
 
 use super::choice::{CipherChoice, Requests};
 use super::convert::Converter;
@@ -59,11 +60,19 @@ fn driver(converter: &Converter, choice: &CipherChoice) -> (String, String) {
         format!("not {}: {why}", listing.info.name)
     });
     let why = match (&choice.driver, before.collect::<Vec<_>>()) {
-        (Some(_), _) => "it was asked for by its name".into(),
+        (Some(asked), _) if asked == name => return (name.into(), "it was asked for by its name".into()),
+        (Some(asked), _) => format!("{asked} was asked for by its name"),
         (None, before) if before.is_empty() => format!("the first choice for {algorithm}"),
         (None, before) => format!("the fastest that takes this key; {}", before.join("; ")),
     };
-    (name.into(), why)
+    let is_way = |listing: &&Listing<'_>| {
+        without_way(listing.info.name) == without_way(name)
+            && matches!(listing.standing, Standing::First | Standing::Behind(_))
+    };
+    match listings.iter().filter(is_way).count() {
+        0 | 1 => (name.into(), why),
+        _ => (name.into(), format!("{why}; its ways to work were timed, and no other is faster here")),
+    }
 }
 
 fn units(converter: &Converter) -> (String, String) {

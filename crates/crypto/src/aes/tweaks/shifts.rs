@@ -1,7 +1,7 @@
-//! Tweaks of XTS in the widest registers, whose blocks are done too soon for one tweak after the other.
+//! Tweaks of XTS in the widest registers by shifts of bits, for processors whose rounds share no port with these.
 //!
-//! Only the rounds' own two pipes do carryless products, and other instructions of bytes share one of them. Shifts and
-//! sums of whole words have the other two, and so all is made of these, and of few.
+//! On Zen 5 only the rounds' own two ports do carry-less products, and other instructions of bytes share one of them.
+//! Shifts and XORs of whole words have the other two, and so all is made of these, and of few.
 //!
 //! For a tweak `T` of the halves `low` and `high`, `T x^k` for `k` up to 32 is the sum of:
 //! - both halves shifted by `k`, with what the low half loses in the high one,
@@ -12,10 +12,44 @@
 //! are lost. It is made in place for all windows 8 bits apart at once, and subtracted in the window that counts.
 #![allow(unsafe_code)]
 
-use super::{Lanes, Zmm, operation};
-use crate::aes::block::{Block, GROUP};
+use super::Tweaks;
+use crate::aes::block::{Block, GROUP, RoundKey};
+use crate::aes::lanes::{Lanes, Words, Work, Zmm, operation};
 use std::arch::asm;
 use std::arch::x86_64::*;
+
+/// The way, which needs no more than [`Zmm`] is evidence of.
+#[derive(Clone, Copy)]
+pub(in crate::aes) struct Shifts;
+
+impl Tweaks<Zmm> for Shifts {
+    type Tweak = Tweak;
+
+    fn detect(_: Zmm) -> Result<Self, &'static str> {
+        Ok(Self)
+    }
+
+    fn run<W: Work<Zmm>>(self, lanes: Zmm, work: W) {
+        lanes.run(work);
+    }
+
+    #[inline(always)]
+    fn tweak(self, lanes: Zmm, first: &Block, key: &RoundKey) -> Tweak {
+        Tweak::new(lanes, first, lanes.key(key))
+    }
+
+    #[inline(always)]
+    unsafe fn masks(self, lanes: Zmm, tweak: &mut Tweak, at: usize, to: *mut u8) {
+        let masks = tweak.masks(lanes, at);
+        // SAFETY: by this function's contract.
+        unsafe { lanes.store(to, masks) }
+    }
+
+    #[inline(always)]
+    fn group_on(self, lanes: Zmm, tweak: &mut Tweak) {
+        *tweak = tweak.group_on(lanes);
+    }
+}
 
 /// What the tweaks of 32 blocks come of. Register *j* of the group is the first one times x^(4 *j*).
 #[derive(Clone, Copy)]
@@ -34,18 +68,18 @@ pub(in crate::aes) struct Tweak {
 impl Tweak {
     /// Of a unit's first tweak.
     #[inline(always)]
-    pub(super) fn new(lanes: Zmm, tweak: &Block, key: __m512i) -> Self {
+    fn new(lanes: Zmm, tweak: &Block, key: __m512i) -> Self {
         let tweak = in_every_lane(tweak);
         operation!({
             // Lane i times x^i. What the high half loses is so short that nothing is carried over.
-            let lost = _mm512_srlv_epi64(swapped(tweak), words(&REST_OF_LANE));
-            let sum = lanes.xor(_mm512_sllv_epi64(tweak, words(&LANE)), lost);
+            let lost = _mm512_srlv_epi64(swapped(tweak), lanes.words(&REST_OF_LANE));
+            let sum = lanes.xor(_mm512_sllv_epi64(tweak, lanes.words(&LANE)), lost);
             let folded = lanes.xor3(
                 _mm512_slli_epi64::<1>(lost),
                 _mm512_slli_epi64::<2>(lost),
                 _mm512_slli_epi64::<7>(lost),
             );
-            Self::of(lanes, add_masked(sum, folded, &LOW), key)
+            Self::of(lanes, add_masked(lanes, sum, folded, &LOW), key)
         })
     }
 
@@ -56,13 +90,17 @@ impl Tweak {
             let swapped = swapped(first);
             let by_5 = _mm512_srli_epi64::<5>(swapped);
             let by_6 = _mm512_srli_epi64::<6>(swapped);
-            let right = add_masked(_mm512_srli_epi64::<7>(swapped), lanes.xor3(swapped, by_5, by_6), &LOW);
+            let right =
+                add_masked(lanes, _mm512_srli_epi64::<7>(swapped), lanes.xor3(swapped, by_5, by_6), &LOW);
             // Bit i of a window is the sum of i, i + 5 and i + 6, of those that it has.
-            let others = add_masked(by_5, by_6, &FROM_6);
+            let others = add_masked(lanes, by_5, by_6, &FROM_6);
             Self {
                 first,
                 right: [right; 2],
-                carried: [add_masked(swapped, others, &SUMS[0]), add_masked(swapped, others, &SUMS[1])],
+                carried: [
+                    add_masked(lanes, swapped, others, &SUMS[0]),
+                    add_masked(lanes, swapped, others, &SUMS[1]),
+                ],
                 key,
             }
         })
@@ -70,36 +108,32 @@ impl Tweak {
 
     /// The masks of register `at` of the group. To be called for all registers in order.
     #[inline(always)]
-    pub(super) fn masks(&mut self, lanes: Zmm, at: usize) -> __m512i {
+    fn masks(&mut self, lanes: Zmm, at: usize) -> __m512i {
         if at == 0 {
             return lanes.xor(self.first, self.key);
         }
-        let [left, right] = self.times(at);
+        let [left, right] = self.times(lanes, at);
         lanes.xor3(left, right, self.key)
     }
 
     /// Goes on to the next group.
     #[inline(always)]
-    pub(super) fn group_on(mut self, lanes: Zmm) -> Self {
-        let [left, right] = self.times(GROUP);
+    fn group_on(mut self, lanes: Zmm) -> Self {
+        let [left, right] = self.times(lanes, GROUP);
         Self::of(lanes, lanes.xor(left, right), self.key)
     }
 
     /// What the first tweaks times x^(4 `at`) are the sum of; `at` is 1 to 8.
     #[inline(always)]
-    fn times(&mut self, at: usize) -> [__m512i; 2] {
+    fn times(&mut self, lanes: Zmm, at: usize) -> [__m512i; 2] {
         operation!({
             let by = |bits: usize| _mm_cvtsi64_si128(bits as i64);
             let right = &mut self.right[at % 2];
-            *right = add_masked(*right, self.carried[at % 2], &WINDOWS[at - 1]);
+            *right = add_masked(lanes, *right, self.carried[at % 2], &WINDOWS[at - 1]);
             [_mm512_sll_epi64(self.first, by(4 * at)), _mm512_srl_epi64(*right, by(57 - 4 * at))]
         })
     }
 }
-
-/// A register's worth of 64-bit words, of which a lane has two.
-#[repr(align(64))]
-struct Words([u64; 8]);
 
 /// The order of 32-bit words that swaps a lane's halves.
 const SWAP: i32 = 0b01_00_11_10;
@@ -163,13 +197,7 @@ fn swapped(reg: __m512i) -> __m512i {
 
 /// `a ^ (b & mask)`.
 #[inline(always)]
-fn add_masked(a: __m512i, b: __m512i, mask: &Words) -> __m512i {
+fn add_masked(lanes: Zmm, a: __m512i, b: __m512i, mask: &Words) -> __m512i {
     // The operation's table.
-    operation!(_mm512_ternarylogic_epi64::<0x78>(a, b, words(mask)))
-}
-
-#[inline(always)]
-fn words(words: &Words) -> __m512i {
-    // SAFETY: they are as long as a register, which any of their values fits; the machine has it where a `Zmm` is.
-    unsafe { _mm512_loadu_si512(words.0.as_ptr().cast()) }
+    operation!(_mm512_ternarylogic_epi64::<0x78>(a, b, lanes.words(mask)))
 }

@@ -2,8 +2,42 @@
 //! blocks take so long that there is time for one tweak after the other.
 #![allow(unsafe_code)]
 
-use super::Block;
+use super::Tweaks;
+use crate::aes::block::{Block, RoundKey};
+use crate::aes::lanes::{Lanes, Work};
 use std::arch::x86_64::_addcarry_u64;
+
+/// The way of any registers, which needs no instruction of its own.
+#[derive(Clone, Copy)]
+pub(in crate::aes) struct General;
+
+impl<L: Lanes> Tweaks<L> for General {
+    type Tweak = Tweak;
+
+    fn detect(_: L) -> Result<Self, &'static str> {
+        Ok(Self)
+    }
+
+    fn run<W: Work<L>>(self, lanes: L, work: W) {
+        lanes.run(work);
+    }
+
+    #[inline(always)]
+    fn tweak(self, _: L, first: &Block, key: &RoundKey) -> Tweak {
+        Tweak::new(first, &key.0[0])
+    }
+
+    #[inline(always)]
+    unsafe fn masks(self, _: L, tweak: &mut Tweak, _at: usize, to: *mut u8) {
+        for lane in 0..L::BLOCKS {
+            // SAFETY: by this function's contract, since a register has so many blocks; a block has no alignment to keep.
+            unsafe { to.cast::<Block>().add(lane).write(tweak.mask()) }
+        }
+    }
+
+    #[inline(always)]
+    fn group_on(self, _: L, _tweak: &mut Tweak) {}
+}
 
 /// A tweak, and the key that its mask has in it.
 #[derive(Clone, Copy)]
@@ -37,18 +71,6 @@ impl Tweak {
         _addcarry_u64(carry, self.high, self.high, &mut self.high);
         self.low ^= folded;
         mask.to_le_bytes()
-    }
-
-    /// Writes the next `N` masks.
-    ///
-    /// # Safety
-    /// As many blocks must be writable at `to`.
-    #[inline(always)]
-    pub unsafe fn masks<const N: usize>(&mut self, to: *mut u8) {
-        for at in 0..N {
-            // SAFETY: by this function's contract; a block has no alignment to keep.
-            unsafe { to.cast::<Block>().add(at).write(self.mask()) }
-        }
     }
 
     /// The tweak as a block.
