@@ -59,7 +59,7 @@ pub fn run(vectors: bool) -> Result<Done> {
         let why = format!("there are kernels for x86-64 alone, and this is {}", std::env::consts::ARCH);
         return Ok(Done::Skipped(why));
     }
-    run::run(&mut run::cargo(&["build", "--quiet", "-p", "udm-cli"]))?;
+    run::run(&mut run::cargo(&["build", "--quiet", "--workspace", "--bin", "udm"]))?;
     workers::each(CPUS, |cpu| {
         let drivers = drivers_of(cpu)?;
         check(cpu, &drivers)?;

@@ -70,9 +70,11 @@ pub fn run(skipped: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The tests' executables. Those of all packages are built: alone, these would be built with fewer features of what they use,
+/// and all of that once more.
 fn build_tests() -> Result<Vec<PathBuf>> {
     let mut build =
-        run::cargo(&["test", "-p", PACKAGE, "--no-run", "--message-format=json-render-diagnostics"]);
+        run::cargo(&["test", "--workspace", "--no-run", "--message-format=json-render-diagnostics"]);
     let output = build
         .stderr(Stdio::inherit())
         .output()
@@ -81,13 +83,15 @@ fn build_tests() -> Result<Vec<PathBuf>> {
     cargo_executables(&output.stdout)
 }
 
-/// The executables that cargo's JSON messages speak of.
+/// The executables of the package's tests that cargo's JSON messages speak of.
 pub fn cargo_executables(messages: &[u8]) -> Result<Vec<PathBuf>> {
     let mut executables = Vec::new();
     for message in messages.lines() {
         let message: serde_json::Value =
             serde_json::from_str(&message?).context("cargo's message is not JSON")?;
+        let package = message["package_id"].as_str().unwrap_or_default();
         if message["profile"]["test"] == true
+            && package.contains(&format!("#{PACKAGE}@"))
             && let Some(path) = message["executable"].as_str()
         {
             executables.push(path.into());
@@ -210,9 +214,10 @@ mod tests {
 
     #[test]
     fn the_executables_are_those_of_tests() {
-        let messages = br#"{"reason":"compiler-artifact","profile":{"test":false},"executable":"/t/udm"}
-{"reason":"compiler-artifact","profile":{"test":true},"executable":"/t/deps/serve-1"}
-{"reason":"compiler-artifact","profile":{"test":false},"executable":null}
+        let messages = br#"{"package_id":"path+file:///t#udm-tests@0.1.0","profile":{"test":false},"executable":"/t/udm"}
+{"package_id":"path+file:///t#udm-tests@0.1.0","profile":{"test":true},"executable":"/t/deps/serve-1"}
+{"package_id":"path+file:///b#udm-block@0.1.0","profile":{"test":true},"executable":"/t/deps/all-1"}
+{"package_id":"path+file:///t#udm-tests@0.1.0","profile":{"test":true},"executable":null}
 {"reason":"build-finished","success":true}
 "#;
         assert_eq!(cargo_executables(messages).unwrap(), [PathBuf::from("/t/deps/serve-1")]);

@@ -242,20 +242,20 @@ fn documentation() -> Result<()> {
     run::run(run::cargo(&["doc", "--no-deps", "--workspace"]).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// The whole-program tests have a step of their own: they need the release build and an unprivileged user.
-const ALL_BUT_PROGRAM_TESTS: [&str; 3] = ["--workspace", "--exclude", program::PACKAGE];
-
+/// All but the whole-program tests, which have a step of their own: they need the release build and an unprivileged user.
 fn unit_tests(skipped: &Path) -> Result<()> {
     if succeeds(&mut run::cargo(&["nextest", "--version"])) {
-        let mut nextest = run::cargo(&["nextest", "run"]);
-        return run::run(nextest.args(ALL_BUT_PROGRAM_TESTS).env(program::SKIPPED, skipped));
+        // All are built, and so with the features that other steps build them with.
+        let others = format!("not package({})", program::PACKAGE);
+        let mut nextest = run::cargo(&["nextest", "run", "--workspace", "-E", &others]);
+        return run::run(nextest.env(program::SKIPPED, skipped));
     }
-    let mut test = run::cargo(&["test", "--all-targets"]);
-    run::run(test.args(ALL_BUT_PROGRAM_TESTS).env(program::SKIPPED, skipped))
+    let mut test = run::cargo(&["test", "--all-targets", "--workspace", "--exclude", program::PACKAGE]);
+    run::run(test.env(program::SKIPPED, skipped))
 }
 
 fn doc_tests() -> Result<()> {
-    run::run(run::cargo(&["test", "--doc"]).args(ALL_BUT_PROGRAM_TESTS))
+    run::run(&mut run::cargo(&["test", "--doc", "--workspace"]))
 }
 
 fn quickstart() -> Result<()> {
